@@ -1,0 +1,67 @@
+# What runs here runs in CI by the same name. `make help` lists the targets.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+# Importing the libraries takes three times as long where their byte code is not kept.
+unexport PYTHONDONTWRITEBYTECODE
+# Nothing here reports home.
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+READY := .venv/.ready
+LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
+
+.PHONY: all
+all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
+	@python -m model.pipeline
+
+.PHONY: test
+test: $(READY) ## Run the tests
+	@pytest
+
+.PHONY: lint
+lint: $(READY) ## Check style, types and format
+	ruff check
+	ruff format --check
+	mypy
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended
+	ruff check --fix
+	ruff format
+
+.PHONY: lock
+lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
+	$(LOCK) $(if $(UPGRADE),--upgrade) --group development --output-file requirements/development.txt
+	for group in bootstrap pipeline serving; do \
+		$(LOCK) --constraint requirements/development.txt --group $$group --output-file requirements/$$group.txt || exit 1; \
+	done
+
+.PHONY: ui
+ui: $(READY) ## Open the tracked runs in MLflow
+	@python -m model.pipeline.track ui
+
+.PHONY: remote
+remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (or gs://, azure://, ssh://)
+	@python -m model.data remote '$(URL)'
+
+.PHONY: bench-pipeline
+bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)
+	@python -m benchmarks.pipeline
+
+.PHONY: clean
+clean: ## Remove what can be made again; data, tracked runs and reports stay
+	rm -rf .venv artifacts .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t\t/' | expand -t 26
+
+$(READY): requirements/bootstrap.txt requirements/development.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'
+	@echo 'making .venv (about 900 MB) …'
+	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
+	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
+	@touch $@

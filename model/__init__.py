@@ -1,0 +1,1 @@
+"""A model from versioned data to production: see README.md for the map."""

@@ -1,0 +1,149 @@
+"""params.yaml as typed, frozen, strict settings."""
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from model import contract
+from model.console import UserError
+from model.estimator import Count, Hyperparameters
+from model.months import month_range
+from model.settings import Settings
+
+PARAMS = Path("params.yaml")
+
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
+
+
+class Months(Settings):
+    """A span of months, both ends included."""
+
+    first: Month
+    last: Month
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(f"first ({self.first}) lies after last ({self.last}), so it holds no month")
+        return self
+
+    def months(self) -> list[str]:
+        """Each month of the span, as ``YYYY-MM``."""
+        return month_range(self.first, self.last)
+
+
+class Metrics(Settings):
+    """How the metrics and their intervals are computed."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    calibration_bins: Count
+
+
+class Gates(Settings):
+    """What a model must reach on the holdout, by metric."""
+
+    at_least: dict[MetricName, float]
+    at_most: dict[MetricName, float]
+
+
+def _known_category(name: str) -> str:
+    categories = [column.name for column in contract.INPUTS if column.type == "category"]
+    if name not in categories:
+        raise ValueError(f"{name!r} is no category of the contract; allowed: {', '.join(categories)}")
+    return name
+
+
+class Params(Settings):
+    """All of params.yaml."""
+
+    window: Months
+    holdout: Months
+    seed: Seed
+    estimator: str
+    hyperparameters: Hyperparameters
+    model_format: Literal["onnx", "skops"]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    metrics: Metrics
+    slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
+    gates: Gates
+
+    @model_validator(mode="after")
+    def _holdout_after_window(self) -> Self:
+        if self.holdout.first <= self.window.last:
+            raise ValueError(
+                f"the holdout starts in {self.holdout.first}, but the window goes on to {self.window.last}: a model is "
+                f"judged on months after those it was trained on. End the window earlier or start the holdout later"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known_estimator(self) -> Self:
+        names = list(Hyperparameters.model_fields)
+        if self.estimator not in names:
+            raise ValueError(
+                f"estimator: there is no {self.estimator!r}; allowed: {', '.join(names)}{_meant(self.estimator, names)}"
+            )
+        return self
+
+    def build_estimator(self) -> Any:
+        """The chosen estimator, unfitted, as a scikit-learn pipeline."""
+        return self.chosen_hyperparameters().build(self.seed)
+
+    def chosen_hyperparameters(self) -> Any:
+        """The settings of the chosen estimator."""
+        return getattr(self.hyperparameters, self.estimator)
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Read params.yaml.
+
+    Raises:
+        UserError: Where it is missing, no YAML, or has an unknown, missing or wrong key or value; names each.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing. `git checkout {path}` brings it back.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    try:
+        # As JSON, because strict settings take a list for a tuple from there only.
+        return Params.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        lines = [f"  {_where(e['loc'])}{_what(dict(e))}" for e in error.errors()]
+        raise UserError(f"{path} cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return f"{'.'.join(map(str, location))}: " if location else ""
+
+
+def _what(error: dict[str, Any]) -> str:
+    location = error["loc"]
+    if error["type"] == "extra_forbidden":
+        allowed = _allowed(location[:-1])
+        return f"unknown key; allowed here: {', '.join(allowed)}{_meant(str(location[-1]), allowed)}"
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})"
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    settings: Any = Params
+    for key in location:
+        settings = settings.model_fields[key].annotation
+    return list(settings.model_fields)
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,85 @@
+"""What `make` does: fetch the data, bring the pipeline up to date, track it, and say what came out."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from model import console
+from model.console import UserError
+from model.files import require_space
+from model.params import load_params
+from model.pipeline.summary import summary
+from model.pipeline.track import track
+
+DATA_FILE = Path("data.dvc")
+
+
+def main() -> None:
+    """Bring everything up to date; quick where everything is."""
+    # DVC takes half a second to start: meanwhile the parameters are read and the imports are done.
+    asked = subprocess.Popen(
+        ["dvc", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    try:
+        params = load_params()
+    except UserError:
+        asked.kill()
+        asked.communicate()
+        raise
+    changed = _answer(asked)
+    if changed:
+        _reproduce(changed)
+    else:
+        print("Nothing has changed: data, model and metrics are up to date.")
+    run = track()
+    print(summary(params, run))
+    if changed.get(str(DATA_FILE)):
+        print(
+            "\ndata.dvc has changed. So that others get the data:\n"
+            "  dvc push data.dvc && git add data.dvc .dvc/remote && git commit"
+        )
+
+
+def _answer(asked: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What `dvc status` says has changed, by stage."""
+    output, errors = asked.communicate()
+    if asked.returncode:
+        raise UserError(f"dvc status failed:\n{errors.strip()}")
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def _reproduce(changed: dict[str, Any]) -> None:
+    data = [state for entry in changed.pop(str(DATA_FILE), []) for state in entry.get("changed outs", {}).values()]
+    if "deleted" in data:
+        _pull()
+    elif data:
+        # `dvc repro` would record the changed data in data.dvc before any stage looks at it. Bad data stops here.
+        _dvc("repro", "--single-item", "prepare")
+        changed[str(DATA_FILE)] = data
+    _dvc("repro")
+
+
+def _pull() -> None:
+    outs = yaml.safe_load(DATA_FILE.read_text(encoding="utf-8"))["outs"]
+    require_space(Path(), 2 * sum(out["size"] for out in outs))  # once in DVC's cache, once in data/
+    print("fetching the data …", flush=True)
+    try:
+        _dvc("pull", str(DATA_FILE))
+    except UserError as error:
+        raise UserError(
+            "the data could not be fetched, see above. `dvc remote list` tells which remote was asked: is it spelt "
+            "right in .dvc/config, can it be reached, are the credentials set? Then run `make` again."
+        ) from error
+
+
+def _dvc(*arguments: str) -> None:
+    if subprocess.run(["dvc", *arguments], check=False).returncode:
+        raise UserError(f"`dvc {' '.join(arguments)}` failed, see above. The last good outputs are where they were.")
+
+
+if __name__ == "__main__":
+    console.run(main)

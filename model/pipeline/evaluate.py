@@ -1,0 +1,243 @@
+"""Third stage: metrics with intervals, by slice and beside a trivial baseline, permutation importance, plots.
+
+The holdout is scored from the model folder, in the contract's columns, the way the service scores a request.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model import contract
+from model.files import replacing_folder, write_json
+from model.months import Columns, to_columns, to_target, to_texts
+from model.params import Metrics, Params, load_params
+from model.pipeline import stage
+from model.pipeline.metrics import METRICS, Interval, Scores, Weights, interval, resamples
+from model.predictor import Predictor
+
+_DIGITS = 6
+_CURVE_POINTS = 200
+# The importance of a column is read off a sample: more rows would not change the order of the columns.
+_IMPORTANCE_ROWS = 10_000
+_IMPORTANCE_REPEATS = 3
+
+Target = NDArray[np.bool_]
+Probability = NDArray[np.float32]
+
+
+def evaluate(
+    params: Params,
+    model: Path = stage.MODEL,
+    holdout: Path = stage.PREPARED / "holdout.parquet",
+    output: Path = stage.REPORTS,
+) -> str:
+    """Score the holdout and write the reports.
+
+    Args:
+        params: Their seed, metrics and slices are used.
+        model: The model folder.
+        holdout: The rows to score.
+        output: Folder to write metrics.json, slices.json and plots/ to.
+
+    Returns:
+        What was done, in a line.
+    """
+    predictor = Predictor.load(model)
+    target, probability, slices = _score(predictor, holdout, params.slices)
+    measured = _measure(target, probability, slices, params)
+    baseline = _points(target, np.full(len(target), predictor.metadata["base_rate"]), params.metrics)
+    importance = _importance(predictor, holdout, params)
+
+    write_json(
+        output / "metrics.json",
+        {
+            "rows": len(target),
+            "base_rate": _rounded(target.mean()),
+            "model": _as_json(measured[_WHOLE]),
+            "baseline": {name: _rounded(value) for name, value in zip(METRICS, baseline, strict=True)},
+        },
+    )
+    by_slice: dict[str, dict[str, Any]] = {name: {} for name in params.slices}
+    for (name, value), rows in slices.items():
+        about = {"rows": len(rows), "base_rate": _rounded(target[rows].mean())}
+        by_slice[name][value] = about | _as_json(measured[name, value])
+    write_json(output / "slices.json", by_slice)
+    with replacing_folder(output / "plots") as folder:
+        _plot_curves(folder, target, probability)
+        _plot_calibration(folder, target, probability, params.metrics.calibration_bins)
+        _plot_confusion(folder, target, probability >= predictor.metadata["threshold"])
+        _write_csv(folder / "importance.csv", ("column", "roc_auc_lost", "log_loss_gained"), importance)
+    auc = measured[_WHOLE]["roc_auc"]
+    return f"{len(target):,} rows scored, ROC AUC {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]"
+
+
+# Row numbers by column and value.
+Slices = dict[tuple[str, str], NDArray[np.intp]]
+_WHOLE = ("", "")
+
+
+def _score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[Target, Probability, Slices]:
+    """Target and probability of each row, of shape (rows,), and the row numbers of each slice."""
+    file = pq.ParquetFile(holdout)
+    targets, probabilities = [], []
+    for batch in tqdm(file.iter_batches(), "score the holdout", unit="batch", disable=None):
+        table = pa.Table.from_batches([batch])
+        targets.append(to_target(table))
+        probabilities.append(predictor.probabilities(to_columns(table)))
+    slices: Slices = {}
+    for name in names:
+        values = to_texts(file.read([name]).column(name))
+        for value in sorted(set(values), key=str):
+            slices[name, value or "(missing)"] = np.flatnonzero(values == value)
+    return np.concatenate(targets), np.concatenate(probabilities), slices
+
+
+def _measure(
+    target: Target, probability: Probability, slices: Slices, params: Params
+) -> dict[tuple[str, str], dict[str, Interval]]:
+    """The metrics of the whole holdout, under the key `_WHOLE`, and of each slice, from the same resamples."""
+    settings = params.metrics
+    parts: Slices = {_WHOLE: np.arange(len(target)), **slices}
+    scores = {
+        key: Scores(target[rows], probability[rows], bins=settings.calibration_bins) for key, rows in parts.items()
+    }
+    drawn: dict[tuple[str, str], list[NDArray[np.float64]]] = {key: [] for key in parts}
+    with tqdm(total=settings.resamples, desc="resample", unit="draw", disable=None) as progress:
+        for weights in resamples(len(target), count=settings.resamples, seed=params.seed):
+            for key, rows in parts.items():
+                drawn[key].append(scores[key].metrics(weights if key == _WHOLE else weights[:, rows]))
+            progress.update(len(weights))
+    return {
+        key: {
+            name: interval(value, draws, settings.confidence)
+            for name, value, draws in zip(
+                METRICS, scores[key].metrics(_once(rows))[0], np.concatenate(drawn[key]).T, strict=True
+            )
+        }
+        for key, rows in parts.items()
+    }
+
+
+def _points(target: Target, probability: NDArray[np.floating], settings: Metrics) -> NDArray[np.float64]:
+    (found,) = Scores(target, probability, bins=settings.calibration_bins).metrics(_once(target))
+    return np.asarray(found)
+
+
+def _once(rows: NDArray[np.generic]) -> Weights:
+    return np.ones((1, len(rows)), dtype=np.uint8)
+
+
+def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tuple[str, float, float]]:
+    """How much worse the model gets when a column of the contract is shuffled (Breiman 2001), most important first.
+
+    Returns:
+        For each column its name, the ROC AUC lost and the log loss gained, means of the repeats.
+    """
+    random = np.random.default_rng(params.seed)
+    file = pq.ParquetFile(holdout)
+    rows = file.metadata.num_rows
+    chosen = np.sort(random.choice(rows, min(rows, _IMPORTANCE_ROWS), replace=False))
+    sampled = []
+    start = 0
+    for batch in file.iter_batches():
+        inside = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
+        table = pa.Table.from_batches([batch])
+        sampled.append({name: values[inside] for name, values in _with_target(table).items()})
+        start += batch.num_rows
+    columns = {name: np.concatenate([part[name] for part in sampled]) for name in sampled[0]}
+    target = columns.pop(contract.TARGET).astype(np.bool_)
+
+    def points(columns: Columns) -> NDArray[np.float64]:
+        found = _points(target, predictor.probabilities(columns), params.metrics)
+        return np.array([found[_ROC_AUC], found[_LOG_LOSS]])
+
+    whole = points(columns)
+    found = []
+    for column in tqdm(contract.INPUTS, "permutation importance", unit="column", disable=None):
+        shuffled = [
+            points(columns | {column.name: random.permutation(columns[column.name])})
+            for _ in range(_IMPORTANCE_REPEATS)
+        ]
+        auc, loss = np.mean(shuffled, axis=0) - whole
+        found.append((column.name, _rounded(-auc), _rounded(loss)))
+    return sorted(found, key=lambda row: -row[1])
+
+
+def _with_target(table: pa.Table) -> Columns:
+    return {**to_columns(table), contract.TARGET: to_target(table)}
+
+
+_ROC_AUC, _LOG_LOSS = METRICS.index("roc_auc"), METRICS.index("log_loss")
+
+
+def _plot_curves(folder: Path, target: Target, probability: Probability) -> None:
+    """ROC and precision-recall curves, thinned to points that are evenly spaced along them."""
+    order = np.argsort(-probability, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(probability[order])), len(target) - 1)
+    true_positives = np.cumsum(target[order])[ends]
+    predicted = ends + 1
+    recall = true_positives / max(int(target.sum()), 1)
+    false_positive_rate = (predicted - true_positives) / max(int((~target).sum()), 1)
+    precision = true_positives / predicted
+
+    roc = _thinned(recall + false_positive_rate)
+    points = zip(false_positive_rate[roc], recall[roc], strict=True)
+    _write_csv(folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), [(0.0, 0.0), *points])
+    along = _thinned(recall)
+    points = zip(recall[along], precision[along], strict=True)
+    _write_csv(folder / "precision_recall.csv", ("recall", "precision"), points)
+
+
+def _thinned(position: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Indices of at most `_CURVE_POINTS` points that are about evenly spaced in an ascending position."""
+    even = np.linspace(position[0], position[-1], _CURVE_POINTS)
+    return np.unique(np.minimum(np.searchsorted(position, even), len(position) - 1))
+
+
+def _plot_calibration(folder: Path, target: Target, probability: Probability, bins: int) -> None:
+    """Mean predicted probability and observed share in bins of equal mass."""
+    order = np.argsort(probability, kind="stable")
+    rows = [
+        (probability[part].mean(), target[part].mean(), len(part)) for part in np.array_split(order, bins) if len(part)
+    ]
+    _write_csv(folder / "calibration.csv", ("predicted", "observed", "rows"), rows)
+
+
+def _plot_confusion(folder: Path, target: Target, label: Target) -> None:
+    names = {True: contract.TARGET, False: f"not {contract.TARGET}"}
+    rows = [
+        (names[actual], names[predicted], int(((target == actual) & (label == predicted)).sum()))
+        for actual in (True, False)
+        for predicted in (True, False)
+    ]
+    _write_csv(folder / "confusion.csv", ("actual", "predicted", "rows"), rows)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_rounded(v) if isinstance(v, float | np.floating) else v for v in row] for row in rows)
+
+
+def _as_json(intervals: dict[str, Interval]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {key: None if np.isnan(number) else _rounded(number) for key, number in found._asdict().items()}
+        for name, found in intervals.items()
+    }
+
+
+def _rounded(number: float | np.floating) -> float:
+    # Further digits differ between machines, and mean nothing.
+    return round(float(number), _DIGITS) + 0.0  # no -0.0
+
+
+if __name__ == "__main__":
+    stage.run("evaluate", lambda: evaluate(load_params()))

@@ -1,0 +1,42 @@
+"""What the three stages have in common: their files, and how one is run."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from model import console
+from model.files import write_json
+
+# Imported before anything large, so nearly when the process started: a stage's imports are part of its time.
+STARTED = time.perf_counter()
+
+PREPARED = Path("artifacts/prepared")
+MODEL = Path("artifacts/model")
+REPORTS = Path("reports")
+# Not an output of the pipeline: how long a stage took differs from run to run.
+TIMINGS = Path("artifacts/timings")
+
+STAGES = ("prepare", "train", "evaluate")
+
+
+def run(name: str, stage: Callable[[], str]) -> None:
+    """Run a stage as a command: print what it says it did, and note its time and memory for the summary."""
+
+    def command() -> None:
+        said = stage()
+        seconds = time.perf_counter() - STARTED
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, kibibytes elsewhere
+        write_json(TIMINGS / f"{name}.json", {"seconds": round(seconds, 2), "peak_mebibytes": round(mebibytes)})
+        print(f"{name}: {said} ({seconds:.1f} s)")
+
+    console.run(command)
+
+
+def seconds_taken(name: str) -> float | None:
+    """How long a stage took when it last ran here."""
+    path = TIMINGS / f"{name}.json"
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else None

@@ -1,0 +1,122 @@
+"""The model folder, and the one way to get probabilities out of it: in evaluation, in proposals and in the service.
+
+A model folder holds
+    model.onnx      the estimator, from the feature matrix to probabilities (or model.skops, see params.yaml)
+    contract.json   the contract it was trained under, as JSON Schema
+    metadata.json   estimator, hyperparameters, window, rows, features, category codes, threshold
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import contract, features
+from model.console import UserError
+
+# Rows scored at a time, so that memory does not grow with their number.
+_BATCH = 2**16
+
+Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Predictor:
+    """A loaded model.
+
+    Attributes:
+        metadata: What metadata.json says.
+    """
+
+    def __init__(self, metadata: dict[str, Any], score: Score) -> None:
+        """Use `Predictor.load`."""
+        self.metadata = metadata
+        self._score = score
+        self._codes: features.Codes = metadata["codes"]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """Load a model folder.
+
+        Raises:
+            UserError: Where it is missing or damaged, or was trained under another contract or other features.
+        """
+        try:
+            metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+            trained_under = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
+            score = _LOADERS[metadata["format"]](folder)
+            predictor = cls(metadata, score)
+            names = metadata["features"]
+        except UserError:
+            raise
+        except Exception as error:  # the libraries raise what they like for a damaged file
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"the model folder {folder} cannot be loaded: {reason}. `make` trains it again.") from error
+        if trained_under != contract.json_schema():
+            raise UserError(
+                f"the model in {folder} was trained under another contract: {_difference(trained_under)}. "
+                f"`make` trains it again under model/contract.py."
+            )
+        if names != list(features.NAMES):
+            raise UserError(f"the model in {folder} was trained on other features. `make` trains it again.")
+        return predictor
+
+    def probabilities(self, columns: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        """Probability of the target for each row.
+
+        Args:
+            columns: The contract's inputs by name, each of shape (rows,), as `features.features` takes them.
+
+        Returns:
+            Of shape (rows,).
+        """
+        rows = len(columns[contract.INPUTS[0].name])
+        found = np.empty(rows, dtype=np.float32)
+        for start in range(0, rows, _BATCH):
+            batch = {name: values[start : start + _BATCH] for name, values in columns.items()}
+            found[start : start + _BATCH] = self._score(features.features(batch, self._codes))
+        return found
+
+
+def _load_onnx(folder: Path) -> Score:
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    (name,) = (put.name for put in session.get_inputs())
+
+    def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        both: NDArray[np.float32] = session.run(["probabilities"], {name: matrix})[0]
+        return both[:, 1]
+
+    return score
+
+
+def _load_skops(folder: Path) -> Score:
+    import skops.io
+
+    path = folder / "model.skops"
+    strangers = [
+        name
+        for name in skops.io.get_untrusted_types(file=path)
+        if not name.startswith(("sklearn.", "lightgbm.", "numpy.", "collections."))
+    ]
+    if strangers:
+        raise UserError(f"{path} contains types that are not loaded unseen: {', '.join(strangers)}.")
+    pipeline = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+
+    def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(pipeline.predict_proba(matrix)[:, 1], dtype=np.float32)
+
+    return score
+
+
+_LOADERS: dict[str, Callable[[Path], Score]] = {"onnx": _load_onnx, "skops": _load_skops}
+
+
+def _difference(other: dict[str, Any]) -> str:
+    """In which columns another contract differs from the code's."""
+    theirs, ours = other.get("properties", {}), contract.json_schema()["properties"]
+    differing = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+    return f"it differs in {', '.join(differing)}" if differing else "it differs in the target or the identity"

@@ -1,0 +1,123 @@
+"""Data validation, derived from the contract with pandera."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+from pandera.errors import SchemaErrors
+
+from model import contract
+from model.console import UserError
+
+SHOWN_ROWS = 3
+
+_PANDAS_TYPES = {"category": "str", "integer": "Int32", "number": "float64", "timestamp": "datetime64[ms]"}
+
+
+def as_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table as the frame that `validate` takes: whole numbers stay whole where some are missing."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    return frame
+
+
+def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
+    """Check the rows of one month against the contract.
+
+    Args:
+        rows: The inputs and the target; the index numbers the rows from 0.
+        source: What the rows were read from, for the message.
+        month: The month they have to be of, as ``YYYY-MM``.
+
+    Raises:
+        UserError: Naming each column and rule that is broken, how often, and the first offending rows.
+    """
+    if rows.empty:
+        raise UserError(f"{source} has no rows. Every month of the window and of the holdout needs some.")
+    try:
+        _schema(month).validate(rows, lazy=True)
+    except SchemaErrors as errors:
+        raise UserError(_message(errors.failure_cases, rows, source)) from errors
+
+
+@cache
+def _schema(month: str) -> pandera.DataFrameSchema:
+    columns = {c.name: pandera.Column(_PANDAS_TYPES[c.type], _checks(c), nullable=c.nullable) for c in contract.INPUTS}
+    first = pd.Timestamp(month)
+    after = first + pd.offsets.MonthBegin()
+    columns["scheduled_departure"].checks.append(
+        pandera.Check(lambda times: (times >= first) & (times < after), error=f"must lie in {month}")
+    )
+    columns[contract.TARGET] = pandera.Column(
+        "bool",
+        pandera.Check(
+            lambda target: target.any() and not target.all(),
+            error="must not be the same in every row: nothing to learn",
+        ),
+    )
+    return pandera.DataFrameSchema(
+        columns, strict=True, unique=list(contract.IDENTITY), report_duplicates="exclude_first"
+    )
+
+
+def _checks(column: contract.Column) -> list[pandera.Check]:
+    checks = []
+    unit = f" {column.unit}" if column.unit else ""
+    if column.categories:
+        checks.append(pandera.Check.isin(column.categories, error=f"must be one of {', '.join(column.categories)}"))
+    if column.pattern:
+        checks.append(pandera.Check.str_matches(f"^{column.pattern}$", error=f"must match {column.pattern}"))
+    if column.minimum is not None:
+        checks.append(pandera.Check.ge(column.minimum, error=f"must be at least {column.minimum:g}{unit}"))
+    if column.maximum is not None:
+        checks.append(pandera.Check.le(column.maximum, error=f"must be at most {column.maximum:g}{unit}"))
+    if column.type == "number":
+        checks.append(pandera.Check(np.isfinite, error="must be finite"))
+    return checks
+
+
+def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
+    # A column of the wrong type breaks its other rules too; only the type is worth a line.
+    mistyped = set(failures.loc[failures["check"].astype(str).str.startswith("dtype("), "column"])
+    lines = []
+    for (column, check), group in failures.groupby(["column", "check"], sort=False, dropna=False):
+        name, rule = _rule(column, str(check), group, rows)
+        if name in mistyped and not str(check).startswith("dtype("):
+            continue
+        lines.append(f"  {name}: {rule}{_offenders(group)}")
+    unique = list(dict.fromkeys(lines))
+    return (
+        f"{source} breaks the contract in {len(unique)} way{'s' if len(unique) > 1 else ''}:\n"
+        + "\n".join(unique)
+        + "\nMend the source, or model/contract.py where the rule itself is wrong. "
+        "`dvc checkout --force data.dvc` brings the versioned data back."
+    )
+
+
+def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, str]:
+    """The column that a group of failures is about, and what it says in words."""
+    case = str(group["failure_case"].iloc[0])
+    if check == "column_in_dataframe":
+        return case, "the column is missing"
+    if check == "column_in_schema":
+        return case, "the column is not in the contract"
+    if check == "multiple_fields_uniqueness":
+        return ", ".join(contract.IDENTITY), "must be unique together"
+    if check == "not_nullable":
+        return str(column), "must not be missing"
+    if check.startswith("dtype("):
+        wanted = next((c.type for c in contract.INPUTS if c.name == column), "true or false")
+        return str(column), f"must be of type {wanted}, is {rows[str(column)].dtype}"
+    return str(column), check
+
+
+def _offenders(group: pd.DataFrame) -> str:
+    offending = group.dropna(subset="index").drop_duplicates("index")
+    if offending.empty:
+        return ""
+    shown = ", ".join(
+        f"row {row.index_}: {row.failure_case}"
+        for row in offending.rename(columns={"index": "index_"}).head(SHOWN_ROWS).itertuples()
+    )
+    return f" ({len(offending):,} row{'s' if len(offending) > 1 else ''}; first: {shown})"
