@@ -43,8 +43,16 @@ ui: $(READY) ## Open the tracked runs in MLflow
 	@python -m model.pipeline.track ui
 
 .PHONY: remote
-remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (or gs://, azure://, ssh://)
-	@python -m model.data remote '$(URL)'
+remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
+	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
+	dvc pull data.dvc
+	$(if $(EXTRA),uv add --quiet --frozen --no-sync --group pipeline 'dvc[$(EXTRA)]>=3.67' && $(MAKE) lock && $(MAKE) $(READY))
+	dvc remote add --force storage '$(URL)'
+	dvc push --remote storage data.dvc
+	dvc remote default storage
+	@echo 'The data is there, and in .dvc/config. Commit: git add .dvc/config pyproject.toml requirements'
+# What DVC needs beside itself for the scheme of the URL; a folder needs nothing.
+EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
 
 .PHONY: bench-pipeline
 bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)

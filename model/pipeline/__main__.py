@@ -35,7 +35,7 @@ def main() -> None:
     else:
         print("Nothing has changed: data, model and metrics are up to date.")
     run = track()
-    print(summary(params, run))
+    print(f"\n{summary(params, run)}")
     if changed.get(str(DATA_FILE)):
         print(
             "\ndata.dvc has changed. So that others get the data:\n"
