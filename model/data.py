@@ -132,8 +132,7 @@ def main() -> None:
     month = parser.parse_args().month
     path = month_path(month)
     if ingest(month):
-        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. `make` takes it up; then, so that others get it:")
-        print("  dvc add data && dvc push data.dvc && git add data.dvc .dvc/remote && git commit")
+        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. `make` takes it up.")
     else:
         print(f"{path} is there already, byte for byte.")
 

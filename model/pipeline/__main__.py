@@ -10,6 +10,7 @@ import yaml
 from model import console
 from model.console import UserError
 from model.files import require_space
+from model.months import DATA
 from model.params import load_params
 from model.pipeline.summary import summary
 from model.pipeline.track import track
@@ -30,36 +31,34 @@ def main() -> None:
         asked.communicate()
         raise
     changed = _answer(asked)
+    data_was = DATA_FILE.read_bytes()
     if changed:
         _reproduce(changed)
     else:
         print("Nothing has changed: data, model and metrics are up to date.")
-    run = track()
-    print(f"\n{summary(params, run)}")
-    if changed.get(str(DATA_FILE)):
+    print(f"\n{summary(params, track())}")
+    if DATA_FILE.read_bytes() != data_was:
         print(
-            "\ndata.dvc has changed. So that others get the data:\n"
-            "  dvc push data.dvc && git add data.dvc .dvc/remote && git commit"
+            "\nThe data has changed, and data.dvc with it. So that others get it:\n"
+            "  .venv/bin/dvc push data.dvc && git add data.dvc .dvc/remote && git commit"
         )
 
 
 def _answer(asked: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What `dvc status` says has changed, by stage."""
+    """What `dvc status` says has changed, by stage; empty where nothing has."""
     output, errors = asked.communicate()
     if asked.returncode:
-        raise UserError(f"dvc status failed:\n{errors.strip()}")
+        raise UserError(f"`dvc status` failed:\n{errors.strip()}")
     found: dict[str, Any] = json.loads(output)
     return found
 
 
 def _reproduce(changed: dict[str, Any]) -> None:
-    data = [state for entry in changed.pop(str(DATA_FILE), []) for state in entry.get("changed outs", {}).values()]
-    if "deleted" in data:
+    if not DATA.exists():
         _pull()
-    elif data:
+    elif DATA_FILE.name in changed:
         # `dvc repro` would record the changed data in data.dvc before any stage looks at it. Bad data stops here.
         _dvc("repro", "--single-item", "prepare")
-        changed[str(DATA_FILE)] = data
     _dvc("repro")
 
 
