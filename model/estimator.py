@@ -16,6 +16,9 @@ Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
+# Stands for a missing value where the export does not know them: below all that the contract allows.
+_BELOW_ALL = -999
+
 _CATEGORICAL = list(range(len(CATEGORICAL)))
 _NUMERIC = list(range(len(CATEGORICAL), len(NAMES)))
 
@@ -75,8 +78,7 @@ class RandomForest(Settings):
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import Pipeline
 
-        # The export knows no missing values in a forest. -999 lies below all that the contract allows.
-        impute = SimpleImputer(strategy="constant", fill_value=-999)
+        impute = SimpleImputer(strategy="constant", fill_value=_BELOW_ALL)
         classifier = RandomForestClassifier(**self.model_dump(), n_jobs=-1, random_state=seed)
         return Pipeline([("impute", impute), ("classifier", classifier)])
 
@@ -94,13 +96,16 @@ class LightGBM(Settings):
     def build(self, seed: int) -> Any:
         """The unfitted pipeline."""
         from lightgbm import LGBMClassifier
+        from sklearn.impute import SimpleImputer
         from sklearn.pipeline import Pipeline
 
+        # By itself it takes a missing value for 0 where training had none in that column, and its export does not.
+        impute = SimpleImputer(strategy="constant", fill_value=_BELOW_ALL)
         # Without the last two the result depends on the number of cores.
         classifier = LGBMClassifier(
             **self.model_dump(), random_state=seed, verbose=-1, deterministic=True, force_row_wise=True
         )
-        return Pipeline([("classifier", classifier)])
+        return Pipeline([("impute", impute), ("classifier", classifier)])
 
 
 class Hyperparameters(Settings):

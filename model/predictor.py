@@ -81,9 +81,13 @@ class Predictor:
 
 
 def _load_onnx(folder: Path) -> Score:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
-    session = InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    # With one thread the trees are always added up in the same order: the same answer on any machine, and for a row by
+    # itself as among others.
+    options = SessionOptions()
+    options.intra_op_num_threads = 1
+    session = InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     (name,) = (put.name for put in session.get_inputs())
 
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,7 +104,7 @@ def _load_skops(folder: Path) -> Score:
     strangers = [
         name
         for name in skops.io.get_untrusted_types(file=path)
-        if not name.startswith(("sklearn.", "lightgbm.", "numpy.", "collections."))
+        if not name.startswith(("sklearn.", "lightgbm.", "numpy.", "collections.")) and name != "functools.partial"
     ]
     if strangers:
         raise UserError(f"{path} contains types that are not loaded unseen: {', '.join(strangers)}.")

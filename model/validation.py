@@ -72,24 +72,31 @@ def _checks(column: contract.Column) -> list[pandera.Check]:
         checks.append(pandera.Check.ge(column.minimum, error=f"must be at least {column.minimum:g}{unit}"))
     if column.maximum is not None:
         checks.append(pandera.Check.le(column.maximum, error=f"must be at most {column.maximum:g}{unit}"))
-    if column.type == "number":
+    if column.type == "number" and None in {column.minimum, column.maximum}:
         checks.append(pandera.Check(np.isfinite, error="must be finite"))
     return checks
 
 
 def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
+    checks = failures["check"].astype(str)
     # A column of the wrong type breaks its other rules too; only the type is worth a line.
-    mistyped = set(failures.loc[failures["check"].astype(str).str.startswith("dtype("), "column"])
+    mistyped = checks.str.startswith("dtype(")
+    failures = failures[mistyped | ~failures["column"].isin(failures.loc[mistyped, "column"])]
+    # A duplicate row comes as a failure of each identity column.
+    duplicate = failures["check"].astype(str) == "multiple_fields_uniqueness"
+    if duplicate.any():
+        cases = failures[duplicate].astype({"failure_case": str}).groupby("index")["failure_case"].agg(" ".join)
+        rows_found = pd.DataFrame({"failure_case": cases}).reset_index()
+        rows_found[["column", "check"]] = ", ".join(contract.IDENTITY), "must be unique together"
+        failures = pd.concat([rows_found, failures[~duplicate]])
+
     lines = []
     for (column, check), group in failures.groupby(["column", "check"], sort=False, dropna=False):
         name, rule = _rule(column, str(check), group, rows)
-        if name in mistyped and not str(check).startswith("dtype("):
-            continue
         lines.append(f"  {name}: {rule}{_offenders(group)}")
-    unique = list(dict.fromkeys(lines))
     return (
-        f"{source} breaks the contract in {len(unique)} way{'s' if len(unique) > 1 else ''}:\n"
-        + "\n".join(unique)
+        f"{source} breaks the contract in {len(lines)} way{'s' if len(lines) > 1 else ''}:\n"
+        + "\n".join(lines)
         + "\nMend the source, or model/contract.py where the rule itself is wrong. "
         "`dvc checkout --force data.dvc` brings the versioned data back."
     )
@@ -102,8 +109,6 @@ def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -
         return case, "the column is missing"
     if check == "column_in_schema":
         return case, "the column is not in the contract"
-    if check == "multiple_fields_uniqueness":
-        return ", ".join(contract.IDENTITY), "must be unique together"
     if check == "not_nullable":
         return str(column), "must not be missing"
     if check.startswith("dtype("):

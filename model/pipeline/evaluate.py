@@ -4,7 +4,9 @@ The holdout is scored from the model folder, in the contract's columns, the way 
 """
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,16 +160,26 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
         found = _points(target, predictor.probabilities(columns), params.metrics)
         return np.array([found[_ROC_AUC], found[_LOG_LOSS]])
 
+    def lost(position: int) -> NDArray[np.float64]:
+        name = contract.INPUTS[position].name
+        draws = np.random.default_rng([params.seed, position])
+        repeats = [points(columns | {name: draws.permutation(columns[name])}) for _ in range(_IMPORTANCE_REPEATS)]
+        return np.asarray(np.mean(repeats, axis=0) - whole)
+
     whole = points(columns)
     found = []
-    for column in tqdm(contract.INPUTS, "permutation importance", unit="column", disable=None):
-        shuffled = [
-            points(columns | {column.name: random.permutation(columns[column.name])})
-            for _ in range(_IMPORTANCE_REPEATS)
-        ]
-        auc, loss = np.mean(shuffled, axis=0) - whole
-        found.append((column.name, _rounded(-auc), _rounded(loss)))
+    with ThreadPoolExecutor(_cores()) as threads:
+        losses = threads.map(lost, range(len(contract.INPUTS)))
+        total = len(contract.INPUTS)
+        shown = tqdm(losses, "permutation importance", total=total, unit="column", disable=None)
+        for column, (auc, loss) in zip(contract.INPUTS, shown, strict=True):
+            found.append((column.name, _rounded(-auc), _rounded(loss)))
     return sorted(found, key=lambda row: -row[1])
+
+
+def _cores() -> int:
+    """The processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_target(table: pa.Table) -> Columns:

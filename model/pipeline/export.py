@@ -1,7 +1,10 @@
 """The trained pipeline as a file: ONNX, or skops where it cannot be exported."""
 
+from copy import copy
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from model.console import UserError
 from model.features import NAMES
@@ -16,9 +19,9 @@ def write_onnx(pipeline: Any, path: Path) -> None:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
+    if type(pipeline[-1]).__name__ == "LGBMClassifier":
+        pipeline = _prepare_lightgbm(pipeline)
     classifier = pipeline[-1]
-    if type(classifier).__name__ == "LGBMClassifier":
-        _register_lightgbm(type(classifier))
     try:
         exported = to_onnx(
             pipeline,
@@ -42,15 +45,39 @@ def write_skops(pipeline: Any, path: Path) -> None:
     skops.io.dump(pipeline, path)
 
 
-def _register_lightgbm(classifier: type) -> None:
+def _prepare_lightgbm(pipeline: Any) -> Any:
+    """Register LightGBM with the exporter, and make its thresholds fit ONNX.
+
+    LightGBM compares in double precision and ONNX in single. A threshold rounded up to the next single lets a row pass
+    that LightGBM would not; rounded down, both agree for every feature in single precision.
+    """
+    from lightgbm import Booster, LGBMClassifier
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     update_registered_converter(
-        classifier,
+        LGBMClassifier,
         "LightGbmLGBMClassifier",
         calculate_linear_classifier_output_shapes,
         convert_lightgbm,
         options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
     )
+    lines = []
+    for line in pipeline[-1].booster_.model_to_string().splitlines():
+        name, _, values = line.partition("=")
+        if name == "threshold":
+            lines.append(f"threshold={' '.join(_rounded_down(float(value)) for value in values.split())}")
+        elif name != "tree_sizes":  # in characters, and no longer true; optional
+            lines.append(line)
+    classifier = copy(pipeline[-1])
+    classifier._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  there is no public way
+    steps = copy(pipeline)
+    steps.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], classifier)]
+    return steps
+
+
+def _rounded_down(threshold: float) -> str:
+    single = np.float32(threshold)
+    # As Python floats: NumPy would compare in single precision, where both are the same.
+    return repr(float(single if float(single) <= threshold else np.nextafter(single, np.float32(-np.inf))))

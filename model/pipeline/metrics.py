@@ -98,7 +98,8 @@ class Scores:
             # Precision at each threshold, weighted by the recall gained there (as scikit-learn defines it).
             precision = true_positives / np.maximum(predicted, 1)
             average_precision = np.einsum("ij,ij->i", gained, precision) / positives
-        return np.column_stack([roc_auc, average_precision, losses / total[:, None], gaps / total])
+            # A small slice may be drawn not at all.
+            return np.column_stack([roc_auc, average_precision, losses / total[:, None], gaps / total])
 
 
 def resamples(rows: int, *, count: int, seed: int) -> Iterator[Weights]:

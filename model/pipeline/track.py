@@ -153,7 +153,7 @@ def _log_datasets(commit: str) -> None:
     for span, context in (("window", "training"), ("holdout", "evaluation")):
         # Commit and data.dvc lead to the data, wherever the remote is by then.
         source = CodeDatasetSource({"mlflow.source.git.commit": commit, "dvc.file": "data.dvc"})
-        dataset = MetaDataset(source, name=contract.NAME, digest=digest)  # type: ignore[abstract]  # MLflow's own class, meant to be used
+        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, meant to be used
         mlflow.log_input(dataset, context, tags={key: str(month) for key, month in spans[span].items()})
 
 

@@ -1,0 +1,57 @@
+"""Real months of flights, whole and small."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from model.data import ingest
+from model.months import month_path
+from model.params import Params, load_params
+from tests.repository import MONTHS, ROWS, Repository, copy_repository, write_params
+
+
+@pytest.fixture(scope="session")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whole real months."""
+    folder = tmp_path_factory.mktemp("months")
+    for month in MONTHS:
+        ingest(month, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(months: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same months with fewer rows."""
+    folder = tmp_path_factory.mktemp("small")
+    for month in MONTHS:
+        table = pq.read_table(month_path(month, months))
+        chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, ROWS, replace=False))
+        pq.write_table(table.take(pa.array(chosen)), month_path(month, folder))
+    return folder
+
+
+@pytest.fixture
+def data(small: Path, tmp_path: Path) -> Path:
+    """A copy of the small months that a test may damage."""
+    return Path(shutil.copytree(small, tmp_path / "data"))
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Callable[..., Params]:
+    """Make parameters, with some top-level values changed."""
+    return lambda **changes: load_params(write_params(tmp_path / "params.yaml", **changes))
+
+
+@pytest.fixture(scope="module")
+def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository with small months in which `make` has run once; tests of a module share it and leave it so."""
+    repository = copy_repository(tmp_path_factory.mktemp("finished"), small)
+    made = repository.make()
+    assert made.returncode == 0, made.stdout
+    repository.commit("The first model")
+    return repository

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.params import Params
+from model.pipeline.prepare import prepare
+from model.pipeline.train import train
+
+
+@pytest.fixture
+def prepared(params: Callable[..., Params], small: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "prepared"
+    prepare(params(), small, folder)
+    return folder
+
+
+@pytest.fixture
+def trained(params: Callable[..., Params], prepared: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    train(params(), prepared, folder)
+    return folder

@@ -1,0 +1,148 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from model import contract
+from model.months import to_columns
+from model.predictor import Predictor
+from tests.repository import ROOT, Repository
+
+
+def runs(repository: Repository, store: str = ".mlflow/mlflow.db") -> list[dict[str, Any]]:
+    """What a user of MLflow finds in a store."""
+    script = (
+        "import json, mlflow, sys; c = mlflow.MlflowClient(sys.argv[1]);"
+        "found = [r for e in c.search_experiments() for r in c.search_runs([e.experiment_id])];"
+        "print(json.dumps([{'id': r.info.run_id, 'status': r.info.status, 'params': r.data.params,"
+        " 'metrics': r.data.metrics, 'tags': r.data.tags,"
+        " 'artifacts': [a.path for a in c.list_artifacts(r.info.run_id)],"
+        " 'inputs': [[i.dataset.digest, {t.key: t.value for t in i.tags}] for i in r.inputs.dataset_inputs],"
+        " 'models': [m.model_id for m in r.outputs.model_outputs]} for r in found]))"
+    )
+    found: list[dict[str, Any]] = json.loads(
+        repository.must(sys.executable, "-W", "ignore", "-c", script, f"sqlite:///{repository.folder}/{store}")
+        .strip()
+        .splitlines()[-1]
+    )
+    return found
+
+
+def track(repository: Repository, **environment: str) -> subprocess.CompletedProcess[str]:
+    return repository.run("python", "-m", "model.pipeline.track", **environment)
+
+
+def test_one_run_with_everything(finished: Repository) -> None:
+    (run,) = runs(finished)
+    assert run["status"] == "FINISHED"
+    assert run["params"]["estimator"] == "hist_gradient_boosting"
+    assert run["params"]["learning_rate"] == "0.05"
+    assert run["params"]["window.first"] == "2013-01"
+    assert "max_features.lightgbm" not in run["params"]
+    metrics = json.loads((finished.folder / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert run["metrics"]["roc_auc"] == metrics["model"]["roc_auc"]["value"]
+    assert run["metrics"]["roc_auc_low"] == metrics["model"]["roc_auc"]["low"]
+    assert run["metrics"]["baseline_log_loss"] == metrics["baseline"]["log_loss"]
+    assert set(run["artifacts"]) == {"params.yaml", "dvc.lock", "reports", "plots.png"}
+    assert len(run["models"]) == 1
+    data = (finished.folder / "data.dvc").read_text(encoding="utf-8")
+    (training, evaluation) = run["inputs"]
+    assert training[0] in data
+    assert training[1] == {"mlflow.data.context": "training", "first": "2013-01", "last": "2013-02"}
+    assert evaluation[1] == {"mlflow.data.context": "evaluation", "first": "2013-03", "last": "2013-03"}
+    first_commit = finished.must("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    assert run["tags"]["mlflow.source.git.commit"] == first_commit
+
+
+def test_tracking_again_adds_nothing(finished: Repository) -> None:
+    (before,) = runs(finished)
+    assert before["id"] in track(finished).stdout
+    # Also where it is not remembered that it was tracked.
+    (finished.folder / ".mlflow/last.json").unlink()
+    assert before["id"] in track(finished).stdout
+    assert [run["id"] for run in runs(finished)] == [before["id"]]
+
+
+def test_remembers_only_what_is_still_there(finished: Repository) -> None:
+    folder = finished.folder / ".mlflow"
+    (folder / "mlflow.db").rename(folder / "away.db")
+    assert track(finished).returncode == 0
+    assert len(runs(finished)) == 1
+    (folder / "mlflow.db").unlink()
+    (folder / "away.db").rename(folder / "mlflow.db")
+    (folder / "last.json").unlink()
+    assert track(finished).returncode == 0
+
+
+def test_run_cut_off_half_way_is_replaced(finished: Repository) -> None:
+    (before,) = runs(finished)
+    script = "import mlflow, sys; c = mlflow.MlflowClient(sys.argv[1]); c.update_run(sys.argv[2], status='RUNNING')"
+    finished.must(
+        sys.executable, "-W", "ignore", "-c", script, f"sqlite:///{finished.folder}/.mlflow/mlflow.db", before["id"]
+    )
+    (finished.folder / ".mlflow/last.json").unlink()
+    assert track(finished).returncode == 0
+    (after,) = runs(finished)
+    assert after["id"] != before["id"]
+    assert after["status"] == "FINISHED"
+
+
+def test_another_store_by_environment(finished: Repository, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/other.db"
+    done = track(finished, MLFLOW_TRACKING_URI=store)
+    assert done.returncode == 0, done.stdout
+    assert len(runs(finished, str(Path(os.path.relpath(tmp_path / "other.db", finished.folder))))) == 1
+    assert track(finished).returncode == 0
+    assert len(runs(finished)) == 1
+
+
+def test_server_that_does_not_answer(finished: Repository) -> None:
+    done = track(finished, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 1
+    assert "error: the run could not be tracked at http://127.0.0.1:9" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_tracked_model_predicts_what_the_model_folder_predicts(finished: Repository, tmp_path: Path) -> None:
+    (run,) = runs(finished)
+    script = """
+import mlflow, pandas, sys
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(f"models:/{sys.argv[2]}")
+assert len(model.predict(model.input_example)) == 1
+signature = model.metadata.signature
+assert [column.name for column in signature.inputs] == sys.argv[5].split(",")
+rows = pandas.read_parquet(sys.argv[3])
+model.predict(rows.drop(columns="late")).tofile(sys.argv[4])
+"""
+    uri = f"sqlite:///{finished.folder}/.mlflow/mlflow.db"
+    holdout = finished.folder / "artifacts/prepared/holdout.parquet"
+    found, names = tmp_path / "found", ",".join(c.name for c in contract.INPUTS)
+    finished.must(sys.executable, "-W", "ignore", "-c", script, uri, run["models"][0], str(holdout), str(found), names)
+    expected = Predictor.load(finished.folder / "artifacts/model").probabilities(to_columns(pq.read_table(holdout)))
+    np.testing.assert_allclose(np.fromfile(found, dtype=np.float32), expected, atol=1e-6)
+
+
+def test_nothing_to_track(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "model.pipeline.track"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no dvc.lock")
+
+
+def test_stages_never_import_mlflow() -> None:
+    for name in ("prepare", "train", "evaluate"):
+        script = f"import sys, model.pipeline.{name}; sys.exit('mlflow' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+        assert "mlflow" not in (ROOT / f"model/pipeline/{name}.py").read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Copies of this repository to run commands in, and its parameters with other values."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
+ROWS = 3_000  # of each month in the fixture `small`
+
+
+def write_params(path: Path, **changes: Any) -> Path:
+    """The repository's params.yaml with some top-level values changed; by default a window that the months cover."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values |= {
+        "window": {"first": "2013-01", "last": "2013-02"},
+        "holdout": {"first": "2013-03", "last": "2013-03"},
+    } | changes
+    values["metrics"]["resamples"] = 100
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return path
+
+
+class Repository:
+    """A copy of this repository, as a clone would have it, with commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "MLFLOW_"))}
+        self.environment |= {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and return what it printed, both streams in one."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def must(self, *command: str, **environment: str) -> str:
+        """Run a command that has to succeed."""
+        done = self.run(*command, **environment)
+        assert done.returncode == 0, f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def make(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """What `make` runs."""
+        return self.run("python", "-m", "model.pipeline", **environment)
+
+    def commit(self, message: str) -> None:
+        self.must("git", "add", "--all")
+        self.must("git", "commit", "--quiet", "--message", message)
+
+    def outputs(self) -> dict[str, bytes]:
+        """Everything that a failing run must leave as it was."""
+        files = [p for name in ("artifacts", "reports") for p in (self.folder / name).rglob("*") if p.is_file()]
+        files += [self.folder / "dvc.lock", self.folder / "data.dvc"]
+        return {str(p.relative_to(self.folder)): p.read_bytes() for p in files if "timings" not in p.parts}
+
+
+def copy_repository(folder: Path, data: Path | None = None) -> Repository:
+    """The tracked and the new files of the working tree as a repository with one commit.
+
+    With `data` its months are the versioned ones, and the window fits them.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    repository = Repository(folder)
+    repository.must("git", "init", "--quiet", "--initial-branch", "main")
+    repository.must("git", "config", "user.name", "Test")
+    repository.must("git", "config", "user.email", "test@example.org")
+    if data is not None:
+        shutil.copytree(data, folder / "data")
+        (folder / "dvc.lock").unlink()
+        repository.must("dvc", "add", "--quiet", "data")
+        repository.must("dvc", "push", "--quiet", "data.dvc")
+        write_params(folder / "params.yaml")
+    repository.commit("The template")
+    return repository

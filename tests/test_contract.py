@@ -1,0 +1,59 @@
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from model import contract
+from model.months import ARROW_SCHEMA
+from model.validation import as_pandas, validate
+
+
+def test_schema_states_every_input_with_its_rules() -> None:
+    schema = contract.json_schema()
+    assert list(schema["properties"]) == [c.name for c in contract.INPUTS] == schema["required"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["wind_speed"] == {
+        "type": ["number", "null"],
+        "unit": "miles per hour",
+        "minimum": 0,
+        "maximum": 200,
+        "description": "Wind speed at the origin in that hour.",
+        "examples": [9.2],
+    }
+    assert schema["properties"]["origin"]["enum"] == ["EWR", "JFK", "LGA"]
+    assert schema["properties"]["scheduled_departure"]["format"] == "date-time"
+    assert schema["target"]["name"] == "late"
+    assert "cancelled" in schema["target"]["description"]
+    assert "diverted" in schema["target"]["description"]
+
+
+def test_every_column_is_explained() -> None:
+    assert all(c.description.endswith(".") for c in contract.INPUTS)
+    assert all(c.unit for c in contract.INPUTS if c.type == "number")
+    assert {c.name for c in contract.INPUTS} >= set(contract.IDENTITY)
+
+
+def test_examples_are_legal_rows() -> None:
+    example = {c.name: c.example for c in contract.INPUTS}
+    row = pd.DataFrame([example | {"late": True}, example | {"late": False, "flight_number": 2}])
+    row["scheduled_departure"] = pd.to_datetime(row["scheduled_departure"])
+    validate(as_pandas(pa.Table.from_pandas(row, ARROW_SCHEMA)), source="examples", month="2013-07")
+
+
+def test_version_changes_with_any_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contract.version()
+    assert contract.version() == before
+    wider = dataclasses.replace(contract.INPUTS[-1], maximum=2_000)
+    monkeypatch.setattr(contract, "INPUTS", (*contract.INPUTS[:-1], wider))
+    assert contract.version() != before
+
+
+def test_contract_needs_nothing_of_the_project() -> None:
+    assert "from model" not in Path(contract.__file__).read_text(encoding="utf-8")
+
+
+def test_names_are_unique() -> None:
+    names = [c.name for c in contract.INPUTS]
+    assert len(set(names)) == len(names)
