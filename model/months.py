@@ -59,18 +59,14 @@ def open_month(path: Path) -> pq.ParquetFile:
         raise _unreadable(path, error) from error
 
 
-def read_month(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a month file, or some of its columns.
+def read_month(path: Path) -> pa.Table:
+    """Read a month file.
 
     Raises:
-        UserError: Where it is missing, cannot be read or lacks one of the columns.
+        UserError: Where it is missing or cannot be read.
     """
-    file = open_month(path)
-    missing = set(columns or ()) - set(file.schema_arrow.names)
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(sorted(missing))}, which model/contract.py asks for.")
     try:
-        return file.read(columns=columns)
+        return open_month(path).read()
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
@@ -115,5 +111,5 @@ def _missing(array: pa.Array) -> NDArray[np.bool_]:
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
         f"{path} cannot be read as Parquet, it is empty, truncated or damaged ({error}). "
-        f"Bring the versioned file back with `dvc checkout --force data.dvc`."
+        f"`dvc checkout --force data.dvc` brings the versioned file back."
     )

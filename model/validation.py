@@ -13,6 +13,11 @@ from model.console import UserError
 
 SHOWN_ROWS = 3
 
+_MEND = (
+    "Mend the source, or model/contract.py where the rule itself is wrong. "
+    "`dvc checkout --force data.dvc` brings the versioned data back."
+)
+
 _PANDAS_TYPES = {"category": "str", "integer": "Int32", "number": "float64", "timestamp": "datetime64[ms]"}
 
 
@@ -34,7 +39,7 @@ def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
         UserError: Naming each column and rule that is broken, how often, and the first offending rows.
     """
     if rows.empty:
-        raise UserError(f"{source} has no rows. Every month of the window and of the holdout needs some.")
+        raise UserError(f"{source} has no rows. {_MEND}")
     try:
         _schema(month).validate(rows, lazy=True)
     except SchemaErrors as errors:
@@ -97,8 +102,7 @@ def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
     return (
         f"{source} breaks the contract in {len(lines)} way{'s' if len(lines) > 1 else ''}:\n"
         + "\n".join(lines)
-        + "\nMend the source, or model/contract.py where the rule itself is wrong. "
-        "`dvc checkout --force data.dvc` brings the versioned data back."
+        + f"\n{_MEND}"
     )
 
 

@@ -3,6 +3,7 @@
 The holdout is passed on as it came, in the contract's columns: it is scored the way the service scores a request.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,15 +45,15 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
     # Uncompressed, and once more in DVC's cache.
     require_space(output, 2 * sum(rows.values()) * (len(NAMES) * 4 + 1) + _ROOM)
 
-    codes = _codes(window, data)
+    codes = _validate(window, holdout, data)
     with replacing_folder(output) as folder:
         write_json(folder / "codes.json", codes)
         with (
             pq.ParquetWriter(folder / "train.parquet", TRAIN_SCHEMA) as train_file,
             pq.ParquetWriter(folder / "holdout.parquet", ARROW_SCHEMA, compression="zstd") as holdout_file,
         ):
-            for month in tqdm([*window, *holdout], "validate and compute features", unit="month", disable=None):
-                table = _validated(month, data)
+            for month in _progress("compute features", [*window, *holdout]):
+                table = read_month(month_path(month, data)).select(ARROW_SCHEMA.names)
                 if month in window:
                     matrix = features(to_columns(table), codes)
                     train_file.write_table(pa.table([*matrix.T, table.column(contract.TARGET)], schema=TRAIN_SCHEMA))
@@ -64,21 +65,20 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
     )
 
 
-def _codes(window: list[str], data: Path) -> dict[str, dict[str, int]]:
-    """The categories of the training window, numbered in alphabetical order."""
+def _validate(window: list[str], holdout: list[str], data: Path) -> dict[str, dict[str, int]]:
+    """Validate all months, and number the categories of the training window in alphabetical order."""
     seen: dict[str, set[str]] = {name: set() for name in CODED}
-    for month in window:
-        table = read_month(month_path(month, data), list(CODED))
-        for name in CODED:
+    for month in _progress("validate", [*window, *holdout]):
+        path = month_path(month, data)
+        table = read_month(path)
+        validate(as_pandas(table), source=str(path), month=month)
+        for name in CODED if month in window else ():
             seen[name].update(pc.unique(table.column(name)).drop_null().to_pylist())
     return {name: {category: code for code, category in enumerate(sorted(seen[name]))} for name in CODED}
 
 
-def _validated(month: str, data: Path) -> pa.Table:
-    path = month_path(month, data)
-    table = read_month(path)
-    validate(as_pandas(table), source=str(path), month=month)
-    return table.select(ARROW_SCHEMA.names)
+def _progress(what: str, months: list[str]) -> Iterable[str]:
+    return tqdm(months, what, unit="month", disable=None)
 
 
 if __name__ == "__main__":

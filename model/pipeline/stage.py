@@ -7,11 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from model import console
+from model import console, pipeline
 from model.files import write_json
-
-# Imported before anything large, so nearly when the process started: a stage's imports are part of its time.
-STARTED = time.perf_counter()
 
 PREPARED = Path("artifacts/prepared")
 MODEL = Path("artifacts/model")
@@ -27,7 +24,7 @@ def run(name: str, stage: Callable[[], str]) -> None:
 
     def command() -> None:
         said = stage()
-        seconds = time.perf_counter() - STARTED
+        seconds = time.perf_counter() - pipeline.STARTED
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, kibibytes elsewhere
         write_json(TIMINGS / f"{name}.json", {"seconds": round(seconds, 2), "peak_mebibytes": round(mebibytes)})

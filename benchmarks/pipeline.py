@@ -1,0 +1,177 @@
+"""Measure the pipeline in a clone of what is committed, and write benchmarks/pipeline.md.
+
+Compared commands run in turn, round by round: the machine's mood meets both alike. What is quoted are medians, and of
+two commands the median of the rounds' ratios.
+"""
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from model import contract
+from model.months import ARROW_SCHEMA
+from model.pipeline.stage import STAGES
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "benchmarks/pipeline.md"
+ROUNDS = 7
+GROWTH = (1, 10, 30)
+
+ONE_PROCESS = """
+from model.params import load_params
+from model.pipeline.prepare import prepare
+from model.pipeline.train import train
+from model.pipeline.evaluate import evaluate
+params = load_params()
+prepare(params)
+train(params)
+evaluate(params)
+"""
+
+
+def run(folder: Path, *command: str) -> float:
+    """Run a command that has to succeed, and return its seconds."""
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def make_cold(folder: Path) -> None:
+    """Remove all that a run of the pipeline leaves behind."""
+    for name in ("artifacts", "reports", ".dvc/tmp", ".dvc/cache/runs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+
+
+def in_turn(
+    what: str, first: Callable[[], float], second: Callable[[], float], rounds: int = ROUNDS
+) -> tuple[float, float, float]:
+    """Medians of two commands' seconds, and of their ratio, after a round that does not count."""
+    pairs = [(first(), second()) for _ in tqdm(range(rounds + 1), what)][1:]
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(a / b for a, b in pairs),
+    )
+
+
+def bench_cold(folder: Path) -> list[str]:
+    def repro() -> float:
+        make_cold(folder)
+        return run(folder, "dvc", "repro")
+
+    def one_process() -> float:
+        make_cold(folder)
+        return run(folder, sys.executable, "-c", ONE_PROCESS)
+
+    a, b, ratio = in_turn("cold dvc repro", repro, one_process)
+    return [f"| cold `dvc repro` | {a:.2f} | the three stages in one Python process | {b:.2f} | {ratio:.2f} | 1.3 |"]
+
+
+def bench_nothing_to_do(folder: Path) -> list[str]:
+    (folder / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    for name in ("bootstrap", "development"):
+        os.utime(folder / f"requirements/{name}.txt", (0, 0))
+    run(folder, "make")
+    a, b, ratio = in_turn("make", lambda: run(folder, "make"), lambda: run(folder, "dvc", "status"), 2 * ROUNDS)
+    return [f"| `make`, nothing to do | {a:.2f} | `dvc status` | {b:.2f} | {ratio:.2f} | 1.5 |"]
+
+
+def replicate(month: Path, times: int) -> None:
+    """Repeat a month's rows with other seconds of departure and slightly other measurements."""
+    rows = pq.read_table(month).to_pandas()
+    random = np.random.default_rng(times)
+    numbers = [c for c in contract.INPUTS if c.type == "number"]
+    copies = []
+    for copy in range(times):
+        jittered = rows.copy()
+        jittered["scheduled_departure"] += pd.Timedelta(seconds=copy)
+        for column in numbers if copy else ():
+            noise = random.normal(0, 0.01 * rows[column.name].std(), len(rows))
+            jittered[column.name] = (rows[column.name] + noise).clip(column.minimum, column.maximum)
+        copies.append(jittered)
+    pq.write_table(pa.Table.from_pandas(pd.concat(copies), ARROW_SCHEMA, preserve_index=False), month)
+
+
+def bench_growth(folder: Path) -> list[str]:
+    lines = [
+        "| rows | stage | seconds | µs a row | peak MiB | bytes a row |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    original = folder.parent / "months"
+    shutil.copytree(folder / "data", original)
+    for times in tqdm(GROWTH, "growth"):
+        shutil.rmtree(folder / "data")
+        shutil.copytree(original, folder / "data")
+        for month in sorted((folder / "data").iterdir()):
+            replicate(month, times)
+        total = sum(pq.read_metadata(month).num_rows for month in (folder / "data").iterdir())
+        holdout = pq.read_metadata(folder / "data/2013-07.parquet").num_rows
+        for stage, rows in zip(STAGES, (total, total - holdout, holdout), strict=True):
+            found = []
+            for _ in range(3):
+                run(folder, sys.executable, "-m", f"model.pipeline.{stage}")
+                found.append(json.loads((folder / f"artifacts/timings/{stage}.json").read_text(encoding="utf-8")))
+            seconds = statistics.median(f["seconds"] for f in found)
+            peak = statistics.median(f["peak_mebibytes"] for f in found)
+            lines.append(
+                f"| {rows:,} | {stage} | {seconds:.1f} | {seconds / rows * 1e6:.1f} | {peak:,.0f} "
+                f"| {peak * 2**20 / rows:,.0f} |"
+            )
+    return lines
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "clone"
+        run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
+        run(folder, "dvc", "pull", "data.dvc")
+        compared = bench_cold(folder) + bench_nothing_to_do(folder)
+        metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))["model"]["roc_auc"]
+        grown = bench_growth(folder)
+    REPORT.write_text(
+        "\n".join(
+            [
+                "# The pipeline, measured",
+                "",
+                f"Written by `make bench-pipeline` on {os.cpu_count()} cores, Python {platform.python_version()}. "
+                f"Medians of {ROUNDS} rounds and more in which the compared commands took turns; the ratio is the "
+                "median of the rounds' ratios, and the last column what it may be at the most.",
+                "",
+                "| | seconds | beside | seconds | ratio | target |",
+                "| --- | ---: | --- | ---: | ---: | ---: |",
+                *compared,
+                "",
+                f"Holdout ROC AUC of the default: {metrics['value']:.4f} "
+                f"[{metrics['low']:.4f}, {metrics['high']:.4f}]; target 0.75.",
+                "",
+                "## Growth",
+                "",
+                "Each month's rows 1, 10 and 30 times, with jitter; the imports and the interpreter (some 200 MiB and "
+                "half a second a stage) are in the figures. `prepare` holds one month at a time.",
+                "",
+                *grown,
+                "",
+            ]
+        ),
+        encoding="utf-8",
+    )
+    print(REPORT.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
