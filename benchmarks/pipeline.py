@@ -42,6 +42,26 @@ train(params)
 evaluate(params)
 """
 
+TEMPLATE = """\
+# The pipeline, measured
+
+Written by `make bench-pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in which the
+compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may be at most.
+
+| | seconds | beside | seconds | ratio | target |
+| --- | ---: | --- | ---: | ---: | ---: |
+{compared}
+
+Holdout ROC AUC of the default: {value:.4f} [{low:.4f}, {high:.4f}]; target 0.75.
+
+## Growth
+
+Each month's rows 1, 10 and 30 times, with jitter. The interpreter and the imports (some 200 MiB and half a second a
+stage) are in the figures. `prepare` holds one month at a time, so its memory is that of the largest month.
+
+{grown}
+"""
+
 
 def run(folder: Path, *command: str) -> float:
     """Run a command that has to succeed, and return its seconds."""
@@ -143,34 +163,16 @@ def main() -> None:
         compared = bench_cold(folder) + bench_nothing_to_do(folder)
         metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))["model"]["roc_auc"]
         grown = bench_growth(folder)
-    REPORT.write_text(
-        "\n".join(
-            [
-                "# The pipeline, measured",
-                "",
-                f"Written by `make bench-pipeline` on {os.cpu_count()} cores, Python {platform.python_version()}. "
-                f"Medians of {ROUNDS} rounds and more in which the compared commands took turns; the ratio is the "
-                "median of the rounds' ratios, and the last column what it may be at the most.",
-                "",
-                "| | seconds | beside | seconds | ratio | target |",
-                "| --- | ---: | --- | ---: | ---: | ---: |",
-                *compared,
-                "",
-                f"Holdout ROC AUC of the default: {metrics['value']:.4f} "
-                f"[{metrics['low']:.4f}, {metrics['high']:.4f}]; target 0.75.",
-                "",
-                "## Growth",
-                "",
-                "Each month's rows 1, 10 and 30 times, with jitter; the imports and the interpreter (some 200 MiB and "
-                "half a second a stage) are in the figures. `prepare` holds one month at a time.",
-                "",
-                *grown,
-                "",
-            ]
-        ),
-        encoding="utf-8",
+    text = TEMPLATE.format(
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        rounds=ROUNDS,
+        compared="\n".join(compared),
+        grown="\n".join(grown),
+        **metrics,
     )
-    print(REPORT.read_text(encoding="utf-8"))
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

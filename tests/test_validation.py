@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,11 @@ def test_category_unseen_in_training_is_legal(rows: pd.DataFrame) -> None:
     validate(rows, source="data/2013-01.parquet", month=MONTH)
 
 
-def put(column: str, *values: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def put(column: str, *values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def damage(rows: pd.DataFrame) -> pd.DataFrame:
         changed = rows.copy()
-        changed.loc[list(range(7, 7 + len(values))), column] = list(values)
+        for row, value in enumerate(values, start=7):
+            changed.loc[row, column] = value
         return changed
 
     return damage

@@ -10,20 +10,20 @@ import yaml
 from model import console
 from model.console import UserError
 from model.files import require_space
-from model.months import DATA
-from model.params import load_params
-from model.pipeline.summary import summary
-from model.pipeline.track import track
 
 DATA_FILE = Path("data.dvc")
 
 
 def main() -> None:
     """Bring everything up to date; quick where everything is."""
-    # DVC takes half a second to start: meanwhile the parameters are read and the imports are done.
     asked = subprocess.Popen(
         ["dvc", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
+    # DVC takes half a second to answer: meanwhile the slow imports are done and the parameters are read.
+    from model.params import load_params
+    from model.pipeline.summary import summary
+    from model.pipeline.track import track
+
     try:
         params = load_params()
     except UserError:
@@ -54,6 +54,8 @@ def _answer(asked: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def _reproduce(changed: dict[str, Any]) -> None:
+    from model.months import DATA
+
     if not DATA.exists():
         _pull()
     elif DATA_FILE.name in changed:

@@ -81,9 +81,9 @@ def test_importance_knows_what_the_model_uses(reports: Path) -> None:
 
 
 def test_plots(reports: Path) -> None:
-    roc = [(float(r["false_positive_rate"]), float(r["true_positive_rate"])) for r in rows(reports / "plots/roc.csv")]
-    assert roc[0] == (0, 0)
-    assert roc[-1] == (1, 1)
+    roc = [[float(r["false_positive_rate"]), float(r["true_positive_rate"])] for r in rows(reports / "plots/roc.csv")]
+    assert roc[0] == [0, 0]
+    assert roc[-1] == [1, 1]
     assert roc == sorted(roc)
     assert len(roc) <= 201
     metrics = json.loads((reports / "metrics.json").read_text(encoding="utf-8"))

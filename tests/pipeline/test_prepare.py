@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model import months
 from model.console import UserError
 from model.features import NAMES, UNSEEN, features
 from model.files import require_space
@@ -61,7 +62,7 @@ def test_one_month_at_a_time_is_in_memory(
     params: Make, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive: list[int] = []
-    read = stage.read_month
+    read = months.read_month
 
     def counting(path: Path) -> pa.Table:
         table = read(path)

@@ -1,7 +1,13 @@
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +20,8 @@ from model.predictor import Predictor
 from tests.repository import ROOT, Repository
 
 
-def runs(repository: Repository, store: str = ".mlflow/mlflow.db") -> list[dict[str, Any]]:
-    """What a user of MLflow finds in a store."""
+def runs(repository: Repository, uri: str | None = None) -> list[dict[str, Any]]:
+    """What a user of MLflow finds in the repository's store, or at a server."""
     script = (
         "import json, mlflow, sys; c = mlflow.MlflowClient(sys.argv[1]);"
         "found = [r for e in c.search_experiments() for r in c.search_runs([e.experiment_id])];"
@@ -26,7 +32,9 @@ def runs(repository: Repository, store: str = ".mlflow/mlflow.db") -> list[dict[
         " 'models': [m.model_id for m in r.outputs.model_outputs]} for r in found]))"
     )
     found: list[dict[str, Any]] = json.loads(
-        repository.must(sys.executable, "-W", "ignore", "-c", script, f"sqlite:///{repository.folder}/{store}")
+        repository.must(
+            sys.executable, "-W", "ignore", "-c", script, uri or f"sqlite:///{repository.folder}/.mlflow/mlflow.db"
+        )
         .strip()
         .splitlines()[-1]
     )
@@ -92,13 +100,61 @@ def test_run_cut_off_half_way_is_replaced(finished: Repository) -> None:
     assert after["status"] == "FINISHED"
 
 
-def test_another_store_by_environment(finished: Repository, tmp_path: Path) -> None:
-    store = f"sqlite:///{tmp_path}/other.db"
-    done = track(finished, MLFLOW_TRACKING_URI=store)
-    assert done.returncode == 0, done.stdout
-    assert len(runs(finished, str(Path(os.path.relpath(tmp_path / "other.db", finished.folder))))) == 1
+@contextmanager
+def serving(repository: Repository, port: int, *command: str, **environment: str) -> Iterator[str]:
+    """A server of MLflow's that answers."""
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        command,
+        cwd=repository.folder,
+        env=repository.environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as server:
+        try:
+            until = time.monotonic() + 90
+            while True:
+                try:
+                    with urllib.request.urlopen(url, timeout=5) as answer:
+                        assert "MLflow" in answer.read().decode()
+                    break
+                except OSError:
+                    assert server.poll() is None, "the server has ended"
+                    assert time.monotonic() < until, "the server does not answer"
+                    time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_server_by_environment(finished: Repository, tmp_path: Path) -> None:
+    """A real tracking server: the same run, its model and its artifacts go there, once."""
+    port = free_port()
+    store = f"sqlite:///{tmp_path}/server.db"
+    command = ["mlflow", "server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
+    with serving(finished, port, *command, "--port", str(port)) as url:
+        for _ in range(2):
+            done = track(finished, MLFLOW_TRACKING_URI=url)
+            assert done.returncode == 0, done.stdout
+            (finished.folder / ".mlflow/last.json").unlink()
+        (run,) = runs(finished, url)
+    assert run["status"] == "FINISHED"
+    assert len(run["models"]) == 1
+    assert list((tmp_path / "artifacts").rglob("model.onnx"))
     assert track(finished).returncode == 0
-    assert len(runs(finished)) == 1
+
+
+def test_ui(finished: Repository) -> None:
+    port = free_port()
+    with serving(finished, port, "python", "-m", "model.pipeline.track", "ui", PORT=str(port)):
+        pass
 
 
 def test_server_that_does_not_answer(finished: Repository) -> None:
