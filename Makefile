@@ -46,7 +46,8 @@ ui: $(READY) ## Open the tracked runs in MLflow
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
 	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
 	dvc pull data.dvc
-	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67' && $(MAKE) lock && $(MAKE) $(READY))
+	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67')
+	$(if $(EXTRA),$(MAKE) lock && $(MAKE) $(READY))
 	dvc remote add --force storage '$(URL)'
 	dvc push --remote storage data.dvc
 	dvc remote default storage

@@ -306,8 +306,10 @@ def test_moving_the_data_to_another_remote(finished: Repository, tmp_path: Path)
     ("scheme", "extra"), [("s3", "s3"), ("gs", "gs"), ("azure", "azure"), ("ssh", "ssh"), ("file", "")]
 )
 def test_another_remote_brings_what_dvc_needs_for_it(tmp_path: Path, scheme: str, extra: str) -> None:
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    planned = Repository(ROOT).must("make", "--dry-run", "remote", f"URL={scheme}://somewhere/path")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    planned = Repository(tmp_path).must("make", "--dry-run", "remote", f"URL={scheme}://somewhere/path")
     added = [line.partition(" && ")[0] for line in planned.splitlines() if line.startswith("uv add")]
     assert len(added) == bool(extra)
     for command in added:
