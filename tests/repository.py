@@ -34,6 +34,8 @@ class Repository:
         outside = ("GIT_", "MLFLOW_", "MAKE", "MFLAGS")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
         self.environment |= {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        for role in ("AUTHOR", "COMMITTER"):
+            self.environment |= {f"GIT_{role}_NAME": "Test", f"GIT_{role}_EMAIL": "test@example.org"}
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command and return what it printed, both streams in one."""
@@ -87,8 +89,6 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
             shutil.copy(ROOT / name, folder / name)
     repository = Repository(folder)
     repository.must("git", "init", "--quiet", "--initial-branch", "main")
-    repository.must("git", "config", "user.name", "Test")
-    repository.must("git", "config", "user.email", "test@example.org")
     if data is not None:
         shutil.copytree(data, folder / "data")
         (folder / "dvc.lock").unlink()
