@@ -9,6 +9,9 @@ unexport PYTHONDONTWRITEBYTECODE
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
+export BENTOML_DO_NOT_TRACK := true
+
+PORT ?= 3000
 READY := .venv/.ready
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
@@ -41,6 +44,11 @@ lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 take
 .PHONY: ui
 ui: $(READY) ## Open the tracked runs in MLflow
 	@python -m model.pipeline.track ui
+
+.PHONY: serve
+serve: all ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
+	@python -m model.release.lineage
+	@bentoml serve --port $(PORT) .
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)

@@ -18,7 +18,7 @@ class Column:
 
     Attributes:
         name: Its name in the data, in requests and in reports.
-        type: ``category`` is text, ``timestamp`` is a date and time without a zone.
+        type: ``category`` is text, ``timestamp`` is a date and time without a zone, in JSON ``YYYY-MM-DDThh:mm:ss``.
         description: What it means, for the people who read the API page and the model card.
         example: A valid value.
         unit: Unit of measurement.
@@ -225,6 +225,9 @@ TARGET_DESCRIPTION = (
 )
 
 
+_TIMESTAMP = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+
+
 def json_schema() -> dict[str, Any]:
     """The contract of one input row as JSON Schema (draft 2020-12), with ``unit`` as an annotation."""
     return {
@@ -246,14 +249,15 @@ def version() -> str:
 
 def _property(column: Column) -> dict[str, Any]:
     json_type = {"category": "string", "timestamp": "string"}.get(column.type, column.type)
+    # Not the format date-time, which wants a zone.
+    pattern = _TIMESTAMP if column.type == "timestamp" else column.pattern
     values: dict[str, Any] = {
         "type": [json_type, "null"] if column.nullable else json_type,
-        "format": "date-time" if column.type == "timestamp" else None,
         "unit": column.unit,
         "minimum": column.minimum,
         "maximum": column.maximum,
         "enum": list(column.categories) or None,
-        "pattern": f"^{column.pattern}$" if column.pattern else None,
+        "pattern": f"^{pattern}$" if pattern else None,
         "description": column.description,
         "examples": [column.example],
     }

@@ -3,7 +3,7 @@
 A model folder holds
     model.onnx      the estimator, from the feature matrix to probabilities (or model.skops, see params.yaml)
     contract.json   the contract it was trained under, as JSON Schema
-    metadata.json   estimator, hyperparameters, window, rows, features, category codes, threshold
+    metadata.json   estimator, hyperparameters, window, rows, features with their bins, category codes, threshold
 """
 
 import json
@@ -76,8 +76,16 @@ class Predictor:
         found = np.empty(rows, dtype=np.float32)
         for start in range(0, rows, _BATCH):
             batch = {name: values[start : start + _BATCH] for name, values in columns.items()}
-            found[start : start + _BATCH] = self._score(features.features(batch, self._codes))
+            found[start : start + _BATCH] = self.score(self.features(batch))
         return found
+
+    def features(self, columns: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        """The feature matrix of shape (rows, features), with the codes of this model."""
+        return features.features(columns, self._codes)
+
+    def score(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability of the target for each row of a feature matrix, of shape (rows,)."""
+        return self._score(matrix)
 
 
 def _load_onnx(folder: Path) -> Score:

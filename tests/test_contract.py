@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,10 @@ def test_schema_states_every_input_with_its_rules() -> None:
         "examples": [9.2],
     }
     assert schema["properties"]["origin"]["enum"] == ["EWR", "JFK", "LGA"]
-    assert schema["properties"]["scheduled_departure"]["format"] == "date-time"
+    departure = re.compile(schema["properties"]["scheduled_departure"]["pattern"])
+    assert departure.search("2013-07-01T17:30:00")
+    assert not departure.search("2013-07-01T17:30:00Z")
+    assert not departure.search("2013-13-01T17:30:00")
     assert schema["target"]["name"] == "late"
     assert "cancelled" in schema["target"]["description"]
     assert "diverted" in schema["target"]["description"]

@@ -90,7 +90,7 @@ def _find_or_log(uri: str, lock: str) -> str:
     from model.pipeline.figure import draw
 
     metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
-    commit, clean = _commit()
+    commit, clean = checked_out()
     with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=metadata["estimator"]) as run:
         mlflow.set_tags(
             {
@@ -111,14 +111,14 @@ def _find_or_log(uri: str, lock: str) -> str:
     return str(run.info.run_id)
 
 
-def _commit() -> tuple[str, bool]:
+def checked_out() -> tuple[str, bool]:
     """The commit that is checked out, and whether the tracked files are as it says."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
-    commit = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
-    return commit, not git("status", "--porcelain", "--untracked-files=no")
+    head = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
+    return head, not git("status", "--porcelain", "--untracked-files=no")
 
 
 def _params() -> dict[str, Any]:

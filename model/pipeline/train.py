@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from model import contract
+from model.bins import make_bins
 from model.console import UserError
 from model.features import NAMES, features
 from model.files import replacing_folder, write_json
@@ -69,6 +70,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
                 "threshold": params.threshold,
                 "features": list(NAMES),
                 "codes": codes,
+                "bins": make_bins(matrix, codes),
             },
         )
         difference = _difference(pipeline, Predictor.load(folder), prepared / "holdout.parquet")

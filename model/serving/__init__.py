@@ -1,0 +1,1 @@
+"""The service: predictions over HTTP, remembered and counted."""

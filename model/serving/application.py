@@ -1,0 +1,288 @@
+"""The service's routes as an ASGI application: what it takes, what it refuses, and what it answers.
+
+Written to the ASGI interface itself and not with a framework, because at some 150 µs a request the framework would take
+more time than the model.
+"""
+
+import asyncio
+import functools
+import hmac
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from model import contract
+from model.predictor import Predictor
+from model.serving import schema
+from model.serving.openapi import openapi
+from model.serving.prediction_log import Outcome, Prediction, PredictionLog, SpoolFullError
+from model.serving.schema import Feedback, InvalidValueError, Row
+from model.serving.settings import ServingSettings
+from model.serving.telemetry import Request, Telemetry
+
+logger = logging.getLogger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+PATHS = ("/predict", "/feedback", "/model", "/docs.json", "/")
+# More rows are scored in a thread, so that they do not hold up the others.
+_IN_THREAD = 50
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+_PAGE = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{contract.NAME}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="./static_content/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="./static_content/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({{url: "./docs.json", dom_id: "#swagger-ui", tryItOutEnabled: true}})</script>
+</body>
+</html>
+"""
+
+
+class _Answer(NamedTuple):
+    body: bytes
+    status: int = 200
+    rows: int = 0
+    content_type: bytes = b"application/json"
+
+
+class _RefusedError(Exception):
+    """A request that is not served, with what the client is told."""
+
+    def __init__(self, status: int, error: str, headers: Sequence[tuple[bytes, bytes]] = (), **where: Any) -> None:
+        super().__init__(error)
+        self.status, self.headers = status, headers
+        self.body = msgspec.json.encode({"error": error, **where})
+
+
+class _GoneError(Exception):
+    """The client has hung up."""
+
+
+class Application:
+    """The routes of one worker."""
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        predictor: Predictor,
+        lineage: Mapping[str, Any],
+        log: PredictionLog,
+        telemetry: Telemetry,
+    ) -> None:
+        """Put together the parts, none of which is started here."""
+        self._settings, self._predictor, self._log, self._telemetry = settings, predictor, log, telemetry
+        self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
+        self._version: str = lineage["version"]
+        self._contract_version = contract.version()
+        self._threshold: float = predictor.metadata["threshold"]
+        self._rows = msgspec.json.Decoder(schema.one_or_more(Row, settings.max_rows))
+        self._feedback = msgspec.json.Decoder(schema.one_or_more(Feedback, settings.max_rows))
+        self._encode = msgspec.json.Encoder().encode
+        end = {"model_version": self._version, "commit": lineage["commit"], "contract_version": self._contract_version}
+        self._end_of_answer = b"," + self._encode(end)[1:]
+        model = {**lineage, "contract": contract.json_schema(), **predictor.metadata}
+        document = openapi(self._version, settings.max_rows, with_keys=bool(self._keys))
+        pages = {
+            "/model": _Answer(self._encode(model)),
+            "/docs.json": _Answer(self._encode(document)),
+            "/": _Answer(_PAGE.encode(), content_type=b"text/html; charset=utf-8"),
+        }
+        self._routes: dict[str, tuple[str, Callable[[dict[bytes, bytes], Receive, str], Awaitable[_Answer]]]] = {
+            "/predict": ("POST", self._predict),
+            "/feedback": ("POST", self._take_feedback),
+            **{path: ("GET", functools.partial(_page, page)) for path, page in pages.items()},
+        }
+        # The requests that are being answered, and since when; and those of them that take too long.
+        self._running: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timeouts: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start what runs beside the requests."""
+        self._telemetry.start()
+        self._log.start()
+        self._timeouts = asyncio.create_task(self._give_up_late_requests())
+
+    async def stop(self) -> None:
+        """Write what has been answered, and stop."""
+        if self._timeouts:
+            self._timeouts.cancel()
+        await asyncio.to_thread(self._log.stop)
+        await asyncio.to_thread(self._telemetry.stop)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; see ASGI 3.0."""
+        started = time.perf_counter()
+        path = scope["path"]
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = os.urandom(8).hex().encode()
+        extra: Sequence[tuple[bytes, bytes]] = ()
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # a server calls from a task
+        self._running[task] = started
+        try:
+            answer = await self._answer(scope, headers, receive, request_id.decode())
+        except _RefusedError as refused:
+            answer, extra = _Answer(refused.body, refused.status), refused.headers
+        except _GoneError:
+            answer = _Answer(b"", _HUNG_UP)
+        except asyncio.CancelledError:
+            if task not in self._late:  # the server ends, and nobody waits for an answer
+                raise
+            task.uncancel()
+            answer, extra = _Answer(b'{"error":"the request did not arrive in time"}', 408), _CLOSE
+        except Exception:
+            logger.exception("a request failed, request_id %s", request_id.decode())
+            answer = _Answer(b'{"error":"internal error"}', 500)
+        finally:
+            del self._running[task]
+            self._late.discard(task)
+        if answer.status != _HUNG_UP:
+            standard = [
+                (b"content-type", answer.content_type),
+                (b"content-length", b"%d" % len(answer.body)),
+                (b"x-request-id", request_id),
+            ]
+            await send({"type": "http.response.start", "status": answer.status, "headers": [*standard, *extra]})
+            await send({"type": "http.response.body", "body": answer.body})
+        self._telemetry.request(
+            Request(
+                time.time(),
+                scope["method"] if scope["method"] in _METHODS else "other",
+                path if path in self._routes else "unknown",
+                answer.status,
+                time.perf_counter() - started,
+                answer.rows,
+                scope["client"][0] if scope["client"] else "",
+                request_id.decode(),
+            )
+        )
+
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
+        # Whoever is refused before the body has been read is cut off: it may be endless.
+        path = scope["path"]
+        if path not in self._routes:
+            raise _RefusedError(404, f"there is no such route; there are {', '.join(self._routes)}", _CLOSE)
+        method, handler = self._routes[path]
+        if scope["method"] != method:
+            raise _RefusedError(405, f"the method is {method}", (*_CLOSE, (b"allow", method.encode())))
+        if len(self._running) > self._settings.max_concurrency:
+            raise _RefusedError(503, "too many requests at a time; try again", (*_CLOSE, *_RETRY_AFTER))
+        if self._keys and path not in _OPEN:
+            self._check_key(headers)
+        return await handler(headers, receive, request_id)
+
+    def _check_key(self, headers: dict[bytes, bytes]) -> None:
+        given = headers.get(b"x-api-key", b"")
+        # All are compared, and each in the same time however much of it is right.
+        if not sum(hmac.compare_digest(given, key) for key in self._keys):
+            which = (b"www-authenticate", b"ApiKey")
+            raise _RefusedError(401, "an API key is needed, in the header X-API-Key", (*_CLOSE, which))
+
+    async def _predict(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
+        body = await self._body(headers, receive)
+        rows = self._decoded(self._rows, body)
+        try:
+            columns = schema.to_columns(rows)
+        except InvalidValueError as error:
+            raise _RefusedError(400, str(error), row=error.row, field=error.column.name) from error
+        matrix = self._predictor.features(columns)
+        if len(rows) > _IN_THREAD:
+            probabilities = await asyncio.to_thread(self._predictor.score, matrix)
+        else:
+            probabilities = self._predictor.score(matrix)
+        now = time.time()
+        # Ids that sort by time keep the database's index in the order in which it grows.
+        milliseconds = f"{int(now * 1000):012x}"
+        records, predictions = [], []
+        for row, probability in zip(rows, probabilities.tolist(), strict=True):
+            number = milliseconds + os.urandom(10).hex()
+            inputs = msgspec.Raw(self._encode(row))
+            record = Prediction(number, now, self._version, self._contract_version, request_id, probability, inputs)
+            records.append(self._encode(record))
+            predictions.append({"id": number, "probability": probability, "label": probability >= self._threshold})
+        self._write(records)
+        self._telemetry.scored(matrix, probabilities)
+        start = b'{"predictions":' + self._encode(predictions)
+        return _Answer(start + self._end_of_answer, rows=len(rows))
+
+    async def _take_feedback(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
+        del request_id
+        body = await self._body(headers, receive)
+        reports = self._decoded(self._feedback, body)
+        now = time.time()
+        self._write([self._encode(Outcome(report.prediction_id, now, report.outcome)) for report in reports])
+        return _Answer(self._encode({"accepted": len(reports)}), 202, len(reports))
+
+    def _write(self, records: list[bytes]) -> None:
+        try:
+            self._log.write(b"\n".join(records) + b"\n")
+        except SpoolFullError as error:
+            raise _RefusedError(503, "the prediction log has no room; try again later", _RETRY_AFTER) from error
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type != b"application/json":
+            raise _RefusedError(415, "the content type has to be application/json", _CLOSE)
+        if int(headers.get(b"content-length", b"0")) > self._settings.max_bytes:
+            raise self._too_large()
+        body: bytes = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _GoneError
+            body += message.get("body", b"")
+            if len(body) > self._settings.max_bytes:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return body
+
+    def _too_large(self) -> _RefusedError:
+        return _RefusedError(413, f"the body has more than {self._settings.max_bytes:,} bytes", _CLOSE)
+
+    def _decoded(self, decoder: msgspec.json.Decoder[Any], body: bytes) -> Sequence[Any]:
+        try:
+            found = decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise _RefusedError(400, **schema.explain(str(error))) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _RefusedError(400, f"the body is no JSON: {error}") from error
+        return found if isinstance(found, list) else (found,)
+
+    async def _give_up_late_requests(self) -> None:
+        """Cancel what takes too long. One look at all of them costs less than a timer for each."""
+        while True:
+            await asyncio.sleep(min(1.0, self._settings.request_timeout / 4))
+            latest = time.perf_counter() - self._settings.request_timeout
+            for task, started in list(self._running.items()):
+                if started < latest and task not in self._late:
+                    self._late.add(task)
+                    task.cancel()
+
+
+_HUNG_UP = 499  # never sent: what the access log has for it
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_OPEN = {"/", "/docs.json"}
+_CLOSE = ((b"connection", b"close"),)
+_RETRY_AFTER = ((b"retry-after", b"1"),)
+
+
+async def _page(page: _Answer, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
+    del headers, receive, request_id
+    return page

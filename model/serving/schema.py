@@ -1,0 +1,138 @@
+"""The contract as the type of a request."""
+
+import operator
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from model import contract
+from model.contract import Column
+from model.months import Columns
+
+
+class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What turned out to be true of an earlier prediction."""
+
+    prediction_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    outcome: bool
+
+
+class InvalidValueError(ValueError):
+    """A value that has the right type and form, and is none all the same.
+
+    Attributes:
+        row: Its row, from 0.
+        column: Its column.
+    """
+
+    def __init__(self, row: int, column: Column) -> None:
+        super().__init__(f"Expected {rule(column)}")
+        self.row, self.column = row, column
+
+
+def _json_type(column: Column) -> Any:
+    schema = contract.json_schema()["properties"][column.name]
+    found: Any
+    if "enum" in schema:
+        found = Literal[tuple(schema["enum"])]
+    elif schema.get("pattern"):
+        # `$` would let a newline through at the end.
+        found = Annotated[str, Meta(pattern=rf"\A(?:{schema['pattern'].removeprefix('^').removesuffix('$')})\Z")]
+    elif column.type == "category":
+        found = str
+    else:
+        # A whole number may come as 2001.0: that is what pandas makes of a column in which some are missing.
+        whole = 1 if column.type == "integer" else None
+        found = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
+    return found | None if column.nullable else found
+
+
+Row = msgspec.defstruct(
+    "Row",
+    [(column.name, _json_type(column)) for column in contract.INPUTS],
+    frozen=True,
+    forbid_unknown_fields=True,
+    gc=False,
+)
+
+_DTYPES: dict[str, Any] = {"category": object, "timestamp": "datetime64[s]", "integer": float, "number": float}
+_COLUMNS = [(column, np.dtype(_DTYPES[column.type])) for column in contract.INPUTS]
+_VALUES = operator.attrgetter(*(column.name for column in contract.INPUTS))
+
+
+def to_columns(rows: Sequence[Any]) -> Columns:
+    """Rows of a request as NumPy columns, in the form that features.py takes.
+
+    Raises:
+        InvalidValueError: For a timestamp that is no day of the calendar.
+    """
+    by_column = zip(*map(_VALUES, rows), strict=True)
+    return {
+        column.name: _to_array(column, dtype, values)
+        for (column, dtype), values in zip(_COLUMNS, by_column, strict=True)
+    }
+
+
+def _to_array(column: Column, dtype: Any, values: tuple[Any, ...]) -> NDArray[np.generic]:
+    try:
+        return np.array(values, dtype=dtype)
+    except ValueError:
+        for row, value in enumerate(values):
+            try:
+                np.datetime64(value)
+            except ValueError:
+                raise InvalidValueError(row, column) from None
+        raise
+
+
+def rule(column: Column) -> str:
+    """What a value of the column has to be, in words."""
+    kind = {"category": "a text", "timestamp": "a date and time", "integer": "a whole number", "number": "a number"}
+    said = kind[column.type]
+    if column.categories:
+        said = f"one of {', '.join(column.categories)}"
+    elif column.pattern:
+        said += f" that matches {column.pattern}"
+    elif column.type == "timestamp":
+        said += " without a zone as YYYY-MM-DDThh:mm:ss"
+    if column.minimum is not None:
+        said += f" from {column.minimum:g}"
+    if column.maximum is not None:
+        said += f" up to {column.maximum:g}"
+    if column.unit:
+        said += f" ({column.unit})"
+    return f"{said}, or null" if column.nullable else said
+
+
+_BY_NAME = {column.name: column for column in contract.INPUTS}
+_SAID = re.compile(r"(?P<what>.*?)(?: - at `\$(?:\[(?P<row>\d+)\])?\.?(?P<field>\w*)`)?", re.DOTALL)
+_NAMED = re.compile(r"field `(?P<field>.*)`", re.DOTALL)
+
+
+def one_or_more(item: Any, most: int) -> Any:
+    """The type of a body that holds an item or a list of them."""
+    return item | Annotated[list[item], Meta(min_length=1, max_length=most)]
+
+
+def explain(said: str) -> dict[str, Any]:
+    """What msgspec says of a body that breaks the contract, with the row, the field and the rule by themselves."""
+    what, row, name = _SAID.fullmatch(said).group("what", "row", "field")  # type: ignore[union-attr]  # matches anything
+    named = _NAMED.search(what)
+    if named:
+        name = named["field"]
+    column = _BY_NAME.get(name or "")
+    explained: dict[str, Any] = {"error": what}
+    if column:
+        explained["rule"] = rule(column)
+        if not named:
+            explained["error"] = f"{name} must be {rule(column)}"
+    if row is not None:
+        explained["row"] = int(row)
+    if name:
+        explained["field"] = name
+    return explained

@@ -1,0 +1,144 @@
+"""What the service counts and says of its requests, aggregated in a thread of its own, off the request path."""
+
+import sys
+import threading
+from collections import Counter as CountOf
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import prometheus_client
+from numpy.typing import NDArray
+
+from model.bins import Bins, bin_numbers
+
+INTERVAL = 0.25  # seconds
+# Where nobody reads the log, the oldest lines go; counters lose nothing at this rate of aggregation.
+_KEPT = 100_000
+
+_LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_PROBABILITIES = tuple(round(tenth / 10, 1) for tenth in range(1, 11))
+
+
+class Request(NamedTuple):
+    """An answered request, as the access log tells it: without any input value."""
+
+    time: float
+    method: str
+    route: str
+    status: int
+    seconds: float
+    rows: int
+    client: str
+    request_id: str
+
+
+class Telemetry:
+    """Counts requests, rows, probabilities and inputs for Prometheus, and writes the access log."""
+
+    def __init__(self, bins: Bins, version: str, commit: str) -> None:
+        """Start with nothing counted.
+
+        Args:
+            bins: Of the features of the model.
+            version: Of the model.
+            commit: It was trained from.
+        """
+        self._bins = bins
+        self._requests: deque[Request] = deque(maxlen=_KEPT)
+        self._scored: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque(maxlen=_KEPT)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        # A registry of this instance's own: the workers' common one is the folder of PROMETHEUS_MULTIPROC_DIR.
+        own: dict[str, Any] = {"registry": prometheus_client.CollectorRegistry()}
+        self._request_total = prometheus_client.Counter(
+            "model_requests", "Requests answered.", ["method", "route", "status"], **own
+        )
+        self._seconds = prometheus_client.Histogram(
+            "model_request_seconds", "Time to answer a request.", ["route"], buckets=_LATENCIES, **own
+        )
+        self._rows = prometheus_client.Counter("model_rows", "Rows predicted.", **own)
+        self._probability = prometheus_client.Histogram(
+            "model_probability", "Predicted probabilities.", buckets=_PROBABILITIES, **own
+        )
+        self._inputs = prometheus_client.Counter(
+            "model_feature",
+            "Rows by feature and bin; the bins are those of the training data.",
+            ["feature", "bin"],
+            **own,
+        )
+        prometheus_client.Gauge(
+            "model_info", "What is served.", ["version", "commit"], multiprocess_mode="livemax", **own
+        ).labels(version, commit).set(1)
+
+    def request(self, request: Request) -> None:
+        """Take note of an answered request."""
+        self._requests.append(request)
+
+    def scored(self, matrix: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
+        """Take note of rows that were predicted."""
+        self._scored.append((matrix, probabilities))
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say and count what is left, and end the thread."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(INTERVAL):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        self._count_scored(_taken(self._scored))
+        requests = _taken(self._requests)
+        for key, number in CountOf((r.method, r.route, str(r.status)) for r in requests).items():
+            self._request_total.labels(*key).inc(number)
+        for request in requests:
+            self._seconds.labels(request.route).observe(request.seconds)
+        if requests:
+            sys.stdout.buffer.write(b"".join(map(_line, requests)))
+            sys.stdout.buffer.flush()
+
+    def _count_scored(self, scored: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
+        if not scored:
+            return
+        numbers = bin_numbers(np.concatenate([matrix for matrix, _ in scored]), self._bins)
+        self._rows.inc(len(numbers))
+        for probabilities in (found for _, found in scored):
+            for probability in probabilities.tolist():
+                self._probability.observe(probability)
+        for position, (name, known) in enumerate(self._bins.items()):
+            for label, count in zip(known["labels"], np.bincount(numbers[:, position]), strict=False):
+                if count:
+                    self._inputs.labels(name, label).inc(int(count))
+
+
+def _taken(queue: deque[Any]) -> list[Any]:
+    """Everything that is in the queue; whoever appends meanwhile finds it next time."""
+    return [queue.popleft() for _ in range(len(queue))]
+
+
+def _line(request: Request) -> bytes:
+    return (
+        msgspec.json.encode(
+            {
+                "time": datetime.fromtimestamp(request.time, UTC).isoformat(timespec="milliseconds"),
+                "event": "request",
+                "method": request.method,
+                "route": request.route,
+                "status": request.status,
+                "milliseconds": round(request.seconds * 1000, 3),
+                "rows": request.rows,
+                "client": request.client,
+                "request_id": request.request_id,
+            }
+        )
+        + b"\n"
+    )
