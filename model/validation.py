@@ -40,15 +40,28 @@ def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
     """
     if rows.empty:
         raise UserError(f"{source} has no rows. {_MEND}")
+    _validate(_month_schema(month), rows, source, _MEND)
+
+
+def validate_inputs(rows: pd.DataFrame, *, source: str) -> None:
+    """Check rows that are to be predicted against the contract: as `validate`, of any month and without a target."""
+    _validate(pandera.DataFrameSchema(_input_columns(), strict=True), rows, source, "Nothing was written.")
+
+
+def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, mend: str) -> None:
     try:
-        _schema(month).validate(rows, lazy=True)
+        schema.validate(rows, lazy=True)
     except SchemaErrors as errors:
-        raise UserError(_message(errors.failure_cases, rows, source)) from errors
+        raise UserError(f"{_message(errors.failure_cases, rows, source)}\n{mend}") from errors
+
+
+def _input_columns() -> dict[str, pandera.Column]:
+    return {c.name: pandera.Column(_PANDAS_TYPES[c.type], _checks(c), nullable=c.nullable) for c in contract.INPUTS}
 
 
 @cache
-def _schema(month: str) -> pandera.DataFrameSchema:
-    columns = {c.name: pandera.Column(_PANDAS_TYPES[c.type], _checks(c), nullable=c.nullable) for c in contract.INPUTS}
+def _month_schema(month: str) -> pandera.DataFrameSchema:
+    columns = _input_columns()
     first = pd.Timestamp(month)
     after = first + pd.offsets.MonthBegin()
     columns["scheduled_departure"].checks.append(
@@ -99,11 +112,7 @@ def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
     for (column, check), group in failures.groupby(["column", "check"], sort=False, dropna=False):
         name, rule = _rule(column, str(check), group, rows)
         lines.append(f"  {name}: {rule}{_offenders(group)}")
-    return (
-        f"{source} breaks the contract in {len(lines)} way{'s' if len(lines) > 1 else ''}:\n"
-        + "\n".join(lines)
-        + f"\n{_MEND}"
-    )
+    return f"{source} breaks the contract in {len(lines)} way{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
 
 
 def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, str]:

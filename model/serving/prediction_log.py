@@ -124,30 +124,34 @@ def create_log_engine(url: str) -> sa.Engine:
     return engine
 
 
-def write_records(engine: sa.Engine, records: Sequence[Prediction | Outcome]) -> None:
-    """Write records to the database in one transaction; those that it has already change nothing.
+def create_tables(connection: sa.Connection) -> None:
+    """Create the tables of the log where they do not exist."""
+    _TABLES.create_all(connection)
+
+
+def write_records(connection: sa.Connection, records: Sequence[Prediction | Outcome]) -> None:
+    """Write records to the database; those that it has already change nothing.
 
     Of several outcomes of a prediction the latest stays.
     """
-    insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[engine.dialect.name].insert
+    insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name].insert
     predictions = [
         {name: getattr(record, name) for name in _PLAIN} | {"inputs": bytes(record.inputs).decode()}
         for record in records
         if isinstance(record, Prediction)
     ]
     outcomes = [msgspec.structs.asdict(record) for record in records if isinstance(record, Outcome)]
-    with engine.begin() as connection:
-        if predictions:
-            connection.execute(insert(PREDICTIONS).on_conflict_do_nothing(), predictions)
-        if outcomes:
-            new = insert(FEEDBACK)
-            latest = {name: new.excluded[name] for name in ("time", "outcome")}
-            connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=["prediction_id"], set_=latest, where=FEEDBACK.c.time < new.excluded.time
-                ),
-                outcomes,
-            )
+    if predictions:
+        connection.execute(insert(PREDICTIONS).on_conflict_do_nothing(), predictions)
+    if outcomes:
+        new = insert(FEEDBACK)
+        latest = {name: new.excluded[name] for name in ("time", "outcome")}
+        connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["prediction_id"], set_=latest, where=FEEDBACK.c.time <= new.excluded.time
+            ),
+            outcomes,
+        )
 
 
 @dataclass
@@ -356,10 +360,11 @@ class PredictionLog:
 
     def _write(self, records: list[Prediction | Outcome]) -> bool:
         try:
-            if not self._ready:
-                _TABLES.create_all(self._engine)
-                self._ready = True
-            write_records(self._engine, records)
+            with self._engine.begin() as connection:
+                if not self._ready:
+                    create_tables(connection)
+                write_records(connection, records)
+            self._ready = True
         except SQLAlchemyError as error:
             if not self._away:
                 reason = str(error).partition("\n")[0]

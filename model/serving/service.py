@@ -66,8 +66,8 @@ class ModelService:
         logging.getLogger("uvicorn.access").propagate = False
         self._application = _application.application = _load(load_settings())
 
-    @staticmethod
     @bentoml.on_deployment
+    @staticmethod
     def check() -> None:
         """Stop the start with a line, before any worker: they would be started again and again."""
         settings = _settings()
