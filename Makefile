@@ -67,6 +67,10 @@ EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
 bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)
 	@python -m benchmarks.pipeline
 
+.PHONY: bench-serving
+bench-serving: all ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
+	@python -m benchmarks.serving
+
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
 	rm -rf .venv artifacts .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,11 @@ def test_remembers_predictions_and_outcomes(service: Service) -> None:
     for outcome in (0, 1):
         done = service.post("/feedback", json={"prediction_id": prediction["id"], "outcome": bool(outcome)})
         assert (done.status_code, done.json()) == (202, {"accepted": 1})
-        expected = (prediction["id"], outcome)
-        eventually(lambda expected=expected: expected in service.log("select prediction_id, outcome from feedback"))
+        eventually(partial(reported, service, prediction["id"], outcome))
+
+
+def reported(service: Service, prediction_id: str, outcome: int) -> bool:
+    return (prediction_id, outcome) in service.log("select prediction_id, outcome from feedback")
 
 
 def test_keys(trained: Path, tmp_path: Path) -> None:
