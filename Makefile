@@ -48,7 +48,8 @@ ui: $(READY) ## Open the tracked runs in MLflow
 .PHONY: serve
 serve: all ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
 	@python -m model.release.lineage
-	@bentoml serve --port $(PORT) .
+	@# Its home is its own: services that share one wipe each other's metrics.
+	@BENTOML_HOME=$(CURDIR)/state/bentoml bentoml serve --port $(PORT) .
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)

@@ -87,7 +87,8 @@ def started(server: Server, folder: Path) -> Iterator[tuple[str, float]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     state = tempfile.mkdtemp(dir=folder)
-    environment = os.environ | {"STATE_FOLDER": state, "BENTOML_DO_NOT_TRACK": "true"} | server.environment
+    own = {"STATE_FOLDER": state, "BENTOML_HOME": state, "BENTOML_DO_NOT_TRACK": "true"}
+    environment = os.environ | own | server.environment
     since = time.perf_counter()
     with subprocess.Popen(
         [part.format(port=port) for part in server.command],

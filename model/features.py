@@ -5,6 +5,7 @@ alone: a row scored by itself gets the same features as within a month of data.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,22 +49,13 @@ def features(columns: Mapping[str, NDArray[np.generic]], codes: Codes) -> NDArra
         Matrix of shape (rows, len(NAMES)), NaN where a value is missing.
     """
     departure = columns["scheduled_departure"].astype("datetime64[s]")
-    day = departure.astype("datetime64[D]")
     year = departure.astype("datetime64[Y]").astype(np.int64) + 1970
-
-    matrix = np.empty((len(departure), len(NAMES)), dtype=np.float32)
-    for position, name in enumerate(NAMES):
-        if name in CODED:
-            code = codes[name]
-            matrix[:, position] = [code.get(value, UNSEEN) for value in columns[name]]
-        elif name == "weekday":
-            matrix[:, position] = (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday, Monday is 0
-        elif name == "departure_minute":
-            matrix[:, position] = (departure - day) // np.timedelta64(60, "s")
-        elif name == "arrival_minute":
-            matrix[:, position] = columns["scheduled_arrival_minute"]
-        elif name == "plane_age":
-            matrix[:, position] = year - columns["plane_year"].astype(np.float64)
-        else:
-            matrix[:, position] = columns[name]
-    return matrix
+    minute = departure.astype(np.int64) // 60
+    derived: dict[str, Any] = {
+        "weekday": (minute // 1440 + 3) % 7,  # 1970-01-01 was a Thursday, Monday is 0
+        "departure_minute": minute % 1440,
+        "arrival_minute": columns["scheduled_arrival_minute"],
+        "plane_age": year - columns["plane_year"].astype(np.float64),
+        **{name: [codes[name].get(value, UNSEEN) for value in columns[name]] for name in CODED},
+    }
+    return np.array([derived[name] if name in derived else columns[name] for name in NAMES], dtype=np.float32).T

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from model.serving.prediction_log import PredictionLog
 from model.serving.service import ModelService
+from model.serving.spool import Spool
 from model.serving.telemetry import Telemetry
 
 
@@ -11,7 +11,7 @@ def _forget(*_: Any) -> None:
     """Do nothing."""
 
 
-PredictionLog.write = _forget  # type: ignore[assignment, method-assign]
+Spool.write = _forget  # type: ignore[assignment, method-assign]
 Telemetry.scored = _forget  # type: ignore[assignment, method-assign]
 
 __all__ = ["ModelService"]

@@ -9,9 +9,11 @@ import functools
 import hmac
 import logging
 import os
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,9 +22,11 @@ from model import contract
 from model.predictor import Predictor
 from model.serving import schema
 from model.serving.openapi import openapi
-from model.serving.prediction_log import Outcome, Prediction, PredictionLog, SpoolFullError
+from model.serving.prediction_log import Outcome, Prediction
 from model.serving.schema import Feedback, InvalidValueError, Row
+from model.serving.scorer import Scorer
 from model.serving.settings import ServingSettings
+from model.serving.spool import Spool, SpoolFullError
 from model.serving.telemetry import Request, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -32,8 +36,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PATHS = ("/predict", "/feedback", "/model", "/docs.json", "/")
-# More rows are scored in a thread, so that they do not hold up the others.
-_IN_THREAD = 50
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 _PAGE = f"""<!DOCTYPE html>
@@ -81,18 +83,20 @@ class Application:
         settings: ServingSettings,
         predictor: Predictor,
         lineage: Mapping[str, Any],
-        log: PredictionLog,
+        spool: Spool,
         telemetry: Telemetry,
     ) -> None:
         """Put together the parts, none of which is started here."""
-        self._settings, self._predictor, self._log, self._telemetry = settings, predictor, log, telemetry
+        self._settings, self._spool, self._telemetry = settings, spool, telemetry
+        self._scorer = Scorer(predictor, telemetry)
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
         self._version: str = lineage["version"]
         self._contract_version = contract.version()
         self._threshold: float = predictor.metadata["threshold"]
         self._rows = msgspec.json.Decoder(schema.one_or_more(Row, settings.max_rows))
         self._feedback = msgspec.json.Decoder(schema.one_or_more(Feedback, settings.max_rows))
-        self._encode = msgspec.json.Encoder().encode
+        encoder = msgspec.json.Encoder()
+        self._encode, self._encode_lines = encoder.encode, encoder.encode_lines
         end = {"model_version": self._version, "commit": lineage["commit"], "contract_version": self._contract_version}
         self._end_of_answer = b"," + self._encode(end)[1:]
         model = {**lineage, "contract": contract.json_schema(), **predictor.metadata}
@@ -110,19 +114,19 @@ class Application:
         # The requests that are being answered, and since when; and those of them that take too long.
         self._running: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
-        self._timeouts: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start what runs beside the requests."""
         self._telemetry.start()
-        self._log.start()
-        self._timeouts = asyncio.create_task(self._give_up_late_requests())
+        self._spool.keep_drained()
+        self._watch = asyncio.create_task(self._keep_watch())
 
     async def stop(self) -> None:
         """Write what has been answered, and stop."""
-        if self._timeouts:
-            self._timeouts.cancel()
-        await asyncio.to_thread(self._log.stop)
+        if self._watch:
+            self._watch.cancel()
+        await asyncio.to_thread(self._spool.close)
         await asyncio.to_thread(self._telemetry.stop)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +136,7 @@ class Application:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
         if not _REQUEST_ID.fullmatch(request_id):
-            request_id = os.urandom(8).hex().encode()
+            request_id = b"%016x" % _RANDOM.getrandbits(64)
         extra: Sequence[tuple[bytes, bytes]] = ()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # a server calls from a task
         self._running[task] = started
@@ -163,11 +167,11 @@ class Application:
             await send({"type": "http.response.body", "body": answer.body})
         self._telemetry.request(
             Request(
-                time.time(),
+                datetime.now(UTC),
                 scope["method"] if scope["method"] in _METHODS else "other",
                 path if path in self._routes else "unknown",
                 answer.status,
-                time.perf_counter() - started,
+                round((time.perf_counter() - started) * 1000, 3),
                 answer.rows,
                 scope["client"][0] if scope["client"] else "",
                 request_id.decode(),
@@ -199,40 +203,42 @@ class Application:
         body = await self._body(headers, receive)
         rows = self._decoded(self._rows, body)
         try:
-            columns = schema.to_columns(rows)
+            probabilities = await self._scorer.probabilities(rows)
         except InvalidValueError as error:
             raise _RefusedError(400, str(error), row=error.row, field=error.column.name) from error
-        matrix = self._predictor.features(columns)
-        if len(rows) > _IN_THREAD:
-            probabilities = await asyncio.to_thread(self._predictor.score, matrix)
-        else:
-            probabilities = self._predictor.score(matrix)
+        predictions = self._remember(rows, probabilities, request_id)
+        start = b'{"predictions":' + self._encode(predictions)
+        return _Answer(start + self._end_of_answer, rows=len(rows))
+
+    def _remember(self, rows: Sequence[Any], probabilities: list[float], request_id: str) -> list[dict[str, Any]]:
+        """Put predictions into the log; returns what the client is told of each."""
         now = time.time()
         # Ids that sort by time keep the database's index in the order in which it grows.
         milliseconds = f"{int(now * 1000):012x}"
-        records, predictions = [], []
-        for row, probability in zip(rows, probabilities.tolist(), strict=True):
-            number = milliseconds + os.urandom(10).hex()
-            inputs = msgspec.Raw(self._encode(row))
-            record = Prediction(number, now, self._version, self._contract_version, request_id, probability, inputs)
-            records.append(self._encode(record))
-            predictions.append({"id": number, "probability": probability, "label": probability >= self._threshold})
-        self._write(records)
-        self._telemetry.scored(matrix, probabilities)
-        start = b'{"predictions":' + self._encode(predictions)
-        return _Answer(start + self._end_of_answer, rows=len(rows))
+        ids = [f"{milliseconds}{_RANDOM.getrandbits(80):020x}" for _ in rows]
+        versions = (self._version, self._contract_version)
+        self._write(
+            [
+                Prediction(number, now, *versions, request_id, probability, row)
+                for number, probability, row in zip(ids, probabilities, rows, strict=True)
+            ]
+        )
+        return [
+            {"id": number, "probability": probability, "label": probability >= self._threshold}
+            for number, probability in zip(ids, probabilities, strict=True)
+        ]
 
     async def _take_feedback(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         del request_id
         body = await self._body(headers, receive)
         reports = self._decoded(self._feedback, body)
         now = time.time()
-        self._write([self._encode(Outcome(report.prediction_id, now, report.outcome)) for report in reports])
+        self._write([Outcome(report.prediction_id, now, report.outcome) for report in reports])
         return _Answer(self._encode({"accepted": len(reports)}), 202, len(reports))
 
-    def _write(self, records: list[bytes]) -> None:
+    def _write(self, records: Sequence[Prediction[Any] | Outcome]) -> None:
         try:
-            self._log.write(b"\n".join(records) + b"\n")
+            self._spool.write(self._encode_lines(records))
         except SpoolFullError as error:
             raise _RefusedError(503, "the prediction log has no room; try again later", _RETRY_AFTER) from error
 
@@ -265,10 +271,12 @@ class Application:
             raise _RefusedError(400, f"the body is no JSON: {error}") from error
         return found if isinstance(found, list) else (found,)
 
-    async def _give_up_late_requests(self) -> None:
-        """Cancel what takes too long. One look at all of them costs less than a timer for each."""
+    async def _keep_watch(self) -> None:
+        """Cancel what takes too long, and have the spool drained."""
         while True:
+            # One look at all requests costs less than a timer for each.
             await asyncio.sleep(min(1.0, self._settings.request_timeout / 4))
+            self._spool.keep_drained()
             latest = time.perf_counter() - self._settings.request_timeout
             for task, started in list(self._running.items()):
                 if started < latest and task not in self._late:
@@ -276,6 +284,8 @@ class Application:
                     task.cancel()
 
 
+# Unguessable is not what an id has to be, only unique.
+_RANDOM = random.Random(os.urandom(32))  # noqa: S311
 _HUNG_UP = 499  # never sent: what the access log has for it
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}

@@ -60,9 +60,13 @@ Row = msgspec.defstruct(
     gc=False,
 )
 
-_DTYPES: dict[str, Any] = {"category": object, "timestamp": "datetime64[s]", "integer": float, "number": float}
-_COLUMNS = [(column, np.dtype(_DTYPES[column.type])) for column in contract.INPUTS]
-_VALUES = operator.attrgetter(*(column.name for column in contract.INPUTS))
+_NUMBERS = [column.name for column in contract.INPUTS if column.type in {"integer", "number"}]
+_OTHERS = [
+    (column, np.dtype("datetime64[s]" if column.type == "timestamp" else object))
+    for column in contract.INPUTS
+    if column.name not in _NUMBERS
+]
+_NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(column.name for column, _ in _OTHERS))
 
 
 def to_columns(rows: Sequence[Any]) -> Columns:
@@ -71,14 +75,16 @@ def to_columns(rows: Sequence[Any]) -> Columns:
     Raises:
         InvalidValueError: For a timestamp that is no day of the calendar.
     """
-    by_column = zip(*map(_VALUES, rows), strict=True)
-    return {
-        column.name: _to_array(column, dtype, values)
-        for (column, dtype), values in zip(_COLUMNS, by_column, strict=True)
-    }
+    # All numbers in one array, and its columns: for a single row that is half of the time.
+    numbers = np.array([_NUMBERS_OF(row) for row in rows], dtype=np.float64)
+    columns: Columns = dict(zip(_NUMBERS, numbers.T, strict=True))
+    others = zip(*map(_OTHERS_OF, rows), strict=True)
+    for (column, dtype), values in zip(_OTHERS, others, strict=True):
+        columns[column.name] = _to_array(column, dtype, values)
+    return columns
 
 
-def _to_array(column: Column, dtype: Any, values: tuple[Any, ...]) -> NDArray[np.generic]:
+def _to_array(column: Column, dtype: np.dtype[Any], values: tuple[Any, ...]) -> NDArray[np.generic]:
     try:
         return np.array(values, dtype=dtype)
     except ValueError:

@@ -17,8 +17,9 @@ from model.predictor import Predictor
 from model.release.lineage import read_lineage
 from model.serving.application import PATHS, Application
 from model.serving.front import LateApplication, put_in_front
-from model.serving.prediction_log import PredictionLog, create_log_engine
+from model.serving.prediction_log import create_log_engine
 from model.serving.settings import ServingSettings, load_settings
+from model.serving.spool import Spool
 from model.serving.telemetry import Telemetry
 
 _application = LateApplication()
@@ -32,14 +33,13 @@ def _load(settings: ServingSettings) -> Application:
     """
     predictor = Predictor.load(settings.model_folder)
     lineage = read_lineage(settings.lineage, settings.model_folder)
-    log = PredictionLog(
-        settings.state_folder / "spool",
-        create_log_engine(settings.log_url()),
+    spool = Spool(
+        settings.spool_folder(),
         limit=settings.prediction_log_spool_mebibytes * 2**20,
         when_full=settings.prediction_log_when_full,
     )
     telemetry = Telemetry(predictor.metadata["bins"], lineage["version"], lineage["commit"])
-    return Application(settings, predictor, lineage, log, telemetry)
+    return Application(settings, predictor, lineage, spool, telemetry)
 
 
 def _settings() -> ServingSettings:

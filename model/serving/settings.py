@@ -26,7 +26,7 @@ class ServingSettings(BaseSettings):
         prediction_log_url: SQLAlchemy URL of the database of predictions; a SQLite file in `state_folder` by default.
         prediction_log_when_full: Whether predictions are answered without being logged, or refused, when the spool is
             full because the database has been away for too long.
-        prediction_log_spool_mebibytes: The bound of each worker's spool.
+        prediction_log_spool_mebibytes: The bound of the spool.
         max_rows: Rows in a request.
         max_bytes: Bytes in a request's body.
         max_concurrency: Requests that a worker answers at a time; beyond it, it answers 503.
@@ -51,6 +51,10 @@ class ServingSettings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
     workers: Count = 1
     fast_route: bool = True
+
+    def spool_folder(self) -> Path:
+        """Where records wait for the database."""
+        return self.state_folder / "spool"
 
     def log_url(self) -> str:
         """The URL of the prediction log's database."""

@@ -116,6 +116,8 @@ def start_service(folder: Path, state: Path, **environment: str) -> Service:
             env=os.environ
             | {
                 "BENTOML_DO_NOT_TRACK": "true",
+                # Services that share it wipe each other's metrics.
+                "BENTOML_HOME": str(state / "bentoml"),
                 "MODEL_FOLDER": str(folder / "artifacts/model"),
                 "LINEAGE": str(folder / "artifacts/lineage.json"),
                 "STATE_FOLDER": str(state),
