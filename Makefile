@@ -72,6 +72,10 @@ bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.m
 bench-serving: all ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving
 
+.PHONY: soak-serving
+soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
+	@python -m benchmarks.soak
+
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
 	rm -rf .venv artifacts .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis

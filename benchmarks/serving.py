@@ -82,8 +82,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(server: Server, folder: Path) -> Iterator[tuple[str, float]]:
-    """A server that answers: its URL, and the seconds that took."""
+def started(server: Server, folder: Path) -> Iterator[tuple[str, float, "subprocess.Popen[bytes]"]]:
+    """A server that answers: its URL, the seconds that took, and its process."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     state = tempfile.mkdtemp(dir=folder)
@@ -107,7 +107,7 @@ def started(server: Server, folder: Path) -> Iterator[tuple[str, float]]:
                     if process.poll() is not None or time.perf_counter() - since > PATIENCE:
                         sys.exit(f"error: {server.name} does not start: {' '.join(server.command)}")
                     time.sleep(0.02)
-            yield url, time.perf_counter() - since
+            yield url, time.perf_counter() - since, process
         finally:
             os.killpg(process.pid, signal.SIGTERM)
 
@@ -207,7 +207,7 @@ def main() -> None:
         measured = servers(folder)
         for _ in tqdm(range(ROUNDS), "rounds"):
             for server in tqdm(measured, leave=False):
-                with started(server, folder) as (url, seconds):
+                with started(server, folder) as (url, seconds, _):
                     wrk(url + server.path, server.body, folder, 2)
                     rate, median, p99 = wrk(url + server.path, server.body, folder, SECONDS)
                 server.rates.append(rate)
