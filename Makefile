@@ -45,11 +45,12 @@ lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 take
 ui: $(READY) ## Open the tracked runs in MLflow
 	@python -m model.pipeline.track ui
 
+# Services that share BentoML's home wipe each other's metrics.
+serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
 .PHONY: serve
 serve: all ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
 	@python -m model.release.lineage
-	@# Its home is its own: services that share one wipe each other's metrics.
-	@BENTOML_HOME=$(CURDIR)/state/bentoml bentoml serve --port $(PORT) .
+	@bentoml serve --port $(PORT) .
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
