@@ -5,6 +5,7 @@ long as it does; `model.serving.drain`, a process of its own, reads them all and
 go with their process, however it ends, so nothing is left to be cleaned up.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -70,7 +71,7 @@ class Spool:
         """
         self._folder, self._limit, self._when_full = folder, limit, when_full
         self._segment_bytes = min(SEGMENT_BYTES, limit // 8)
-        self._file = -1
+        self._file, self._size = -1, 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._writers = lock(folder / WRITERS, fcntl.LOCK_SH)
@@ -144,15 +145,16 @@ class Spool:
 
     def _rotate(self) -> None:
         """Go on in a new segment, and leave the last one to be removed when it has been drained."""
-        if self._file >= 0:
-            os.close(self._file)
-        path = self._folder / f"{time.time_ns():020d}-{os.urandom(4).hex()}.jsonl"
-        # Under its name it is locked from the start, or it could be taken for one that nobody writes to.
-        aside = path.with_suffix(".new")
-        self._file = os.open(aside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        aside.rename(path)
-        self._size = 0
+        if self._size or self._file < 0:
+            path = self._folder / f"{time.time_ns():020d}-{os.urandom(4).hex()}.jsonl"
+            # Under its name it is locked from the start, or it could be taken for one that nobody writes to.
+            aside = path.with_suffix(".new")
+            file = os.open(aside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            aside.rename(path)
+            if self._file >= 0:
+                os.close(self._file)
+            self._file, self._size = file, 0
         self._waiting = waiting_bytes(self._folder)
 
     def _may_look(self) -> bool:
@@ -175,12 +177,8 @@ class Spool:
 
 def waiting_bytes(folder: Path) -> int:
     """The size of all segments of a folder."""
-    return sum(size_of(path) for path in folder.glob(SEGMENTS))
-
-
-def size_of(path: Path) -> int:
-    """The size of a file; 0 if it has just been removed."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    total = 0
+    for path in folder.glob(SEGMENTS):
+        with contextlib.suppress(FileNotFoundError):  # just drained
+            total += path.stat().st_size
+    return total

@@ -1,5 +1,6 @@
 """What the service counts and says of its requests, aggregated in a thread of its own, off the request path."""
 
+import contextlib
 import operator
 import sys
 import threading
@@ -119,8 +120,9 @@ class Telemetry:
             milliseconds[request.route].append(request.milliseconds)
         for route, values in milliseconds.items():
             self._seconds.labels(route).observe_all(np.array(values) / 1000)
-        sys.stdout.buffer.write(_ENCODER.encode_lines(requests))
-        sys.stdout.buffer.flush()
+        with contextlib.suppress(OSError):  # whoever read the log has gone; the counting goes on
+            sys.stdout.buffer.write(_ENCODER.encode_lines(requests))
+            sys.stdout.buffer.flush()
 
     def _count_scored(self, scored: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
         if not scored:
