@@ -246,21 +246,24 @@ class Application:
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise _RefusedError(415, "the content type has to be application/json", _CLOSE)
-        if int(headers.get(b"content-length", b"0")) > self._settings.max_bytes:
-            raise self._too_large()
-        body: bytes = b""
+        limit, body, size = self._settings.max_bytes, b"", int(headers.get(b"content-length", b"0"))
+        received = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _GoneError
-            body += message.get("body", b"")
-            if len(body) > self._settings.max_bytes:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return body
-
-    def _too_large(self) -> _RefusedError:
-        return _RefusedError(413, f"the body has more than {self._settings.max_bytes:,} bytes", _CLOSE)
+            part: bytes = message.get("body", b"")
+            received += len(part)
+            size = max(size, received)
+            if size <= limit:
+                body += part
+            # What is too large is read on and thrown away, up to a point: whoever is cut off while sending may not
+            # come to see the answer.
+            if received > _DISCARDED * limit or not message.get("more_body", False):
+                break
+        if size > limit:
+            raise _RefusedError(413, f"the body has more than {limit:,} bytes", _CLOSE)
+        return body
 
     def _decoded(self, decoder: msgspec.json.Decoder[Any], body: bytes) -> Sequence[Any]:
         try:
@@ -289,6 +292,7 @@ _RANDOM = random.Random(os.urandom(32))  # noqa: S311
 _HUNG_UP = 499  # never sent: what the access log has for it
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}
+_DISCARDED = 16  # times the limit of a body
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
 
