@@ -12,13 +12,13 @@ from model import contract
 from model.console import UserError
 from model.estimator import Count, Hyperparameters
 from model.months import month_range
+from model.pipeline.metrics import MetricName
 from model.settings import Settings
 
 PARAMS = Path("params.yaml")
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
 
 
 class Months(Settings):
@@ -46,11 +46,29 @@ class Metrics(Settings):
     calibration_bins: Count
 
 
+Margin = Annotated[float, Field(ge=0)]
+
+
 class Gates(Settings):
-    """What a model must reach on the holdout, by metric."""
+    """What a model must hold to be merged.
+
+    Attributes:
+        at_least: Floors on the holdout, by metric.
+        at_most: Ceilings on the holdout, by metric.
+        worse_by_at_most: How much worse than the champion, by metric.
+        slice_rows: Slices with fewer rows are shown and not judged.
+        slices_worse_by_at_most: How much worse than the champion in a slice, by metric.
+        latency_milliseconds: Of predicting a single row.
+        model_mebibytes: Size of the model folder.
+    """
 
     at_least: dict[MetricName, float]
     at_most: dict[MetricName, float]
+    worse_by_at_most: dict[MetricName, Margin]
+    slice_rows: Count
+    slices_worse_by_at_most: dict[MetricName, Margin]
+    latency_milliseconds: Annotated[float, Field(gt=0)]
+    model_mebibytes: Annotated[float, Field(gt=0)]
 
 
 def _known_category(name: str) -> str:

@@ -5,7 +5,7 @@ function serves the holdout itself (every weight is 1) and a thousand resamples 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Weights = NDArray[np.uint8]
 
+MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
 # In the order of the last axis of what `Scores.metrics` returns.
-METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error")
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 # Cells (draws x rows) worked on at a time, so that the arrays stay in a processor's cache: weights, of a byte each, and
 # what is computed from them.

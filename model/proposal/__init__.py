@@ -1,0 +1,1 @@
+"""A proposed model beside the champion: compared on the same rows, gated, reported."""

@@ -1,0 +1,121 @@
+"""Candidate and champion on the same rows: the difference of each metric with its interval, and what it means.
+
+The bootstrap is paired: both models are measured on each resample, so that what makes a month easy or hard for both
+cancels out, and far smaller differences show than two separate intervals could tell apart.
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.params import Params
+from model.pipeline.metrics import METRICS, Floats, Interval, MetricName, Scores, Weights, interval, resamples
+
+Verdict = Literal["better", "no worse", "worse"]
+Rows = NDArray[np.intp]
+# Row numbers by column and value; WHOLE are all.
+Slices = Mapping[tuple[str, str], Rows]
+WHOLE = ("", "")
+
+# Of these more is better; of the others less.
+_MORE_IS_BETTER = {"roc_auc", "average_precision"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of both models, and the candidate's less the champion's."""
+
+    champion: float
+    candidate: float
+    delta: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Part:
+    """All rows, or those of a slice.
+
+    Attributes:
+        rows: How many.
+        base_rate: Share of them for which the target is true.
+        metrics: By name.
+    """
+
+    rows: int
+    base_rate: float
+    metrics: dict[MetricName, Difference]
+
+
+def compare(
+    target: NDArray[np.bool_],
+    champion: NDArray[np.floating],
+    candidate: NDArray[np.floating],
+    slices: Slices,
+    params: Params,
+) -> dict[tuple[str, str], Part]:
+    """Compare two models on the same rows.
+
+    Args:
+        target: Of shape (rows,).
+        champion: Probabilities of the champion, of shape (rows,).
+        candidate: Probabilities of the candidate, of shape (rows,).
+        slices: Row numbers by column and value.
+        params: Their seed, metrics and margins are used.
+
+    Returns:
+        For `WHOLE` and each slice, both models and their difference.
+    """
+    settings = params.metrics
+    margins = params.gates.worse_by_at_most
+    parts: dict[tuple[str, str], Rows] = {WHOLE: np.arange(len(target)), **slices}
+    models = (champion, candidate)
+    scores = {
+        key: [Scores(target[rows], model[rows], bins=settings.calibration_bins) for model in models]
+        for key, rows in parts.items()
+    }
+
+    def measure(weights: Weights) -> dict[tuple[str, str], Floats]:
+        found = {}
+        for key, rows in parts.items():
+            chosen = weights if key == WHOLE else np.take(weights, rows, axis=1)
+            found[key] = np.stack([one.metrics(chosen) for one in scores[key]])  # of shape (models, draws, metrics)
+        return found
+
+    # NumPy lets other threads work while it does.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        drawn = list(threads.map(measure, resamples(len(target), count=settings.resamples, seed=params.seed)))
+    found = {}
+    for key, rows in parts.items():
+        points = np.stack([one.metrics(np.ones((1, len(rows)), dtype=np.uint8))[0] for one in scores[key]])
+        draws = np.concatenate([batch[key] for batch in drawn], axis=1)
+        metrics: dict[MetricName, Difference] = {}
+        for position, name in enumerate(METRICS):
+            ours, theirs = points[1, position], points[0, position]
+            delta = interval(ours - theirs, draws[1, :, position] - draws[0, :, position], settings.confidence)
+            metrics[name] = Difference(float(theirs), float(ours), delta, verdict(name, delta, margins.get(name, 0.0)))
+        found[key] = Part(len(rows), float(target[rows].mean()) if len(rows) else np.nan, metrics)
+    return found
+
+
+def verdict(name: str, delta: Interval, margin: float) -> Verdict:
+    """What a difference with its interval means.
+
+    Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
+    other side (a test of non-inferiority). Worse, if it does: then the rows do not show that nothing is lost.
+    """
+    sign = 1 if name in _MORE_IS_BETTER else -1
+    least = min(sign * delta.low, sign * delta.high)
+    if least > 0:
+        return "better"
+    return "no worse" if least >= -margin else "worse"
+
+
+def clearly_worse(name: str, delta: Interval, margin: float) -> bool:
+    """Whether the whole interval lies beyond the margin: in a slice with few rows nothing less says anything."""
+    sign = 1 if name in _MORE_IS_BETTER else -1
+    return bool(max(sign * delta.low, sign * delta.high) < -margin)
