@@ -14,7 +14,7 @@ from model.features import CODED, NAMES, UNSEEN, Codes
 # By feature: `labels` of the bins, and the `shares` of the training rows in each. Numbers have `edges`, too.
 Bins = dict[str, dict[str, Any]]
 
-_QUANTILES = np.arange(0.1, 1.0, 0.1)
+_QUANTILES = np.arange(1, 10) / 10
 
 
 def make_bins(matrix: NDArray[np.float32], codes: Codes) -> Bins:
@@ -37,7 +37,8 @@ def make_bins(matrix: NDArray[np.float32], codes: Codes) -> Bins:
             values = values[np.isfinite(values)]
             # Values that occur, so that a value which is frequent has a bin for itself. Without any there is one bin.
             edges = np.unique(np.quantile(values, _QUANTILES, method="inverted_cdf")) if len(values) else values
-            shown = [f"{edge:g}" for edge in edges]
+            # As many digits as tell them apart: two bins with one label would be counted as one.
+            shown = [np.format_float_positional(edge, trim="-") for edge in edges.astype(np.float32)]
             between = [f"{low} to {high}" for low, high in pairwise(shown)]
             labels = [f"to {shown[0]}", *between, f"over {shown[-1]}"] if shown else ["any"]
             bins[name] = {"labels": [*labels, "missing"], "edges": [float(edge) for edge in edges]}

@@ -5,7 +5,7 @@ The same contract, features and model as in the service. OUT has the rows of IN,
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,8 +48,8 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
         aside = stack.enter_context(replacing_file(target))
         progress = stack.enter_context(tqdm(unit=" rows", desc="predict", disable=None))
         writer: pq.ParquetWriter | pa.csv.CSVWriter | None = None
-        for batch in _batches(source):
-            table = _checked(batch, f"{source} (from row {rows:,} on)")
+        for batch in map(_typed, _batches(source)):
+            table = _checked(batch, source, rows)
             probabilities = predictor.probabilities(to_columns(table))
             labels = probabilities >= predictor.metadata["threshold"]
             table = batch.append_column("probability", pa.array(probabilities)).append_column("label", pa.array(labels))
@@ -71,9 +71,11 @@ def _batches(source: Path) -> Iterator[pa.Table]:
             for batch in pq.ParquetFile(source).iter_batches(_BATCH):
                 yield pa.Table.from_batches([batch])
         else:
-            # As the contract says, not as it looks in the first rows.
-            options = pa.csv.ConvertOptions(column_types=ARROW_SCHEMA, strings_can_be_null=True)
-            with pa.csv.open_csv(source, convert_options=options) as reader:
+            # As texts, not as it looks in the first rows: the contract says what they are.
+            with pa.csv.open_csv(source) as reader:
+                names = reader.schema.names
+            texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+            with pa.csv.open_csv(source, convert_options=texts) as reader:
                 for batch in reader:
                     if batch.num_rows:
                         yield pa.Table.from_batches([batch])
@@ -81,23 +83,29 @@ def _batches(source: Path) -> Iterator[pa.Table]:
         raise UserError(f"{source} cannot be read: {error}") from error
 
 
-def _checked(batch: pa.Table, source: str) -> pa.Table:
-    """The inputs of a batch, in the contract's types."""
+def _typed(batch: pa.Table) -> pa.Table:
+    """With each column in the contract's type, where it can be without loss: validation says what the others are."""
+    for position, name in enumerate(batch.column_names):
+        if name in ARROW_SCHEMA.names:
+            with suppress(pa.ArrowInvalid):
+                batch = batch.set_column(position, name, _cast(batch.column(name), ARROW_SCHEMA.field(name).type))
+    return batch
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    # Whole numbers among which some are missing are written as 2001.0 by pandas.
+    by_way_of = pa.float64() if pa.types.is_string(column.type) and pa.types.is_integer(kind) else column.type
+    return column.cast(by_way_of).cast(kind)
+
+
+def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
+    """The inputs of a batch whose first row is number ``start`` of its file."""
     if contract.TARGET in batch.column_names:
         batch = batch.drop_columns(contract.TARGET)
-    validate_inputs(as_pandas(_typed(batch)), source=source)
-    return _typed(batch).select(_INPUTS.names).cast(_INPUTS)
-
-
-def _typed(batch: pa.Table) -> pa.Table:
-    """With numbers in the contract's types, where they can be without loss: what validation takes for right."""
-    for position, name in enumerate(batch.column_names):
-        if name in _INPUTS.names and batch.schema.field(name).type != _INPUTS.field(name).type:
-            try:
-                batch = batch.set_column(position, name, batch.column(name).cast(_INPUTS.field(name).type))
-            except pa.ArrowInvalid:  # as it is, then: validation says what is wrong with it
-                continue
-    return batch
+    frame = as_pandas(batch)
+    frame.index += start
+    validate_inputs(frame, source=str(source))
+    return batch.select(_INPUTS.names).cast(_INPUTS)
 
 
 def main() -> None:

@@ -93,11 +93,14 @@ def check_out(commit: str, known_as: str) -> Champion:
     python = _environment(folder)
     champion = Champion(commit, known_as, folder, python)
     if not (champion.model / "metadata.json").exists():
-        dvc = [python, "-m", "dvc"]
-        _run([*dvc, "config", "--local", "cache.dir", str(Path(".dvc/cache").resolve())], folder)
-        _run([*dvc, "pull", "--quiet", "data.dvc"], folder)
-        # From the cache, if the model has been made on this machine; the same once more, if not.
-        _run([*dvc, "repro", "--quiet", "train"], folder)
+        cache = Path(".dvc/cache").resolve()
+        (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
+        dvc = ("-m", "dvc")
+        champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "train")
+        if not (champion.model / "metadata.json").exists():
+            # It was made on another machine, and is made once more: its lock says what has to come out.
+            champion.run(*dvc, "pull", "--quiet", "data.dvc")
+            champion.run(*dvc, "repro", "--quiet", "train")
     return champion
 
 

@@ -23,7 +23,7 @@ from model.predictor import Predictor
 from model.serving import schema
 from model.serving.openapi import openapi
 from model.serving.prediction_log import Outcome, Prediction
-from model.serving.schema import Feedback, InvalidValueError, Row
+from model.serving.schema import Feedback, Row
 from model.serving.scorer import Scorer
 from model.serving.settings import ServingSettings
 from model.serving.spool import Spool, SpoolFullError
@@ -202,10 +202,7 @@ class Application:
     async def _predict(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         body = await self._body(headers, receive)
         rows = self._decoded(self._rows, body)
-        try:
-            probabilities = await self._scorer.probabilities(rows)
-        except InvalidValueError as error:
-            raise _RefusedError(400, str(error), row=error.row, field=error.column.name) from error
+        probabilities = await self._scorer.probabilities(rows)
         predictions = self._remember(rows, probabilities, request_id)
         start = b'{"predictions":' + self._encode(predictions)
         return _Answer(start + self._end_of_answer, rows=len(rows))
@@ -233,12 +230,12 @@ class Application:
         body = await self._body(headers, receive)
         reports = self._decoded(self._feedback, body)
         now = time.time()
-        self._write([Outcome(report.prediction_id, now, report.outcome) for report in reports])
+        self._write([Outcome(report.prediction_id, now, report.outcome) for report in reports], keep=True)
         return _Answer(self._encode({"accepted": len(reports)}), 202, len(reports))
 
-    def _write(self, records: Sequence[Prediction[Any] | Outcome]) -> None:
+    def _write(self, records: Sequence[Prediction[Any] | Outcome], *, keep: bool = False) -> None:
         try:
-            self._spool.write(self._encode_lines(records))
+            self._spool.write(self._encode_lines(records), keep=keep)
         except SpoolFullError as error:
             raise _RefusedError(503, "the prediction log has no room; try again later", _RETRY_AFTER) from error
 
@@ -246,8 +243,9 @@ class Application:
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise _RefusedError(415, "the content type has to be application/json", _CLOSE)
-        limit, body, size = self._settings.max_bytes, b"", int(headers.get(b"content-length", b"0"))
-        received = 0
+        limit, body, received = self._settings.max_bytes, b"", 0
+        declared = headers.get(b"content-length", b"0").lstrip(b"0")
+        size = int(declared or b"0") if len(declared) < _DIGITS else limit + 1
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -269,7 +267,8 @@ class Application:
         try:
             found = decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise _RefusedError(400, **schema.explain(str(error))) from error
+            several = body.lstrip()[:1] == b"["
+            raise _RefusedError(400, **schema.explain(str(error), several=several)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _RefusedError(400, f"the body is no JSON: {error}") from error
         return found if isinstance(found, list) else (found,)
@@ -292,6 +291,7 @@ _RANDOM = random.Random(os.urandom(32))  # noqa: S311
 _HUNG_UP = 499  # never sent: what the access log has for it
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}
+_DIGITS = 19  # of a number of bytes that can be meant
 _DISCARDED = 16  # times the limit of a body
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)

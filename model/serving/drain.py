@@ -82,7 +82,9 @@ class Drain:
         Returns:
             Whether all of it is there; if not, the database is away.
         """
-        done = all(self._drain(path) for path in sorted(self._folder.glob(SEGMENTS)))
+        self._count_waiting()
+        # Nothing to write is asked of it, too, so that it is known to be there before the first record.
+        done = (self._ready or self._write([])) and all(map(self._drain, sorted(self._folder.glob(SEGMENTS))))
         self._count_waiting()
         return done
 
@@ -120,8 +122,9 @@ class Drain:
         records = []
         for line in data.splitlines():
             try:
-                records.append(_RECORD.decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                # As text, because the inputs are not looked into.
+                records.append(_RECORD.decode(line.decode()))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 logger.error("a record of %s is damaged and left out: %s", path, error)  # noqa: TRY400 - no traceback
         return records
 
@@ -133,6 +136,7 @@ class Drain:
                 reason = str(error).partition("\n")[0]
                 logger.error("the database is away, records wait in %s: %s", self._folder, reason)  # noqa: TRY400
             self.away = True
+            self._ready = False  # it may come back as another one
             with contextlib.suppress(SQLAlchemyError):
                 self._engine.dispose()
         else:
@@ -146,10 +150,13 @@ class Drain:
     def _write_all(self, records: list[Record]) -> None:
         try:
             with self._engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    # A table that somebody has locked is as good as away.
+                    connection.exec_driver_sql("set local statement_timeout = '5s'")
                 if not self._ready:
                     create_tables(connection)
-                    self._ready = True
                 write_records(connection, records)
+            self._ready = True
         except DataError as error:
             if len(records) == 1:
                 logger.error("a record that the database refuses is left out: %s", error)  # noqa: TRY400

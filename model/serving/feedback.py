@@ -37,7 +37,10 @@ def report(source: Path, engine: sa.Engine) -> tuple[int, int]:
         UserError: Where the file cannot be read or a row is wrong, before anything is written.
     """
     try:
-        table = pq.read_table(source) if source.suffix == ".parquet" else pa.csv.read_csv(source)
+        # An id may be of digits only.
+        options = pa.csv.ConvertOptions(column_types={"prediction_id": pa.string()})
+        parquet = source.suffix == ".parquet"
+        table = pq.read_table(source) if parquet else pa.csv.read_csv(source, convert_options=options)
         found = msgspec.convert(table.select(["prediction_id", "outcome"]).to_pylist(), list[Feedback])
     except (pa.ArrowException, KeyError, OSError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error

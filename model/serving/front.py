@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # What is left to BentoML. Any other path is answered by the application, so that no stranger's path becomes a metric.
 _BENTOML = {"/livez", "/healthz", "/readyz", "/metrics"}
-_ASSETS = "/static_content/"
+# Of the page that shows the API.
+_BENTOML |= {"/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js"}
 
 
 def put_in_front(service: "bentoml.Service[Any]", application: "LateApplication") -> None:
@@ -30,11 +31,12 @@ def put_in_front(service: "bentoml.Service[Any]", application: "LateApplication"
             return behind
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope.get("path", "")
-            if scope["type"] != "http" or path in _BENTOML or path.startswith(_ASSETS):
+            if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in _BENTOML):
                 await behind(scope, receive, send)
-            else:
+            elif scope["type"] == "http":
                 await application(scope, receive, send)
+            else:
+                await send({"type": "websocket.close"})  # there are none
 
         return front
 

@@ -80,20 +80,30 @@ def create_log_engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         kind = parsed.get_backend_name()
+        arguments: dict[str, Any]
         if kind == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
             # A server that has vanished without a word is noticed.
-            arguments: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000}
-        elif kind == "sqlite":
+            arguments = {"connect_timeout": 3, "tcp_user_timeout": 5000}
+        elif parsed.drivername == "sqlite" and parsed.database not in {None, "", ":memory:"}:
             arguments = {"timeout": 5}
         else:
-            raise UserError(f"PREDICTION_LOG_URL names a {kind} database; it can be a sqlite or postgresql one.")
+            raise UserError(
+                f"PREDICTION_LOG_URL names no PostgreSQL database and no SQLite file (it starts with "
+                f"{parsed.drivername}://)."
+            )
         engine = sa.create_engine(parsed, connect_args=arguments)
-    except sa.exc.ArgumentError as error:
-        raise UserError(f"PREDICTION_LOG_URL is no URL of a database: {error}") from error
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise UserError(
+            "PREDICTION_LOG_URL is no URL of a database. It looks like postgresql://user:password@host:5432/database; "
+            "what is special in a password is written as %.."
+        ) from error
     if kind == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(str(parsed.database)).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the database of predictions cannot be in {folder}: {error.strerror}.") from error
 
         @sa.event.listens_for(engine, "connect")
         def _connected(connection: Any, _: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from model import contract
 from model.contract import Column
@@ -20,19 +19,6 @@ class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     prediction_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     outcome: bool
-
-
-class InvalidValueError(ValueError):
-    """A value that has the right type and form, and is none all the same.
-
-    Attributes:
-        row: Its row, from 0.
-        column: Its column.
-    """
-
-    def __init__(self, row: int, column: Column) -> None:
-        super().__init__(f"Expected {rule(column)}")
-        self.row, self.column = row, column
 
 
 def _json_type(column: Column) -> Any:
@@ -62,38 +48,22 @@ Row = msgspec.defstruct(
 
 _NUMBERS = [column.name for column in contract.INPUTS if column.type in {"integer", "number"}]
 _OTHERS = [
-    (column, np.dtype("datetime64[s]" if column.type == "timestamp" else object))
+    (column.name, np.dtype("datetime64[s]" if column.type == "timestamp" else object))
     for column in contract.INPUTS
     if column.name not in _NUMBERS
 ]
-_NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(column.name for column, _ in _OTHERS))
+_NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(name for name, _ in _OTHERS))
 
 
 def to_columns(rows: Sequence[Any]) -> Columns:
-    """Rows of a request as NumPy columns, in the form that features.py takes.
-
-    Raises:
-        InvalidValueError: For a timestamp that is no day of the calendar.
-    """
+    """Rows of a request as NumPy columns, in the form that features.py takes."""
     # All numbers in one array, and its columns: for a single row that is half of the time.
     numbers = np.array([_NUMBERS_OF(row) for row in rows], dtype=np.float64)
     columns: Columns = dict(zip(_NUMBERS, numbers.T, strict=True))
     others = zip(*map(_OTHERS_OF, rows), strict=True)
-    for (column, dtype), values in zip(_OTHERS, others, strict=True):
-        columns[column.name] = _to_array(column, dtype, values)
+    for (name, dtype), values in zip(_OTHERS, others, strict=True):
+        columns[name] = np.array(values, dtype=dtype)
     return columns
-
-
-def _to_array(column: Column, dtype: np.dtype[Any], values: tuple[Any, ...]) -> NDArray[np.generic]:
-    try:
-        return np.array(values, dtype=dtype)
-    except ValueError:
-        for row, value in enumerate(values):
-            try:
-                np.datetime64(value)
-            except ValueError:
-                raise InvalidValueError(row, column) from None
-        raise
 
 
 def rule(column: Column) -> str:
@@ -116,8 +86,9 @@ def rule(column: Column) -> str:
 
 
 _BY_NAME = {column.name: column for column in contract.INPUTS}
-_SAID = re.compile(r"(?P<what>.*?)(?: - at `\$(?:\[(?P<row>\d+)\])?\.?(?P<field>\w*)`)?", re.DOTALL)
-_NAMED = re.compile(r"field `(?P<field>.*)`", re.DOTALL)
+_PATH = re.compile(r"(?P<what>.*) - at `\$(?:\[(?P<row>\d+)\])?(?:\.(?P<field>\w+))?`", re.DOTALL)
+_NAMED = re.compile(r"(?P<what>Object .* field )`(?P<field>.*)`", re.DOTALL)
+_LONGEST_NAME = 100
 
 
 def one_or_more(item: Any, most: int) -> Any:
@@ -125,20 +96,28 @@ def one_or_more(item: Any, most: int) -> Any:
     return item | Annotated[list[item], Meta(min_length=1, max_length=most)]
 
 
-def explain(said: str) -> dict[str, Any]:
-    """What msgspec says of a body that breaks the contract, with the row, the field and the rule by themselves."""
-    what, row, name = _SAID.fullmatch(said).group("what", "row", "field")  # type: ignore[union-attr]  # matches anything
-    named = _NAMED.search(what)
+def explain(said: str, *, several: bool) -> dict[str, Any]:
+    """What msgspec says of a body that breaks the contract, with the row, the field and the rule by themselves.
+
+    Args:
+        said: By msgspec. It quotes the name of an unknown field, which may be made to look like the path of another.
+        several: Whether the body holds a list.
+    """
+    path = _PATH.fullmatch(said)
+    named = _NAMED.fullmatch(path["what"] if path and several else said)
     if named:
-        name = named["field"]
+        name = named["field"][:_LONGEST_NAME]
+        what = f"{named['what']}`{name}`"
+    else:
+        what, name = (path["what"], path["field"]) if path else (said, None)
     column = _BY_NAME.get(name or "")
     explained: dict[str, Any] = {"error": what}
     if column:
         explained["rule"] = rule(column)
         if not named:
             explained["error"] = f"{name} must be {rule(column)}"
-    if row is not None:
-        explained["row"] = int(row)
-    if name:
+    if path and several and path["row"]:
+        explained["row"] = int(path["row"])
+    if name is not None:
         explained["field"] = name
     return explained

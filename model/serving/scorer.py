@@ -30,11 +30,7 @@ class Scorer:
         self._waiting: list[_Waiting] = []
 
     async def probabilities(self, rows: Sequence[Any]) -> list[float]:
-        """The probability of the target for each row.
-
-        Raises:
-            InvalidValueError: For a timestamp that is no day of the calendar.
-        """
+        """The probability of the target for each row."""
         if len(rows) > _IN_THREAD:
             matrix, found = await asyncio.to_thread(self._score, rows)
             self._telemetry.scored(matrix, found)
@@ -55,13 +51,10 @@ class Scorer:
         waiting, self._waiting = self._waiting, []
         try:
             self._score_batch(waiting)
-        except Exception:  # noqa: BLE001 - whatever it is, the others are not to suffer from one
-            for one in waiting:
-                try:
-                    self._score_batch([one])
-                except Exception as error:  # noqa: BLE001 - raised where it is awaited
-                    if not one[1].done():
-                        one[1].set_exception(error)
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
 
     def _score_batch(self, waiting: list[_Waiting]) -> None:
         matrix, found = self._score([row for rows, _ in waiting for row in rows])

@@ -19,7 +19,7 @@ from model.serving.application import PATHS, Application
 from model.serving.front import LateApplication, put_in_front
 from model.serving.prediction_log import create_log_engine
 from model.serving.settings import ServingSettings, load_settings
-from model.serving.spool import Spool
+from model.serving.spool import Spool, prepare
 from model.serving.telemetry import Telemetry
 
 _application = LateApplication()
@@ -74,6 +74,7 @@ class ModelService:
         try:
             Predictor.load(settings.model_folder)
             read_lineage(settings.lineage, settings.model_folder)
+            prepare(settings.spool_folder())
             create_log_engine(settings.log_url()).dispose()
         except UserError as error:
             sys.exit(f"error: {error}")

@@ -55,6 +55,22 @@ def lock(path: Path, kind: int) -> int | None:
     return file
 
 
+def prepare(folder: Path) -> None:
+    """Make the folder of a spool, if there is none.
+
+    Raises:
+        UserError: Where nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / WRITERS).touch()
+    except OSError as error:
+        raise UserError(
+            f"nothing can be written to {folder}: {error.strerror}. Set STATE_FOLDER to a folder that can be, in a "
+            f"container on a volume."
+        ) from error
+
+
 class Spool:
     """A worker's side of the spool. Not for use by several threads."""
 
@@ -72,25 +88,20 @@ class Spool:
         self._folder, self._limit, self._when_full = folder, limit, when_full
         self._segment_bytes = min(SEGMENT_BYTES, limit // 8)
         self._file, self._size = -1, 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._writers = lock(folder / WRITERS, fcntl.LOCK_SH)
-            self._rotate()
-        except OSError as error:
-            raise UserError(
-                f"nothing can be written to {folder}: {error.strerror}. Set STATE_FOLDER to a folder that can be, in a "
-                f"container on a volume."
-            ) from error
+        prepare(folder)
+        self._writers = lock(folder / WRITERS, fcntl.LOCK_SH)
+        self._rotate()
         self._looked = self._told_full = float("-inf")
         self._process: subprocess.Popen[bytes] | None = None
         own: dict[str, Any] = {"registry": prometheus_client.CollectorRegistry()}
         self._dropped = prometheus_client.Counter("prediction_log_dropped", "Records lost: the spool was full.", **own)
 
-    def write(self, records: bytes) -> None:
+    def write(self, records: bytes, *, keep: bool = False) -> None:
         """Append records.
 
         Args:
             records: Encoded, each with a newline at its end.
+            keep: Whether they must not be dropped, whatever the setting.
 
         Raises:
             SpoolFullError: Where they have no room and are to be refused.
@@ -100,15 +111,15 @@ class Spool:
             if self._size > self._segment_bytes or (self._waiting + size > self._limit and self._may_look()):
                 self._rotate()
             if self._waiting + size > self._limit:
-                self._full(records, f"{self._waiting:,} bytes wait for the database")
+                self._full(records, f"{self._waiting:,} bytes wait for the database", keep=keep)
                 return
             written = os.write(self._file, records)
             if written < size:  # the disk is full, and half a record is as good as none
                 os.ftruncate(self._file, self._size)
-                self._full(records, "the disk is full")
+                self._full(records, "the disk is full", keep=keep)
                 return
         except OSError as error:
-            self._full(records, str(error))
+            self._full(records, str(error), keep=keep)
             return
         self._size += size
         self._waiting += size
@@ -164,13 +175,13 @@ class Spool:
         self._looked = now
         return True
 
-    def _full(self, records: bytes, reason: str) -> None:
+    def _full(self, records: bytes, reason: str, *, keep: bool) -> None:
         refuse = self._when_full == "refuse"
         if time.monotonic() > self._told_full + _TELL_AGAIN:
             self._told_full = time.monotonic()
             what = "requests are refused" if refuse else "predictions are answered without a record"
             logger.error("the prediction log has no room (%s): %s", reason, what)
-        if refuse:
+        if refuse or keep:
             raise SpoolFullError
         self._dropped.inc(records.count(b"\n"))
 
