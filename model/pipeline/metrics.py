@@ -16,6 +16,13 @@ Weights = NDArray[np.uint8]
 MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
 # In the order of the last axis of what `Scores.metrics` returns.
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
+IN_WORDS: dict[MetricName, str] = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "brier_score": "Brier score",
+    "calibration_error": "calibration error",
+}
 
 # Cells (draws x rows) worked on at a time, so that the arrays stay in a processor's cache: weights, of a byte each, and
 # what is computed from them.

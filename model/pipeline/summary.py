@@ -6,16 +6,10 @@ from typing import Any
 import numpy as np
 
 from model import contract
-from model.params import Gates, Params
+from model.params import Params
 from model.pipeline import stage
-
-_NAMES = {
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "log_loss": "log loss",
-    "brier_score": "Brier score",
-    "calibration_error": "calibration error",
-}
+from model.pipeline.floors import Check, floors, in_digits
+from model.pipeline.metrics import IN_WORDS, METRICS, MetricName
 
 
 def summary(params: Params, run: str) -> str:
@@ -34,10 +28,7 @@ def summary(params: Params, run: str) -> str:
             f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows, {rate}",
             "",
             f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   gate",
-            *(
-                _line(name, found, reported["baseline"][name], params.gates)
-                for name, found in reported["model"].items()
-            ),
+            *(_line(name, reported, floors(params.gates, reported).get(name, [])) for name in METRICS),
             "",
             f"  stages: {took or 'all from the cache'}",
             f"  MLflow run: {run}",
@@ -55,19 +46,10 @@ def _span(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _line(name: str, found: dict[str, Any], baseline: float, gates: Gates) -> str:
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4f}"
-
-    between = f"{number(found['low'])} to {number(found['high'])}"
-    gate = _gate(name, found["value"], gates)
-    return f"  {_NAMES[name]:18} {number(found['value']):>7}   {between:18} {number(baseline):>9}   {gate}"
-
-
-def _gate(name: str, value: float | None, gates: Gates) -> str:
-    said = []
-    for words, sign, bounds in (("at least", 1, gates.at_least), ("at most", -1, gates.at_most)):
-        for bound in (bound for metric, bound in bounds.items() if metric == name):
-            passed = value is not None and sign * value >= sign * bound
-            said.append(f"{words} {bound:g}: {'passed' if passed else 'MISSED'}")
-    return ", ".join(said)
+def _line(name: MetricName, reported: dict[str, Any], checks: list[Check]) -> str:
+    found = reported["model"][name]
+    between = f"{in_digits(found['low'])} to {in_digits(found['high'])}"
+    value, baseline = in_digits(found["value"]), in_digits(reported["baseline"][name])
+    words = IN_WORDS[name]
+    gate = ", ".join(f"{c.demand.removeprefix(words).strip()}: {'passed' if c.passed else 'MISSED'}" for c in checks)
+    return f"  {words:18} {value:>7}   {between:18} {baseline:>9}   {gate}"

@@ -1,38 +1,11 @@
 """The gate: what params.yaml demands of a proposed model, each demand a check that is passed or not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from model.params import Gates
+from model.pipeline.floors import Check
+from model.pipeline.metrics import IN_WORDS, Interval
 from model.proposal.compare import WHOLE, Part, clearly_worse
-from model.proposal.words import NAMES, number
-
-
-@dataclass(frozen=True)
-class Check:
-    """A demand on a model.
-
-    Attributes:
-        demand: In words.
-        found: What was found, in words.
-        passed: Whether it is met.
-    """
-
-    demand: str
-    found: str
-    passed: bool
-
-
-def floors(gates: Gates, reported: Mapping[str, Any]) -> list[Check]:
-    """The demands on the metrics of the whole holdout, by what `evaluate` has reported."""
-    checks = []
-    for words, sign, bounds in (("at least", 1, gates.at_least), ("at most", -1, gates.at_most)):
-        for name, bound in bounds.items():
-            value = reported["model"][name]["value"]
-            passed = value is not None and sign * value >= sign * bound
-            checks.append(Check(f"{NAMES[name]} {words} {bound:g}", number(value), passed))
-    return checks
 
 
 def budgets(gates: Gates, latency: float, size: int) -> list[Check]:
@@ -64,16 +37,16 @@ def against_champion(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> lis
     for name, margin in gates.worse_by_at_most.items():
         difference = parts[WHOLE].metrics[name]
         found = f"{difference.verdict}: {interval_words(difference.delta)}"
-        demand = f"{NAMES[name]} worse than the champion's by at most {margin:g}"
+        demand = f"{IN_WORDS[name]} worse than the champion's by at most {margin:g}"
         checks.append(Check(demand, found, difference.verdict != "worse"))
     for name, margin in gates.slices_worse_by_at_most.items():
         judged = {key: part for key, part in parts.items() if key != WHOLE and part.rows >= gates.slice_rows}
         failed = [key for key, part in judged.items() if clearly_worse(name, part.metrics[name].delta, margin)]
         found = ", ".join(f"{column} {value}" for column, value in failed) or f"none of {len(judged)}"
-        checks.append(Check(f"no slice in which {NAMES[name]} is worse by more than {margin:g}", found, not failed))
+        checks.append(Check(f"no slice in which {IN_WORDS[name]} is worse by more than {margin:g}", found, not failed))
     return checks
 
 
-def interval_words(delta: Any) -> str:
+def interval_words(delta: Interval) -> str:
     """A difference with its interval."""
     return f"{delta.value:+.4f} ({delta.low:+.4f} to {delta.high:+.4f})"
