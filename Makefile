@@ -52,6 +52,18 @@ serve: all ## Serve the model on http://localhost:3000; PORT=… for another one
 	@python -m model.release.lineage
 	@bentoml serve --port $(PORT) .
 
+.PHONY: propose
+propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
+	@python -m model.proposal --base '$(BASE)'
+
+.PHONY: bento
+bento: all ## Pack the model with its service: the bento flight-delay:<version>
+	@python -m model.release.image --bento
+
+.PHONY: image
+image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, BASE=<image to build on>
+	@python -m model.release.image --engine '$(ENGINE)' --base '$(BASE)'
+
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
 	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
@@ -76,6 +88,10 @@ bench-serving: all ## Measure the service beside others and write benchmarks/ser
 .PHONY: soak-serving
 soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
 	@python -m benchmarks.soak
+
+.PHONY: bench-image
+bench-image: all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
+	@python -m benchmarks.image
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay

@@ -36,13 +36,16 @@ UNSEEN = -1.0  # the code of a category that training has not seen
 
 Codes = Mapping[str, Mapping[str, int]]
 
+# Rows by column, in training and in the service: text as objects, None where it is missing; numbers as float64, NaN
+# where they are missing; timestamps as datetime64[s].
+Columns = dict[str, NDArray[np.generic]]
+
 
 def features(columns: Mapping[str, NDArray[np.generic]], codes: Codes) -> NDArray[np.float32]:
     """Compute the feature matrix.
 
     Args:
-        columns: The contract's inputs by name, each of shape (rows,): text as objects, numbers as float64 with NaN
-            where missing, timestamps as datetime64[s].
+        columns: The contract's inputs by name, each of shape (rows,); see `Columns`.
         codes: For each column of `CODED`, the code of each category that training has seen.
 
     Returns:

@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 
 from model import contract
 from model.console import UserError
+from model.features import Columns
 
 DATA = Path("data")
-
-# Rows as NumPy columns, the form in which features.py takes them, in training and in the service:
-# category -> object (text or None), integer and number -> float64 (NaN where missing), timestamp -> datetime64[s].
-Columns = dict[str, NDArray[np.generic]]
 
 _ARROW_TYPES = {
     "category": pa.string(),

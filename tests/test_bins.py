@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.bins import Bins, bin_numbers, make_bins
-from model.features import CODED, NAMES, UNSEEN, Codes, features
-from model.months import Columns, month_path, to_columns
+from model.features import CODED, NAMES, UNSEEN, Codes, Columns, features
+from model.months import month_path, to_columns
 
 NUMBERS = [name for name in NAMES if name not in CODED]
 NOTHING_SEEN: Codes = {name: {} for name in CODED}

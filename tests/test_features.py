@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from model.features import CATEGORICAL, CODED, NAMES, UNSEEN, features
-from model.months import Columns, month_path, to_columns
+from model.features import CATEGORICAL, CODED, NAMES, UNSEEN, Columns, features
+from model.months import month_path, to_columns
 from tests.repository import ROOT
 
 CODES = {

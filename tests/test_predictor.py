@@ -9,7 +9,8 @@ import pytest
 
 from model import predictor
 from model.console import UserError
-from model.months import Columns, month_path, to_columns
+from model.features import Columns
+from model.months import month_path, to_columns
 from model.params import load_params
 from model.pipeline.prepare import prepare
 from model.pipeline.train import train

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from model import contract
+from model.features import Columns
 from model.files import replacing_folder, write_json
-from model.months import Columns, to_columns, to_target, to_texts
+from model.months import to_columns, to_target, to_texts
 from model.params import Metrics, Params, load_params
-from model.pipeline import stage
+from model.pipeline import curves, stage
 from model.pipeline.metrics import METRICS, Interval, Scores, Weights, interval, resamples
 from model.predictor import Predictor
 
@@ -93,12 +94,17 @@ def _score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[T
         table = pa.Table.from_batches([batch])
         targets.append(to_target(table))
         probabilities.append(predictor.probabilities(to_columns(table)))
+    return np.concatenate(targets), np.concatenate(probabilities), slice_rows(file.read(list(names)))
+
+
+def slice_rows(table: pa.Table) -> Slices:
+    """The row numbers of each value of each column of a table."""
     slices: Slices = {}
-    for name in names:
-        values = to_texts(file.read([name]).column(name))
+    for name in table.column_names:
+        values = to_texts(table.column(name))
         for value in sorted(set(values), key=str):
             slices[name, value or "(missing)"] = np.flatnonzero(values == value)
-    return np.concatenate(targets), np.concatenate(probabilities), slices
+    return slices
 
 
 def _measure(
@@ -191,17 +197,11 @@ _ROC_AUC, _LOG_LOSS = METRICS.index("roc_auc"), METRICS.index("log_loss")
 
 def _plot_curves(folder: Path, target: Target, probability: Probability) -> None:
     """ROC and precision-recall curves, thinned to points that are evenly spaced along them."""
-    order = np.argsort(-probability, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(probability[order])), len(target) - 1)
-    true_positives = np.cumsum(target[order])[ends]
-    predicted = ends + 1
-    recall = true_positives / max(int(target.sum()), 1)
-    false_positive_rate = (predicted - true_positives) / max(int((~target).sum()), 1)
-    precision = true_positives / predicted
-
-    roc = _thinned(recall + false_positive_rate)
-    points = zip(false_positive_rate[roc], recall[roc], strict=True)
-    _write_csv(folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), [(0.0, 0.0), *points])
+    false, true = curves.roc(target, probability)
+    along = _thinned(false + true)
+    points = zip(false[along], true[along], strict=True)
+    _write_csv(folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), points)
+    recall, precision = curves.precision_recall(target, probability)
     along = _thinned(recall)
     points = zip(recall[along], precision[along], strict=True)
     _write_csv(folder / "precision_recall.csv", ("recall", "precision"), points)
@@ -214,12 +214,8 @@ def _thinned(position: NDArray[np.floating]) -> NDArray[np.intp]:
 
 
 def _plot_calibration(folder: Path, target: Target, probability: Probability, bins: int) -> None:
-    """Mean predicted probability and observed share in bins of equal mass."""
-    order = np.argsort(probability, kind="stable")
-    rows = [
-        (probability[part].mean(), target[part].mean(), len(part)) for part in np.array_split(order, bins) if len(part)
-    ]
-    _write_csv(folder / "calibration.csv", ("predicted", "observed", "rows"), rows)
+    points = zip(*curves.calibration(target, probability, bins), strict=True)
+    _write_csv(folder / "calibration.csv", ("predicted", "observed", "rows"), points)
 
 
 def _plot_confusion(folder: Path, target: Target, label: Target) -> None:

@@ -62,7 +62,7 @@ class Champion:
         Raises:
             NoChampionError: Where it fails, with the last lines.
         """
-        return _run([self.python, *map(str, arguments)], self.folder, PYTHONPATH=str(self.folder.resolve()))
+        return run([self.python, *map(str, arguments)], self.folder, PYTHONPATH=str(self.folder.resolve()))
 
 
 def find(base: str) -> tuple[str, str]:
@@ -86,8 +86,8 @@ def check_out(commit: str, known_as: str) -> Champion:
     folder = FOLDER / commit[:12]
     if not (folder / ".git").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        _run(["git", "worktree", "prune"], Path())
-        _run(["git", "worktree", "add", "--force", "--detach", str(folder), commit], Path())
+        run(["git", "worktree", "prune"], Path())
+        run(["git", "worktree", "add", "--force", "--detach", str(folder), commit], Path())
     if not (folder / "dvc.lock").exists() or not (folder / "model/predict.py").exists():
         raise NoChampionError("that commit has no trained model yet")
     python = _environment(folder)
@@ -127,12 +127,17 @@ def _environment(folder: Path) -> str:
         return sys.executable
     python = folder / ".venv/bin/python"
     if not python.exists():
-        _run(["uv", "venv", "--quiet", "--python", sys.executable, ".venv"], folder)
-        _run(["uv", "pip", "sync", "--quiet", "--python", ".venv/bin/python", str(REQUIREMENTS)], folder)
+        run(["uv", "venv", "--quiet", "--python", sys.executable, ".venv"], folder)
+        run(["uv", "pip", "sync", "--quiet", "--python", ".venv/bin/python", str(REQUIREMENTS)], folder)
     return str(python.resolve().parent / python.name)
 
 
-def _run(command: list[str], folder: Path, **environment: str) -> str:
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """Run a command in a folder, and return what it printed.
+
+    Raises:
+        NoChampionError: Where it fails, with the last lines.
+    """
     done = subprocess.run(
         command,
         cwd=folder,
@@ -156,7 +161,7 @@ def resolve(revision: str) -> str:
         UserError: Where it names none.
     """
     try:
-        named = _run(["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"], Path())
+        named = run(["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"], Path())
     except NoChampionError as error:
         raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.") from error
     return named.strip()

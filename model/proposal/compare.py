@@ -23,7 +23,7 @@ Slices = Mapping[tuple[str, str], Rows]
 WHOLE = ("", "")
 
 # Of these more is better; of the others less.
-_MORE_IS_BETTER = {"roc_auc", "average_precision"}
+MORE_IS_BETTER = {"roc_auc", "average_precision"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def compare(
         For `WHOLE` and each slice, both models and their difference.
     """
     settings = params.metrics
-    margins = params.gates.worse_by_at_most
+    whole, sliced = params.gates.worse_by_at_most, params.gates.slices_worse_by_at_most
     parts: dict[tuple[str, str], Rows] = {WHOLE: np.arange(len(target)), **slices}
     models = (champion, candidate)
     scores = {
@@ -97,7 +97,9 @@ def compare(
         for position, name in enumerate(METRICS):
             ours, theirs = points[1, position], points[0, position]
             delta = interval(ours - theirs, draws[1, :, position] - draws[0, :, position], settings.confidence)
-            metrics[name] = Difference(float(theirs), float(ours), delta, verdict(name, delta, margins.get(name, 0.0)))
+            judge, margins = (verdict, whole) if key == WHOLE else (slice_verdict, sliced)
+            judged = judge(name, delta, margins.get(name, 0.0))
+            metrics[name] = Difference(float(theirs), float(ours), delta, judged)
         found[key] = Part(len(rows), float(target[rows].mean()) if len(rows) else np.nan, metrics)
     return found
 
@@ -108,14 +110,21 @@ def verdict(name: str, delta: Interval, margin: float) -> Verdict:
     Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
     other side (a test of non-inferiority). Worse, if it does: then the rows do not show that nothing is lost.
     """
-    sign = 1 if name in _MORE_IS_BETTER else -1
+    sign = 1 if name in MORE_IS_BETTER else -1
     least = min(sign * delta.low, sign * delta.high)
     if least > 0:
         return "better"
     return "no worse" if least >= -margin else "worse"
 
 
-def clearly_worse(name: str, delta: Interval, margin: float) -> bool:
-    """Whether the whole interval lies beyond the margin: in a slice with few rows nothing less says anything."""
-    sign = 1 if name in _MORE_IS_BETTER else -1
-    return bool(max(sign * delta.low, sign * delta.high) < -margin)
+def slice_verdict(name: str, delta: Interval, margin: float) -> Verdict:
+    """As `verdict`, for a slice: worse, only if the whole interval lies beyond the margin.
+
+    A slice has few rows. That they do not show that nothing is lost, says little; and of many slices one always looks
+    bad.
+    """
+    sign = 1 if name in MORE_IS_BETTER else -1
+    ends = sorted((sign * delta.low, sign * delta.high))
+    if ends[0] > 0:
+        return "better"
+    return "worse" if ends[1] < -margin else "no worse"

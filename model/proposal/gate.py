@@ -5,23 +5,19 @@ from collections.abc import Mapping
 from model.params import Gates
 from model.pipeline.floors import Check
 from model.pipeline.metrics import IN_WORDS, Interval
-from model.proposal.compare import WHOLE, Part, clearly_worse
+from model.proposal.compare import WHOLE, Part
+from model.proposal.proposal import Built
+from model.proposal.words import foreign
 
 
-def budgets(gates: Gates, latency: float, size: int) -> list[Check]:
-    """The demands on the model file.
-
-    Args:
-        gates: The demands.
-        latency: Milliseconds to predict a single row.
-        size: Bytes of the model folder.
-    """
-    mebibytes = size / 2**20
+def budgets(gates: Gates, built: Built) -> list[Check]:
+    """The demands on the model file."""
+    mebibytes, latency = built.size / 2**20, built.latency
     return [
         Check(
             f"a row predicted within {gates.latency_milliseconds:g} ms",
-            f"{latency:.2f} ms",
-            latency <= gates.latency_milliseconds,
+            "not measured" if latency is None else f"{latency:.2f} ms",
+            latency is not None and latency <= gates.latency_milliseconds,
         ),
         Check(
             f"model folder of at most {gates.model_mebibytes:g} MiB",
@@ -41,8 +37,8 @@ def against_champion(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> lis
         checks.append(Check(demand, found, difference.verdict != "worse"))
     for name, margin in gates.slices_worse_by_at_most.items():
         judged = {key: part for key, part in parts.items() if key != WHOLE and part.rows >= gates.slice_rows}
-        failed = [key for key, part in judged.items() if clearly_worse(name, part.metrics[name].delta, margin)]
-        found = ", ".join(f"{column} {value}" for column, value in failed) or f"none of {len(judged)}"
+        failed = [key for key, part in judged.items() if part.metrics[name].verdict == "worse"]
+        found = ", ".join(foreign(f"{column} = {value}") for column, value in failed) or f"none of {len(judged)}"
         checks.append(Check(f"no slice in which {IN_WORDS[name]} is worse by more than {margin:g}", found, not failed))
     return checks
 

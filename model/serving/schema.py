@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from model import contract
 from model.contract import Column
-from model.months import Columns
+from model.features import Columns
 
 
 class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 
 from model import contract
 from model.contract import Column
-from model.months import Columns
+from model.features import Columns
 from model.predictor import Predictor
 from tests.serving.conftest import EXAMPLE, Service, eventually, running
 

@@ -142,6 +142,12 @@ def reported(service: Service, prediction_id: str, outcome: int) -> bool:
     return (prediction_id, outcome) in service.log("select prediction_id, outcome from feedback")
 
 
+def test_imports_nothing_that_only_training_needs() -> None:
+    code = "import sys, model.serving.service, model.serving.drain; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"pyarrow", "pandas", "sklearn", "scipy", "mlflow", "dvc"} & set(said.split())
+
+
 def test_keys(trained: Path, tmp_path: Path) -> None:
     with running(trained, tmp_path, API_KEYS="old-key,new-key") as service:
         assert service.post(json=EXAMPLE).status_code == 401

@@ -1,0 +1,128 @@
+"""Measure the image beside the one that BentoML makes by default, and write benchmarks/image.md."""
+
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from model.release.image import build_bento, build_image
+from model.release.lineage import write_lineage
+from tests.containers import Engine, container, find_engine
+from tests.serving.conftest import free_port
+
+REPORT = Path("benchmarks/image.md")
+ROUNDS = 7
+LARGEST = 12
+
+TEMPLATE = """\
+# The image, measured
+
+Written by `make bench-image` with {command} on {cores} cores. MB are 10^6 bytes, uncompressed, as the engine counts
+them. The base is `{base}`.
+
+| | MB | over its base | target |
+| --- | ---: | ---: | ---: |
+| base | {base_size:.0f} | | |
+| image | {size:.0f} | {over:.0f} | 200 |
+| stock `bentoml containerize` | {stock} | |
+
+From the command that starts the container, hardened, to the first 200 of `/readyz`: {ready:.1f} s (median of {rounds}
+starts, slowest {slowest:.1f}; target 3).
+
+What is large in it:
+
+| | MB |
+| --- | ---: |
+{largest}
+"""
+
+SIZES = """
+import pathlib
+root = next(pathlib.Path('/app/venv/lib').glob('python3*/site-packages'))
+for entry in [*root.iterdir(), pathlib.Path('/app/src')]:
+    files = [entry] if entry.is_file() else [f for f in entry.rglob('*') if f.is_file()]
+    print(sum(f.stat().st_size for f in files), entry.name)
+"""
+
+
+@contextlib.contextmanager
+def built(engine: Engine, version: str, base: str = "", bentofile: str = "bentofile.yaml") -> Iterator[str]:
+    """An image of the trained model, removed afterwards."""
+    lineage = write_lineage()
+    name = build_bento(version, bentofile)
+    try:
+        build_image(name, lineage, engine.command, base)
+        yield name
+    finally:
+        engine.run("rmi", "--force", name)
+
+
+def stock_size(engine: Engine) -> int:
+    """Bytes of the image that BentoML makes where bentofile.yaml says nothing about it."""
+    described = yaml.safe_load(Path("bentofile.yaml").read_text(encoding="utf-8"))
+    del described["docker"]
+    bentofile = Path("artifacts/stock-bentofile.yaml")
+    bentofile.write_text(yaml.safe_dump(described), encoding="utf-8")
+    # What its Dockerfile names; for the time being it is the base that ours has been built on.
+    named = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
+    there = engine.run("image", "inspect", named).returncode == 0
+    if not there:
+        engine.must("tag", engine.base, named)
+    try:
+        with built(engine, "benchmark-stock", bentofile=str(bentofile)) as image:
+            return engine.size(image)
+    finally:
+        bentofile.unlink()
+        if not there:
+            engine.must("rmi", named)
+
+
+def start(engine: Engine, image: str) -> float:
+    with container(engine, image, free_port()) as started:
+        return started.wait_until_ready()
+
+
+def sizes(engine: Engine, image: str) -> list[tuple[float, str]]:
+    """MB of what lies in the image, largest first."""
+    with container(engine, image, free_port()) as started:
+        lines = [line.split() for line in started.python(SIZES).splitlines()]
+    return sorted(((int(size) / 1e6, name) for size, name in lines), reverse=True)
+
+
+def main() -> None:
+    engine = find_engine()
+    with tempfile.TemporaryDirectory() as folder:
+        # Neither bentos nor an image for each step of the build are left behind.
+        os.environ |= engine.environment | {"BENTOML_HOME": folder, "BUILDAH_LAYERS": "false"}
+        with built(engine, "benchmark", engine.base) as image:
+            base_size, size = engine.size(engine.base) / 1e6, engine.size(image) / 1e6
+            seconds = [start(engine, image) for _ in range(ROUNDS)]
+            found = sizes(engine, image)
+        stock = stock_size(engine) / 1e6
+    report = TEMPLATE.format(
+        command=engine.command,
+        cores=os.cpu_count(),
+        base=engine.base,
+        base_size=base_size,
+        size=size,
+        over=size - base_size,
+        stock=f"{stock:.0f} | {stock - base_size:.0f}",
+        ready=statistics.median(seconds),
+        rounds=ROUNDS,
+        slowest=max(seconds),
+        largest="\n".join(
+            f"| {name} | {size:.1f} |"
+            for size, name in [*found[:LARGEST], (sum(s for s, _ in found[LARGEST:]), "all else")]
+        ),
+    )
+    REPORT.write_text(report, encoding="utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What a proposal changes against the champion's commit: parameters, data, code, dependencies."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from model.bins import Bins, bin_numbers
+from model.features import NAMES
+from model.months import month_path, month_range, open_month
+from model.params import Params
+from model.pipeline import stage
+
+# What the pipeline writes, and what is compared by itself.
+_WRITTEN = (":!reports", ":!dvc.lock", ":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote")
+_PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
+# Shares are kept from 0, which has no logarithm.
+_LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a proposal changes.
+
+    Attributes:
+        params: Name, value before and value after, of each parameter that differs.
+        months: Rows before and after by month of training; None where it has no part in it.
+        drift: Population stability index of each feature between the two training sets, the largest first.
+        files: Path, lines added and lines removed; None for a binary file.
+        packages: Name, version before and version after; None where it has none.
+    """
+
+    params: list[tuple[str, Any, Any]]
+    months: list[tuple[str, int | None, int | None]]
+    drift: list[tuple[str, float]]
+    files: list[tuple[str, int | None, int | None]]
+    packages: list[tuple[str, str | None, str | None]]
+
+
+def changed_params(before: str, after: str) -> list[tuple[str, Any, Any]]:
+    """The differing values of two params.yaml, by dotted name."""
+    return _differing(_flat(yaml.safe_load(before)), _flat(yaml.safe_load(after)))
+
+
+def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str | None]]:
+    """The differing versions of two requirement files."""
+    return _differing(dict(_PINNED.findall(before)), dict(_PINNED.findall(after)))
+
+
+def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
+    """The files of the working tree that differ from a commit's, beside those that have a table of their own."""
+    said = _git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
+    found = []
+    for line in filter(None, said.split("\0")):
+        added, removed, path = line.split("\t", 2)
+        found.append((path, None if added == "-" else int(added), None if removed == "-" else int(removed)))
+    return found
+
+
+def changed_months(
+    before: Path, window: Mapping[str, str], after: Path, params: Params
+) -> list[tuple[str, int | None, int | None]]:
+    """Rows by month of two training windows, each in its folder of months."""
+    theirs = {month: _rows(month, before) for month in _window(window)}
+    ours = {month: _rows(month, after) for month in params.window.months()}
+    return [(month, theirs.get(month), ours.get(month)) for month in sorted(theirs | ours)]
+
+
+def drift(metadata: Mapping[str, Any], train: Path = stage.PREPARED / "train.parquet") -> list[tuple[str, float]]:
+    """Population stability index between the champion's training set and this one, by feature.
+
+    The index adds up (p - q) ln(p / q) over the bins, p and q the shares of the two sets (Siddiqi 2006); above 0.2 it
+    is usually called a shift.
+
+    Args:
+        metadata: The champion's.
+        train: The training features of this one.
+
+    Returns:
+        Feature and index, the largest first; empty where the two do not have the same features.
+    """
+    bins: Bins = metadata.get("bins", {})
+    if list(bins) != list(NAMES):
+        return []
+    counts = {name: np.zeros(len(known["labels"]) + 1) for name, known in bins.items()}
+    for batch in pq.ParquetFile(train).iter_batches(columns=list(NAMES)):
+        matrix = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
+        # A category that this one has seen and the champion has not has a code beyond its bins.
+        numbers = bin_numbers(matrix, bins)
+        for position, (name, known) in enumerate(bins.items()):
+            known_bins = np.minimum(numbers[:, position], len(known["labels"]))
+            counts[name] += np.bincount(known_bins, minlength=len(known["labels"]) + 1)
+    found = [(name, _psi(np.append(bins[name]["shares"], 0.0), count / count.sum())) for name, count in counts.items()]
+    return sorted(found, key=lambda one: -one[1])
+
+
+def _psi(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    before, after = np.maximum(before, _LEAST_SHARE), np.maximum(after, _LEAST_SHARE)
+    return float(((after - before) * np.log(after / before)).sum())
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = sorted(before.keys() | after.keys())
+    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+def _window(window: Mapping[str, str]) -> list[str]:
+    return month_range(window["first"], window["last"])
+
+
+def _rows(month: str, folder: Path) -> int:
+    return int(open_month(month_path(month, folder)).metadata.num_rows)
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=True)
+    return done.stdout
