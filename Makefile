@@ -19,6 +19,9 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-co
 all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 	@python -m model.pipeline
 
+.PHONY: setup
+setup: $(READY) ## Only make .venv
+
 .PHONY: test
 test: $(READY) ## Run the tests
 	@pytest

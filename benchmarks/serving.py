@@ -56,6 +56,10 @@ a ratio is the median of the rounds' ratios.
 {ratios}
 
 The prediction log and the counters by feature cost {cost:.0%} of the throughput; target: at most 15%.
+
+Requests that arrive together are scored together, which is why the service comes near a server that does not even look
+at its requests. Client, worker and the process that drains the prediction log are three that want a core, and here are
+two: the 99th percentile is about how long one of them waits for its turn.
 """
 
 

@@ -12,7 +12,16 @@ import pytest
 from model.data import ingest
 from model.months import month_path
 from model.params import Params, load_params
-from tests.repository import MONTHS, ROWS, Repository, copy_repository, write_params
+from tests.repository import (
+    GATES,
+    MONTHS,
+    ROWS,
+    Repository,
+    change_params,
+    copy_repository,
+    with_estimator,
+    write_params,
+)
 
 
 @pytest.fixture(scope="session")
@@ -54,4 +63,25 @@ def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
     made = repository.make()
     assert made.returncode == 0, made.stdout
     repository.commit("The first model")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository whose main has a poor model; tests share it and leave it so."""
+    repository = copy_repository(tmp_path_factory.mktemp("released"), small)
+    change_params(repository, gates=GATES)
+    for message, rounds in (("A very poor model", 2), ("A poor model", 5)):
+        change_params(repository, **with_estimator(repository, max_iter=rounds, learning_rate=0.02))
+        made = repository.make()
+        assert made.returncode == 0, made.stdout
+        repository.commit(message)
+    return repository
+
+
+@pytest.fixture
+def proposing(released: Repository, tmp_path: Path) -> Repository:
+    """A branch of it, in a copy."""
+    repository = Repository(Path(shutil.copytree(released.folder, tmp_path / "proposing", symlinks=True)))
+    repository.must("git", "switch", "--quiet", "--create", "proposal")
     return repository

@@ -97,3 +97,29 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
         write_params(folder / "params.yaml")
     repository.commit("The template")
     return repository
+
+
+# That small months can meet.
+GATES = {
+    "at_least": {"roc_auc": 0.4},
+    "at_most": {},
+    "worse_by_at_most": {"roc_auc": 0.02, "log_loss": 0.02},
+    "slice_rows": 500,
+    "slices_worse_by_at_most": {"roc_auc": 0.05},
+    "latency_milliseconds": 100,
+    "model_mebibytes": 50,
+}
+
+
+def change_params(repository: Repository, **changes: Any) -> None:
+    """Change some top-level values of a repository's params.yaml."""
+    path = repository.folder / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def with_estimator(repository: Repository, **settings: float) -> dict[str, Any]:
+    """The hyperparameters of a repository, with some of its estimator's changed."""
+    values = yaml.safe_load((repository.folder / "params.yaml").read_text(encoding="utf-8"))
+    chosen = values["hyperparameters"]["hist_gradient_boosting"] | settings
+    return {"hyperparameters": values["hyperparameters"] | {"hist_gradient_boosting": chosen}}

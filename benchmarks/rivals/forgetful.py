@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from model.serving.application import Application
 from model.serving.service import ModelService
-from model.serving.spool import Spool
 from model.serving.telemetry import Telemetry
 
 
-def _forget(*_: Any) -> None:
+def _forget(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
 
-Spool.write = _forget  # type: ignore[assignment, method-assign]
-Telemetry.scored = _forget  # type: ignore[assignment, method-assign]
+Application._write = _forget  # type: ignore[method-assign]  # noqa: SLF001 - not for anybody to use
+Telemetry.scored = _forget  # type: ignore[method-assign]
 
 __all__ = ["ModelService"]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from model import contract
-from model.console import UserError
 from model.pipeline.stage import MODEL
 
 FOLDER = Path("artifacts/champion")
@@ -152,16 +151,3 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
     if done.returncode:
         raise NoChampionError("\n".join(done.stdout.strip().splitlines()[-_TAIL:]))
     return done.stdout
-
-
-def resolve(revision: str) -> str:
-    """The commit that a revision names.
-
-    Raises:
-        UserError: Where it names none.
-    """
-    try:
-        named = run(["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"], Path())
-    except NoChampionError as error:
-        raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.") from error
-    return named.strip()

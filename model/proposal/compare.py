@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.params import Params
 from model.pipeline.metrics import METRICS, Floats, Interval, MetricName, Scores, Weights, interval, resamples
 
-Verdict = Literal["better", "no worse", "worse"]
+Verdict = Literal["better", "no worse", "unclear", "worse"]
 Rows = NDArray[np.intp]
 # Row numbers by column and value; WHOLE are all.
 Slices = Mapping[tuple[str, str], Rows]
@@ -108,13 +108,15 @@ def verdict(name: str, delta: Interval, margin: float) -> Verdict:
     """What a difference with its interval means.
 
     Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
-    other side (a test of non-inferiority). Worse, if it does: then the rows do not show that nothing is lost.
+    other side (a test of non-inferiority). Worse, if all of it lies on the worse side and some beyond the margin. Else
+    the rows are too few to tell.
     """
-    sign = 1 if name in MORE_IS_BETTER else -1
-    least = min(sign * delta.low, sign * delta.high)
+    least, most = _improvement(name, delta)
     if least > 0:
         return "better"
-    return "no worse" if least >= -margin else "worse"
+    if least >= -margin or np.isnan(least):
+        return "no worse"
+    return "worse" if most < 0 else "unclear"
 
 
 def slice_verdict(name: str, delta: Interval, margin: float) -> Verdict:
@@ -123,8 +125,12 @@ def slice_verdict(name: str, delta: Interval, margin: float) -> Verdict:
     A slice has few rows. That they do not show that nothing is lost, says little; and of many slices one always looks
     bad.
     """
-    sign = 1 if name in MORE_IS_BETTER else -1
-    ends = sorted((sign * delta.low, sign * delta.high))
-    if ends[0] > 0:
+    least, most = _improvement(name, delta)
+    if least > 0:
         return "better"
-    return "worse" if ends[1] < -margin else "no worse"
+    return "worse" if most < -margin else "no worse"
+
+
+def _improvement(name: str, delta: Interval) -> tuple[float, float]:
+    """Both ends of an interval, such that more is better."""
+    return (delta.low, delta.high) if name in MORE_IS_BETTER else (-delta.high, -delta.low)

@@ -34,7 +34,7 @@ def against_champion(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> lis
         difference = parts[WHOLE].metrics[name]
         found = f"{difference.verdict}: {interval_words(difference.delta)}"
         demand = f"{IN_WORDS[name]} worse than the champion's by at most {margin:g}"
-        checks.append(Check(demand, found, difference.verdict != "worse"))
+        checks.append(Check(demand, found, difference.verdict in {"better", "no worse"}))
     for name, margin in gates.slices_worse_by_at_most.items():
         judged = {key: part for key, part in parts.items() if key != WHOLE and part.rows >= gates.slice_rows}
         failed = [key for key, part in judged.items() if part.metrics[name].verdict == "worse"]

@@ -1,11 +1,14 @@
 """What is known of a proposal, put together: the candidate, the champion, their comparison, the gate's verdict."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from model.pipeline.floors import Check
 from model.proposal.changes import Changes
 from model.proposal.compare import Part
+
+OUTPUT = Path("artifacts/proposal")
 
 # Whether CI's dvc.lock is what was committed.
 Reproduced = Literal["bit for bit", "in metrics only", "not", "no lock committed"]

@@ -19,9 +19,7 @@ from model.proposal.words import foreign
 LONGEST = 60_000
 _MOST = 20  # lines of a table
 _PLACES = 26  # of a chart
-_TAIL = 30  # lines of a log
-_LONGEST_LINE = 500
-_MARKS = {"better": "🟢", "no worse": "⚪", "worse": "🔴"}
+_MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴"}
 
 
 def render(proposal: Proposal) -> str:
@@ -37,12 +35,6 @@ def render(proposal: Proposal) -> str:
         if len(text) <= LONGEST or left_out == len(sections):
             return text[:LONGEST]
         left_out += 1
-
-
-def failure(name: str, log: str) -> str:
-    """The report where no model could be made: the end of the log."""
-    lines = "\n".join(line.replace("`", "'")[:_LONGEST_LINE] for line in log.strip().splitlines()[-_TAIL:])
-    return f"## ❌ The model could not be made\n\n**{name}**: the last lines of the log:\n\n```text\n{lines}\n```\n"
 
 
 def _verdict(proposal: Proposal) -> str:

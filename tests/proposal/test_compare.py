@@ -89,13 +89,14 @@ def test_a_slice_of_one_class_or_one_row_is_no_error(params: Callable[..., Param
     [
         ("roc_auc", 0.001, 0.002, "better", "better"),
         ("roc_auc", -0.004, 0.010, "no worse", "no worse"),
-        ("roc_auc", -0.006, 0.010, "worse", "no worse"),
+        ("roc_auc", -0.006, 0.010, "unclear", "no worse"),
         ("roc_auc", -0.009, -0.006, "worse", "worse"),
         ("roc_auc", -0.004, -0.001, "no worse", "no worse"),
         ("log_loss", -0.002, -0.001, "better", "better"),
         ("log_loss", -0.010, 0.004, "no worse", "no worse"),
-        ("log_loss", -0.010, 0.006, "worse", "no worse"),
+        ("log_loss", -0.010, 0.006, "unclear", "no worse"),
         ("log_loss", 0.006, 0.009, "worse", "worse"),
+        ("log_loss", 0.001, 0.009, "worse", "no worse"),
     ],
 )
 def test_verdicts(name: str, low: float, high: float, overall: str, in_a_slice: str) -> None:

@@ -1,0 +1,90 @@
+"""The workflow files, run for real by `act` on this machine, against stand-ins for GitHub and its actions."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.github.server import GitHub
+from tests.repository import ROOT, Repository
+
+STAND_INS = ROOT / "tests/github/actions"
+# What a job needs of this machine; the rest of the environment is not for it to see.
+_PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy")
+
+
+@dataclass
+class Rehearsal:
+    """What came of a run.
+
+    Attributes:
+        passed: Whether all jobs that were to pass have passed.
+        output: What the steps have printed.
+        artifacts: Folder of what was uploaded, by name.
+        summary: The job summary.
+    """
+
+    passed: bool
+    output: str
+    artifacts: Path
+    summary: str
+
+
+def rehearse(job: str, event: dict[str, Any], repository: Repository, github: GitHub, folder: Path) -> Rehearsal:
+    """Run a job of a workflow of a repository.
+
+    Args:
+        job: File of the workflow and name of the job, with a colon between.
+        event: What GitHub would tell of the pull request.
+        repository: Stands for the one at GitHub; its branch `proposal` is what is checked out.
+        github: The stand-in for GitHub's API.
+        folder: For all that the run leaves behind.
+    """
+    cache, artifacts = folder / "cache", folder / "artifacts"
+    for path in (cache / ".dvc/cache", artifacts, folder / "home"):
+        path.mkdir(parents=True, exist_ok=True)
+    if not (cache / ".venv").exists():
+        (cache / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    workflow, _, name = job.partition(":")
+    path = repository.folder / ".github/workflows" / workflow
+    rehearsed = {
+        "GITHUB_API_URL": github.url,
+        "GITHUB_REPOSITORY": "acme/flights",
+        "REHEARSED_ORIGIN": str(repository.folder),
+        "REHEARSED_REF": "refs/heads/proposal",
+        "REHEARSED_CACHE": str(cache),
+        "REHEARSED_ARTIFACTS": str(artifacts),
+    }
+    texts = [
+        path.read_text(encoding="utf-8"),
+        *(p.read_text(encoding="utf-8") for p in path.parents[1].rglob("action.yml")),
+    ]
+    used = sorted(set(re.findall(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40})", "\n".join(texts))))
+    command = [
+        *("act", event["event"], "--job", name, "--workflows", str(path), "--eventpath", str(folder / "event.json")),
+        *("--platform", "ubuntu-latest=-self-hosted", "--action-cache-path", str(folder / "act")),
+        *("--no-cache-server", "--no-skip-checkout", "--rm", "--json", "--secret", "GITHUB_TOKEN=not-a-real-token"),
+        *(f"--local-repository={action}@{commit}={STAND_INS / action}" for action, commit in used),
+        *(word for key, value in rehearsed.items() for word in ("--env", f"{key}={value}")),
+    ]
+    environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    done = subprocess.run(
+        command,
+        cwd=repository.folder,
+        env=environment | {"HOME": str(folder / "home")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    output = "\n".join(str(line.get("msg", "")).rstrip("\n") for line in lines)
+    summaries = [str(line.get("content", "")) for line in lines if line.get("command") == "summary"]
+    shutil.rmtree(folder / "act", ignore_errors=True)
+    return Rehearsal(done.returncode == 0, output, artifacts, "\n".join(summaries))

@@ -1,0 +1,85 @@
+"""The files under .github as they are: checked without running them."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.repository import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
+# Our own, or a commit with the version that it is.
+USES = re.compile(r"uses: (\./\.github/actions/[\w-]+\b|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)")
+STAND_INS = ROOT / "tests/github/actions"
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT / ".github"))
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    jobs = content["jobs"].values() if "jobs" in content else [content["runs"]]
+    return [step for job in jobs for step in job["steps"]]
+
+
+def passes(*command: str | Path) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_some() -> None:
+    assert WORKFLOWS
+    assert ACTIONS
+
+
+def test_schema() -> None:
+    passes("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    passes("check-jsonschema", "--builtin-schema", "vendor.github-actions", *ACTIONS)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=name)
+def test_act_takes_them(path: Path) -> None:
+    passes("act", "--validate", "--strict", "-W", path)
+
+
+def test_zizmor_finds_nothing() -> None:
+    passes("zizmor", "--offline", "--no-progress", "--persona", "auditor", ".github")
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "uses:" in line:
+            assert USES.search(line), line
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=name)
+def test_rights_are_granted_one_by_one_and_with_a_reason(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["permissions"] == {}
+    grants = re.findall(r"^ +[a-z-]+: (?:read|write)\b.*$", text, re.MULTILINE)
+    assert grants
+    assert [grant for grant in grants if not re.search(r" # \w+", grant)] == []
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=name)
+def test_a_step_is_one_command_and_nothing_is_pasted_into_it(path: Path) -> None:
+    for step in steps(path):
+        command = step.get("run", "")
+        assert len(command.strip().splitlines()) <= 1, command
+        assert "${{" not in command
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=name)
+def test_inputs_are_known_to_the_action(path: Path) -> None:
+    for step in steps(path):
+        used = step.get("uses", "")
+        if used and not used.startswith("./"):
+            stand_in = STAND_INS / used.partition("@")[0] / "action.yml"
+            known = yaml.safe_load(stand_in.read_text(encoding="utf-8"))["inputs"]
+            assert set(step.get("with", {})) <= set(known), used
