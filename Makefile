@@ -24,7 +24,7 @@ setup: $(READY) ## Only make .venv
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	@pytest
+	@pytest --numprocesses auto --dist loadfile
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and format
