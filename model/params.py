@@ -12,12 +12,12 @@ from model import contract
 from model.console import UserError
 from model.estimator import Count, Hyperparameters
 from model.months import month_range
-from model.pipeline.metrics import MetricName
 from model.settings import Settings
 
 PARAMS = Path("params.yaml")
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

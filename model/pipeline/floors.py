@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from model.params import Gates
-from model.pipeline.metrics import IN_WORDS, MetricName
+from model.params import Gates, MetricName
+from model.pipeline.metrics import IN_WORDS
 
 
 class Check(NamedTuple):

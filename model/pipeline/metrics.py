@@ -5,15 +5,16 @@ function serves the holdout itself (every weight is 1) and a thousand resamples 
 """
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.params import MetricName
+
 Floats = NDArray[np.float64]
 Weights = NDArray[np.uint8]
 
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
 # In the order of the last axis of what `Scores.metrics` returns.
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 IN_WORDS: dict[MetricName, str] = {

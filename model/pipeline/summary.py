@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from model import contract
-from model.params import Params
+from model.params import MetricName, Params
 from model.pipeline import stage
 from model.pipeline.floors import Check, floors, in_digits
-from model.pipeline.metrics import IN_WORDS, METRICS, MetricName
+from model.pipeline.metrics import IN_WORDS, METRICS
 
 
 def summary(params: Params, run: str) -> str:

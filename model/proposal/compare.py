@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.params import Params
-from model.pipeline.metrics import METRICS, Floats, Interval, MetricName, Scores, Weights, interval, resamples
+from model.params import MetricName, Params
+from model.pipeline.metrics import METRICS, Floats, Interval, Scores, Weights, interval, resamples
 
 Verdict = Literal["better", "no worse", "unclear", "worse"]
 Rows = NDArray[np.intp]
