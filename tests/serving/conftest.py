@@ -1,5 +1,6 @@
 """A trained model, and its service as a real process."""
 
+import itertools
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from model.release.lineage import model_hash
 from tests.repository import ROOT, write_params
 
 EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.INPUTS}
+_TRIES = 3
 LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
 
 
@@ -40,11 +42,17 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# Below those that the system gives to clients, and for each of pytest's processes others.
+_PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def eventually(found: Callable[[], Any], seconds: float = 15) -> Any:
@@ -106,8 +114,21 @@ class Service:
 
 def start_service(folder: Path, state: Path, **environment: str) -> Service:
     """Start the service on what is in a folder, and wait until it is ready."""
-    port = free_port()
     state.mkdir(parents=True, exist_ok=True)
+    # BentoML looks for a free port for itself, and takes it a moment later: by then somebody else may have it.
+    for _ in range(_TRIES):
+        service = _start_service(folder, state, environment)
+        if service.process.poll() is None:
+            return service
+        said = service.output.read_text(encoding="utf-8")
+        assert "Address already in use" in said, said
+        service.output.unlink()
+    raise AssertionError(said)
+
+
+def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Service:
+    """The service when it is ready, or has ended."""
+    port = free_port()
     output = state / "output.txt"
     with output.open("ab") as file:
         process = subprocess.Popen(
@@ -128,14 +149,13 @@ def start_service(folder: Path, state: Path, **environment: str) -> Service:
         )
     service = Service(f"http://127.0.0.1:{port}", process, state, output)
 
-    def ready() -> bool:
-        assert process.poll() is None, output.read_text(encoding="utf-8")
+    def ready_or_ended() -> bool:
         try:
-            return service.get("/readyz").status_code == 200
+            return process.poll() is not None or service.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
-    eventually(ready, 60)
+    eventually(ready_or_ended, 60)
     return service
 
 
