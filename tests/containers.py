@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from model.release.image import ENGINES
+from tests import missing
 from tests.repository import ROOT
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108
@@ -61,13 +61,9 @@ class Engine:
 
 
 def find_engine() -> Engine:
-    """Find an engine, or skip the test; with REQUIRE_CONTAINERS=1 fail it."""
+    """Find an engine, or skip the test; with REQUIRE_ALL=1 fail it."""
     engine, reason = _search()
-    if engine:
-        return engine
-    if os.environ.get("REQUIRE_CONTAINERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_CONTAINERS is 1")
-    pytest.skip(reason)
+    return engine or missing.skip(reason)
 
 
 @functools.cache

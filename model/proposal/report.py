@@ -1,7 +1,7 @@
 """The report in Markdown: the verdict in the first line, then what it rests on.
 
-What somebody else has chosen (names, values) goes through `words.foreign`. A comment on GitHub holds 65,536 characters;
-sections are left out from the end until the report fits, and it says so.
+What somebody else has chosen (names, values) goes through `words.foreign`. Sections are left out from the end until the
+report fits into a comment, and it says so.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +14,8 @@ from model.pipeline.metrics import IN_WORDS, METRICS, Floats
 from model.proposal.changes import Changes
 from model.proposal.compare import MORE_IS_BETTER, WHOLE
 from model.proposal.proposal import Built, Curves, Proposal
-from model.proposal.words import foreign
+from model.proposal.words import CHART, LONGEST, foreign
 
-LONGEST = 60_000
 _MOST = 20  # lines of a table
 _PLACES = 26  # of a chart
 _MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴"}
@@ -145,9 +144,7 @@ def _charts(proposal: Proposal) -> str:
 
 def _chart(title: str, x: str, y: str, curves: Curves) -> str:
     lines = [
-        "```mermaid",
-        '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#2563eb, #ea580c"}}}}%%',
-        "xychart-beta",
+        *CHART,
         f'  title "{title}: {" and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))}"',
         f'  x-axis "{x}" {curves.low:.2f} --> {curves.high:.2f}',
         f'  y-axis "{y}" 0 --> 1',
@@ -290,7 +287,7 @@ def _html(title: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _count(number: int | None) -> str:

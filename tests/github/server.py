@@ -4,13 +4,19 @@ An unknown call is answered with 404 and shows in `asked`, so that a test that d
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
+
+NAME = "acme/flights"
+BOT = "github-actions[bot]"
+# An enterprise's server has its API under its own address; `cml` asks there whatever is not github.com.
+_API = f"/api/v3/repos/{NAME}/"
 
 
 @dataclass
@@ -18,25 +24,84 @@ class GitHub:
     """The stand-in.
 
     Attributes:
-        answers: What a GET of a path is answered with; a list is paged as GitHub does it.
+        answers: What a GET of a path of the repository is answered with.
+        pulls: The open pull requests.
+        comments: At a pull request, by number, the oldest first.
+        artifacts: Zip file of what a run has left, by number of the run, name and number of the artifact.
+        refused: Methods that are answered with 403.
         asked: Method, path and body of each request.
         tokens: The tokens that came with them.
+        url: Of the server.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    artifacts: dict[tuple[int, str, int], bytes] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     url: str = ""
 
-    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+    @property
+    def api(self) -> str:
+        """What a runner calls GITHUB_API_URL."""
+        return f"{self.url}/api/v3"
+
+    def comment(self, number: int, body: str, author: str = BOT) -> dict[str, Any]:
+        """Somebody comments at a pull request."""
+        one = {"id": 1000 + sum(map(len, self.comments.values())), "body": body, "user": {"login": author}}
+        self.comments.setdefault(number, []).append(one)
+        return one | {"html_url": f"{self.url}/{NAME}/pull/{number}#issuecomment-{one['id']}"}
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        """Status and answer to a call."""
         self.asked.append((method, path, body))
-        if method != "GET" or path not in self.answers:
+        if method in self.refused:
+            return 403, {"message": "Resource not accessible by integration"}
+        found = self._found(method, path, query, body)
+        if found is None:
             return 404, {"message": "Not Found"}
-        found = self.answers[path]
         if isinstance(found, list):
-            size, page = (int(query.get(name, [default])[0]) for name, default in (("per_page", "30"), ("page", "1")))
+            size, page = (int(query.get(name, default)) for name, default in (("per_page", "30"), ("page", "1")))
             found = found[size * (page - 1) : size * page]
-        return 200, found
+        return (201 if method == "POST" else 200), found
+
+    def _found(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        match method, *path.split("/"):
+            case "GET", "pulls":
+                return [
+                    one
+                    for one in self.pulls
+                    if query["state"] == "open"
+                    and query["base"] == one["base"]["ref"]
+                    and query["head"] == f"{one['head']['user']['login']}:{one['head']['ref']}"
+                ]
+            case "GET", "issues", number, "comments":
+                return self.comments.get(int(number), [])
+            case "POST", "issues", number, "comments":
+                return self.comment(int(number), body["body"])
+            case "PATCH", "issues", "comments", number:
+                found = [one for some in self.comments.values() for one in some if one["id"] == int(number)]
+                for one in found:
+                    one["body"] = body["body"]
+                return found[0] | {"html_url": ""} if found else None
+            case "GET", "actions", "runs", number, "artifacts":
+                listed = [
+                    {"id": artifact, "name": name, "size_in_bytes": len(content), "expired": False}
+                    for (run, name, artifact), content in self.artifacts.items()
+                    if run == int(number) and name == query.get("name", name)
+                ]
+                return {"total_count": len(listed), "artifacts": listed}
+        return self.answers.get(path) if method == "GET" else None
+
+    def stored(self, path: str) -> bytes | None:
+        """What an artifact's number stands for, at the API and in the store that it redirects to."""
+        number = re.fullmatch(r"(?:actions/artifacts/|/store/)(\d+)(?:/zip)?", path)
+        found = [
+            content for (_, _, artifact), content in self.artifacts.items() if number and artifact == int(number[1])
+        ]
+        return found[0] if found else None
 
 
 @contextmanager
@@ -47,17 +112,29 @@ def github() -> Iterator[GitHub]:
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            stand_in.tokens.add(self.headers.get("Authorization", ""))
             url = urlsplit(self.path)
-            status, found = stand_in.answer(
-                self.command, url.path, parse_qs(url.query), json.loads(body) if body else None
-            )
-            answer = json.dumps(found).encode()
+            token = self.headers.get("Authorization")
+            if url.path.startswith("/store/"):
+                # As the real one: it has another host, and refuses who shows it GitHub's token.
+                found = stand_in.stored(url.path)
+                self._send(400 if token or found is None else 200, found or b"", "application/zip")
+                return
+            path = url.path.removeprefix(_API)
+            stand_in.tokens.add((token or "").removeprefix("Bearer ").removeprefix("token "))
+            if self.command == "GET" and stand_in.stored(path) is not None:
+                stand_in.asked.append((self.command, path, None))
+                number = path.split("/")[-2]
+                self._send(302, b"", Location=f"http://localhost:{server.server_port}/store/{number}")
+                return
+            answer = stand_in.answer(self.command, path, dict(parse_qsl(url.query)), json.loads(body) if body else None)
+            self._send(answer[0], json.dumps(answer[1]).encode())
+
+        def _send(self, status: int, content: bytes, kind: str = "application/json", **headers: str) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - names that http.server looks for
 

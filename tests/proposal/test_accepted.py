@@ -8,13 +8,13 @@ import pytest
 from model.proposal.accepted import LABEL, UNKNOWN, accepted_by
 from tests.github.server import GitHub, github
 
-EVENTS = "/repos/acme/flights/issues/7/events"
+EVENTS = "issues/7/events"
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     with github() as started:
-        monkeypatch.setenv("GITHUB_API_URL", started.url)
+        monkeypatch.setenv("GITHUB_API_URL", started.api)
         monkeypatch.setenv("GITHUB_REPOSITORY", "acme/flights")
         monkeypatch.setenv("GITHUB_TOKEN", "a-token")
         yield started
@@ -44,7 +44,7 @@ def test_the_last_one_who_set_the_label(stand_in: GitHub) -> None:
     ]
     assert accepted_by() == "late"
     assert stand_in.asked == [("GET", EVENTS, None)] * 2
-    assert stand_in.tokens == {"Bearer a-token"}
+    assert stand_in.tokens == {"a-token"}
 
 
 @pytest.mark.usefixtures("with_label")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
+from tests import missing
 from tests.serving.conftest import free_port
 
 _NUMBERS = itertools.count(1)
@@ -29,10 +29,7 @@ def _programs() -> Path:
     for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    reason = "there is no PostgreSQL server here: neither in PATH nor in /usr/lib/postgresql"
-    if os.environ.get("REQUIRE_POSTGRESQL") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_POSTGRESQL is 1")
-    pytest.skip(reason)
+    return missing.skip("there is no PostgreSQL server here: neither in PATH nor in /usr/lib/postgresql")
 
 
 class Postgresql:

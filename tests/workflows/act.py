@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.github.server import GitHub
-from tests.repository import ROOT, Repository
+from tests.github.server import NAME, GitHub
+from tests.repository import ROOT
 
-STAND_INS = ROOT / "tests/github/actions"
+STAND_INS = ROOT / "tests/github"
+TOKEN = "not-a-real-token"  # noqa: S105 - as it says
 # What a job needs of this machine; the rest of the environment is not for it to see.
 _PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy")
 
@@ -34,48 +35,53 @@ class Rehearsal:
     summary: str
 
 
-def rehearse(job: str, event: dict[str, Any], repository: Repository, github: GitHub, folder: Path) -> Rehearsal:
+def rehearse(job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path) -> Rehearsal:
     """Run a job of a workflow of a repository.
 
     Args:
         job: File of the workflow and name of the job, with a colon between.
-        event: What GitHub would tell of the pull request.
-        repository: Stands for the one at GitHub; its branch `proposal` is what is checked out.
+        event: What GitHub would tell, and which kind of event it is.
+        origin: Work tree that stands for the repository at GitHub. A pull request is of its branch `proposal`, and what
+            is checked out; by other events main is.
         github: The stand-in for GitHub's API.
         folder: For all that the run leaves behind.
+        path: Folders with commands, before those of this machine.
     """
     cache, artifacts = folder / "cache", folder / "artifacts"
-    for path in (cache / ".dvc/cache", artifacts, folder / "home"):
-        path.mkdir(parents=True, exist_ok=True)
+    for made in (cache / ".dvc/cache", artifacts, folder / "home"):
+        made.mkdir(parents=True, exist_ok=True)
     if not (cache / ".venv").exists():
         (cache / ".venv").symlink_to(ROOT / ".venv")
     (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
     workflow, _, name = job.partition(":")
-    path = repository.folder / ".github/workflows" / workflow
+    file = origin / ".github/workflows" / workflow
     rehearsed = {
-        "GITHUB_API_URL": github.url,
-        "GITHUB_REPOSITORY": "acme/flights",
-        "REHEARSED_ORIGIN": str(repository.folder),
-        "REHEARSED_REF": "refs/heads/proposal",
+        "GITHUB_API_URL": github.api,
+        "GITHUB_SERVER_URL": github.url,
+        "GITHUB_REPOSITORY": NAME,
+        "REHEARSED_STAND_INS": str(STAND_INS),
+        "REHEARSED_ORIGIN": str(origin),
+        "REHEARSED_REF": f"refs/heads/{'proposal' if event['event'] == 'pull_request' else 'main'}",
         "REHEARSED_CACHE": str(cache),
         "REHEARSED_ARTIFACTS": str(artifacts),
     }
     texts = [
-        path.read_text(encoding="utf-8"),
-        *(p.read_text(encoding="utf-8") for p in path.parents[1].rglob("action.yml")),
+        file.read_text(encoding="utf-8"),
+        *(p.read_text(encoding="utf-8") for p in file.parents[1].rglob("action.yml")),
     ]
     used = sorted(set(re.findall(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40})", "\n".join(texts))))
     command = [
-        *("act", event["event"], "--job", name, "--workflows", str(path), "--eventpath", str(folder / "event.json")),
+        *("act", event["event"], "--job", name, "--workflows", str(file), "--eventpath", str(folder / "event.json")),
         *("--platform", "ubuntu-latest=-self-hosted", "--action-cache-path", str(folder / "act")),
-        *("--no-cache-server", "--no-skip-checkout", "--rm", "--json", "--secret", "GITHUB_TOKEN=not-a-real-token"),
-        *(f"--local-repository={action}@{commit}={STAND_INS / action}" for action, commit in used),
+        *("--no-cache-server", "--no-skip-checkout", "--rm", "--json", "--secret", f"GITHUB_TOKEN={TOKEN}"),
+        *(f"--local-repository={action}@{commit}={STAND_INS / 'actions' / action}" for action, commit in used),
         *(word for key, value in rehearsed.items() for word in ("--env", f"{key}={value}")),
     ]
     environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    environment["PATH"] = os.pathsep.join([*map(str, path), environment["PATH"]])
     done = subprocess.run(
         command,
-        cwd=repository.folder,
+        cwd=origin,
         env=environment | {"HOME": str(folder / "home")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

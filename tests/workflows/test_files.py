@@ -14,7 +14,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 # Our own, or a commit with the version that it is.
 USES = re.compile(r"uses: (\./\.github/actions/[\w-]+\b|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)")
-STAND_INS = ROOT / "tests/github/actions"
+ACTIONS_OF_OTHERS = ROOT / "tests/github/actions"
 
 
 def name(path: Path) -> str:
@@ -80,6 +80,6 @@ def test_inputs_are_known_to_the_action(path: Path) -> None:
     for step in steps(path):
         used = step.get("uses", "")
         if used and not used.startswith("./"):
-            stand_in = STAND_INS / used.partition("@")[0] / "action.yml"
+            stand_in = ACTIONS_OF_OTHERS / used.partition("@")[0] / "action.yml"
             known = yaml.safe_load(stand_in.read_text(encoding="utf-8"))["inputs"]
             assert set(step.get("with", {})) <= set(known), used
