@@ -16,6 +16,9 @@ def run(command: Callable[[], None]) -> None:
         command()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`): nothing is wrong, and nobody is left to be told.
+        os._exit(0)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
@@ -23,6 +26,3 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(f"error: the disk is full{where}. Nothing was replaced. Free some space and run the command again.")
     except KeyboardInterrupt:
         sys.exit("interrupted; nothing was replaced")
-    except BrokenPipeError:
-        # The reader of our output has gone (`… | head`): nothing is wrong, and nobody is left to be told.
-        os._exit(0)

@@ -68,8 +68,11 @@ def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
 
 @pytest.fixture(scope="session")
 def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository whose main has a poor model; tests share it and leave it so."""
-    repository = copy_repository(tmp_path_factory.mktemp("released"), small)
+    """A repository whose main has a poor model, and not the last of the months; tests share it and leave it so."""
+    folder = tmp_path_factory.mktemp("released")
+    data = shutil.copytree(small, tmp_path_factory.mktemp("data") / "data")
+    month_path(MONTHS[-1], data).unlink()
+    repository = copy_repository(folder, data)
     change_params(repository, gates=GATES)
     for message, rounds in (("A very poor model", 2), ("A poor model", 5)):
         change_params(repository, **with_estimator(repository, max_iter=rounds, learning_rate=0.02))

@@ -123,3 +123,11 @@ def with_estimator(repository: Repository, **settings: float) -> dict[str, Any]:
     values = yaml.safe_load((repository.folder / "params.yaml").read_text(encoding="utf-8"))
     chosen = values["hyperparameters"]["hist_gradient_boosting"] | settings
     return {"hyperparameters": values["hyperparameters"] | {"hist_gradient_boosting": chosen}}
+
+
+def edit(repository: Repository, path: str, old: str, new: str) -> None:
+    """Replace some text in a file of a repository."""
+    file = repository.folder / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")

@@ -61,7 +61,17 @@ def _reproduce(changed: dict[str, Any]) -> None:
     elif DATA_FILE.name in changed:
         # `dvc repro` would record the changed data in data.dvc before any stage looks at it. Bad data stops here.
         _dvc("repro", "--single-item", "prepare")
+    deleted = [name for name, found in changed.items() if _has_lost_outputs(found)]
+    if deleted:
+        # What has been made before is in the cache, where CI restores it, and need not be made again. Outputs that
+        # persist have no part in the cache of runs, by which `dvc repro` would find it by itself.
+        _dvc("checkout", "--quiet", "--allow-missing", *deleted)
     _dvc("repro")
+
+
+def _has_lost_outputs(found: list[Any]) -> bool:
+    """Whether a stage's status says so; its parts are texts, or differences by what they are of."""
+    return any("deleted" in one.get("changed outs", {}).values() for one in found if isinstance(one, dict))
 
 
 def _pull() -> None:

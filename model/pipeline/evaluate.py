@@ -33,6 +33,9 @@ _IMPORTANCE_REPEATS = 3
 
 Target = NDArray[np.bool_]
 Probability = NDArray[np.float32]
+# Row numbers by column and value; WHOLE are all.
+Slices = dict[tuple[str, str], NDArray[np.intp]]
+WHOLE = ("", "")
 
 
 def evaluate(
@@ -53,7 +56,7 @@ def evaluate(
         What was done, in a line.
     """
     predictor = Predictor.load(model)
-    target, probability, slices = _score(predictor, holdout, params.slices)
+    target, probability, slices = score(predictor, holdout, params.slices)
     measured = _measure(target, probability, slices, params)
     baseline = _points(target, np.full(len(target), predictor.metadata["base_rate"]), params.metrics)
     importance = _importance(predictor, holdout, params)
@@ -63,7 +66,7 @@ def evaluate(
         {
             "rows": len(target),
             "base_rate": _rounded(target.mean()),
-            "model": _as_json(measured[_WHOLE]),
+            "model": _as_json(measured[WHOLE]),
             "baseline": {name: _rounded(value) for name, value in zip(METRICS, baseline, strict=True)},
         },
     )
@@ -77,27 +80,31 @@ def evaluate(
         _plot_calibration(folder, target, probability, params.metrics.calibration_bins)
         _plot_confusion(folder, target, probability >= predictor.metadata["threshold"])
         _write_csv(folder / "importance.csv", ("column", "roc_auc_lost", "log_loss_gained"), importance)
-    auc = measured[_WHOLE]["roc_auc"]
+    auc = measured[WHOLE]["roc_auc"]
     return f"{len(target):,} rows scored, ROC AUC {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]"
 
 
-# Row numbers by column and value.
-Slices = dict[tuple[str, str], NDArray[np.intp]]
-_WHOLE = ("", "")
+def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[Target, Probability, Slices]:
+    """Score the rows of a file, a batch at a time.
 
+    Args:
+        predictor: The model.
+        holdout: The file, with the target.
+        names: Columns to slice by.
 
-def _score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[Target, Probability, Slices]:
-    """Target and probability of each row, of shape (rows,), and the row numbers of each slice."""
+    Returns:
+        Target and probability of each row, of shape (rows,), and the row numbers of each slice.
+    """
     file = pq.ParquetFile(holdout)
     targets, probabilities = [], []
     for batch in tqdm(file.iter_batches(), "score the holdout", unit="batch", disable=None):
         table = pa.Table.from_batches([batch])
         targets.append(to_target(table))
         probabilities.append(predictor.probabilities(to_columns(table)))
-    return np.concatenate(targets), np.concatenate(probabilities), slice_rows(file.read(list(names)))
+    return np.concatenate(targets), np.concatenate(probabilities), _slices(file.read(list(names)))
 
 
-def slice_rows(table: pa.Table) -> Slices:
+def _slices(table: pa.Table) -> Slices:
     """The row numbers of each value of each column of a table."""
     slices: Slices = {}
     for name in table.column_names:
@@ -110,9 +117,9 @@ def slice_rows(table: pa.Table) -> Slices:
 def _measure(
     target: Target, probability: Probability, slices: Slices, params: Params
 ) -> dict[tuple[str, str], dict[str, Interval]]:
-    """The metrics of the whole holdout, under the key `_WHOLE`, and of each slice, from the same resamples."""
+    """The metrics of the whole holdout, under the key WHOLE, and of each slice, from the same resamples."""
     settings = params.metrics
-    parts: Slices = {_WHOLE: np.arange(len(target)), **slices}
+    parts: Slices = {WHOLE: np.arange(len(target)), **slices}
     scores = {
         key: Scores(target[rows], probability[rows], bins=settings.calibration_bins) for key, rows in parts.items()
     }
@@ -120,7 +127,7 @@ def _measure(
     with tqdm(total=settings.resamples, desc="resample", unit="draw", disable=None) as progress:
         for weights in resamples(len(target), count=settings.resamples, seed=params.seed):
             for key, rows in parts.items():
-                drawn[key].append(scores[key].metrics(weights if key == _WHOLE else weights[:, rows]))
+                drawn[key].append(scores[key].metrics(weights if key == WHOLE else weights[:, rows]))
             progress.update(len(weights))
     return {
         key: {

@@ -1,18 +1,22 @@
 """`make propose`: bring the pipeline up to date, compare with the champion, judge, write the report."""
 
 import argparse
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from model import console
 from model.console import UserError
 from model.files import replacing_file
+from model.proposal.commands import CommandError, git
 
 # What else is needed is imported when the pipeline has run: it imports files that a proposal may have broken, and that
 # has to come to be reported.
 _OUTPUT = Path("artifacts/proposal")
 _REPORT = _OUTPUT / "report.md"
+_PLOTS = _OUTPUT / "plots.html"
 _LOG = _OUTPUT / "log.txt"
 _TAIL = 30  # lines of the log that are shown
 _LONGEST_LINE = 500
@@ -26,30 +30,36 @@ def main() -> None:
     arguments = parser.parse_args()
     base = _commit(arguments.base) if arguments.base else _left_main()
 
+    for old in (_REPORT, _PLOTS):
+        old.unlink(missing_ok=True)
     _OUTPUT.mkdir(parents=True, exist_ok=True)
     if _reproduce():
-        _write(_failure(_LOG.read_text(encoding="utf-8", errors="replace")))
+        _write(_REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
         raise UserError(f"the model could not be made, see above. The report is in {_REPORT}.")
 
     from model.params import load_params
     from model.proposal.accepted import accepted_by
+    from model.proposal.page import page
     from model.proposal.propose import propose
     from model.proposal.report import render
 
     proposal = propose(load_params(), base, arguments.accepted_by or accepted_by())
     text = render(proposal)
-    _write(text)
-    print(f"\n{text.partition(chr(10))[0].lstrip('# ')}\nThe report is in {_REPORT}.")
+    verdict = text.partition("\n")[0].lstrip("# ")
+    _write(_REPORT, text)
+    _write(_PLOTS, page(verdict, proposal.commit))
+    print(f"\n{verdict}\nThe report is in {_REPORT}, the plots are in {_PLOTS}.")
     sys.exit(0 if proposal.passed else 1)
 
 
 def _reproduce() -> int:
     """Bring the pipeline up to date, shown and kept in the log; its exit status."""
+    command = [sys.executable, "-m", "model.pipeline"]
+    # Tracked here: what is merged is for the server, and what strangers propose is not.
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     with (
         _LOG.open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "model.pipeline"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
     ):
         for line in process.stdout or ():
             sys.stdout.buffer.write(line)
@@ -67,27 +77,22 @@ def _failure(log: str) -> str:
 
 
 def _commit(revision: str) -> str:
-    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if not found:
-        raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.")
-    return found
+    try:
+        return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
+    except CommandError as error:
+        raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.") from error
 
 
 def _left_main() -> str:
     """The commit at which this work has left main."""
-    found = _git("merge-base", "HEAD", "origin/main") or _git("merge-base", "HEAD", "main")
-    if not found:
-        raise UserError("there is no branch main to propose to. Name a commit: make propose BASE=…")
-    return found
+    for main in ("origin/main", "main"):
+        with suppress(CommandError):
+            return git("merge-base", "HEAD", main).strip()
+    raise UserError("there is no branch main to propose to. Name a commit: make propose BASE=…")
 
 
-def _git(*arguments: str) -> str:
-    """What git says; nothing where it fails."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _write(text: str) -> None:
-    with replacing_file(_REPORT) as aside:
+def _write(path: Path, text: str) -> None:
+    with replacing_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

@@ -6,23 +6,24 @@ Its commit is checked out beside, as a git worktree, and asked there with the co
 
 import json
 import os
-import subprocess
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model import contract
 from model.pipeline.stage import MODEL
+from model.proposal.commands import git, run
 
 FOLDER = Path("artifacts/champion")
 REQUIREMENTS = Path("requirements/pipeline.txt")
 ALIAS = "champion"
-_TAIL = 12  # lines of an output that are shown
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class NoChampionError(Exception):
-    """There is no champion, or it cannot do what is asked; the message says why, for the report."""
+    """There is no champion, or it cannot be compared; the message says why, for the report."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Champion:
         """Run its Python in its checkout, and return what that printed.
 
         Raises:
-            NoChampionError: Where it fails, with the last lines.
+            CommandError: Where it fails.
         """
-        return run([self.python, *map(str, arguments)], self.folder, PYTHONPATH=str(self.folder.resolve()))
+        return run([self.python, *arguments], self.folder, PYTHONPATH=str(self.folder.resolve()))
 
 
 def find(base: str) -> tuple[str, str]:
@@ -70,84 +71,72 @@ def find(base: str) -> tuple[str, str]:
     Args:
         base: The commit that a proposal is made against, which has it if no registry does.
     """
-    registered = _registered()
-    if registered:
-        return registered
-    return base, "the model of the base commit; no registry knows of one"
+    commit, said = _registered()
+    return commit or base, said if commit else f"the model of the base commit; {said}"
 
 
 def check_out(commit: str, known_as: str) -> Champion:
     """Check out a champion's commit beside this one, with its model.
 
     Raises:
-        NoChampionError: Where the commit has no model, or none can be made of it.
+        NoChampionError: Where the commit has no model.
+        CommandError: Where it has one, and it cannot be brought up.
     """
     folder = FOLDER / commit[:12]
     if not (folder / ".git").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        run(["git", "worktree", "prune"], Path())
-        run(["git", "worktree", "add", "--force", "--detach", str(folder), commit], Path())
+        git("worktree", "prune")
+        git("worktree", "add", "--force", "--detach", str(folder), commit)
     if not (folder / "dvc.lock").exists() or not (folder / "model/predict.py").exists():
         raise NoChampionError("that commit has no trained model yet")
-    python = _environment(folder)
-    champion = Champion(commit, known_as, folder, python)
+    champion = Champion(commit, known_as, folder, _environment(folder))
     if not (champion.model / "metadata.json").exists():
         cache = Path(".dvc/cache").resolve()
         (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
         dvc = ("-m", "dvc")
         champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "train")
         if not (champion.model / "metadata.json").exists():
-            # It was made on another machine, and is made once more: its lock says what has to come out.
+            # It was made on another machine, and is made once more.
             champion.run(*dvc, "pull", "--quiet", "data.dvc")
             champion.run(*dvc, "repro", "--quiet", "train")
+    if run(["git", "diff", "--name-only", "--", "dvc.lock"], folder):
+        champion = replace(champion, known_as=f"{known_as}, trained again here with other bits than its lock has")
     return champion
 
 
-def _registered() -> tuple[str, str] | None:
-    """Commit and name of the registered champion; None where no registry can be asked or it has none."""
+def _registered() -> tuple[str | None, str]:
+    """The commit of the registered champion, and which version that is; or None, and why there is none."""
     from model.pipeline.track import STORE, tracking_uri
 
+    nowhere = None, "no registry knows of one"
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (STORE / "mlflow.db").exists():
-        return None
+        return nowhere
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
         client = mlflow.MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
         version = client.get_model_version_by_alias(contract.NAME, ALIAS)
-    except MlflowException:
-        return None
-    return version.tags["commit"], f"version {version.version} of the registry"
+    except MlflowException as error:
+        # By the first it has no such model, by the second the model has no such alias.
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return nowhere
+        return None, "the registry did not answer"
+    commit = version.tags.get("commit", "")
+    if not _COMMIT.fullmatch(commit):
+        return None, f"version {version.version} of the registry does not tell its commit"
+    return commit, f"version {version.version} of the registry"
 
 
 def _environment(folder: Path) -> str:
     """The interpreter for a checkout: this one, unless the requirements differ."""
     if (folder / REQUIREMENTS).read_bytes() == REQUIREMENTS.read_bytes():
         return sys.executable
-    python = folder / ".venv/bin/python"
-    if not python.exists():
-        run(["uv", "venv", "--quiet", "--python", sys.executable, ".venv"], folder)
-        run(["uv", "pip", "sync", "--quiet", "--python", ".venv/bin/python", str(REQUIREMENTS)], folder)
-    return str(python.resolve().parent / python.name)
-
-
-def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command in a folder, and return what it printed.
-
-    Raises:
-        NoChampionError: Where it fails, with the last lines.
-    """
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise NoChampionError("\n".join(done.stdout.strip().splitlines()[-_TAIL:]))
-    return done.stdout
+    ready = folder / ".venv/.ready"
+    if not ready.exists():
+        run(["uv", "venv", "--quiet", "--clear", "--python", sys.executable, ".venv"], folder)
+        run(["uv", "pip", "sync", "--quiet", "--python", ".venv/bin/python", REQUIREMENTS], folder)
+        ready.touch()
+    # Not resolved: it is a link to the interpreter that the environment was made from.
+    return str((folder / ".venv/bin/python").absolute())

@@ -1,7 +1,6 @@
 """What a proposal changes against the champion's commit: parameters, data, code, dependencies."""
 
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from model.features import NAMES
 from model.months import month_path, month_range, open_month
 from model.params import Params
 from model.pipeline import stage
+from model.proposal.commands import git
 
 # What the pipeline writes, and what is compared by itself.
 _WRITTEN = (":!reports", ":!dvc.lock", ":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote")
@@ -56,7 +56,7 @@ def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str
 
 def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
     """The files of the working tree that differ from a commit's, beside those that have a table of their own."""
-    said = _git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
+    said = git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
     found = []
     for line in filter(None, said.split("\0")):
         added, removed, path = line.split("\t", 2)
@@ -124,8 +124,3 @@ def _window(window: Mapping[str, str]) -> list[str]:
 
 def _rows(month: str, folder: Path) -> int:
     return int(open_month(month_path(month, folder)).metadata.num_rows)
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=True)
-    return done.stdout

@@ -5,7 +5,6 @@ cancels out, and far smaller differences show than two separate intervals could 
 """
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -14,14 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.params import MetricName, Params
+from model.pipeline.evaluate import WHOLE, Slices
 from model.pipeline.metrics import METRICS, Floats, Interval, Scores, Weights, interval, resamples
 
 Verdict = Literal["better", "no worse", "unclear", "worse"]
-Rows = NDArray[np.intp]
-# Row numbers by column and value; WHOLE are all.
-Slices = Mapping[tuple[str, str], Rows]
-WHOLE = ("", "")
-
 # Of these more is better; of the others less.
 MORE_IS_BETTER = {"roc_auc", "average_precision"}
 
@@ -72,7 +67,7 @@ def compare(
     """
     settings = params.metrics
     whole, sliced = params.gates.worse_by_at_most, params.gates.slices_worse_by_at_most
-    parts: dict[tuple[str, str], Rows] = {WHOLE: np.arange(len(target)), **slices}
+    parts: Slices = {WHOLE: np.arange(len(target)), **slices}
     models = (champion, candidate)
     scores = {
         key: [Scores(target[rows], model[rows], bins=settings.calibration_bins) for model in models]

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from model.params import Gates
+from model.pipeline.evaluate import WHOLE
 from model.pipeline.floors import Check
 from model.pipeline.metrics import IN_WORDS, Interval
-from model.proposal.compare import WHOLE, Part
+from model.proposal.compare import Part
 from model.proposal.proposal import Built
 from model.proposal.words import foreign
 

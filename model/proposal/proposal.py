@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from model.params import Params
 from model.pipeline.floors import Check
 from model.proposal.changes import Changes
 from model.proposal.compare import Part
@@ -49,7 +50,7 @@ class Comparison:
     """Candidate and champion on the same rows.
 
     Attributes:
-        parts: By column and value; `compare.WHOLE` are all rows.
+        parts: By column and value; `evaluate.WHOLE` are all rows.
         excluded_champion: Rows of the holdout that the champion was trained on.
         excluded_candidate: Rows of the holdout that the candidate was trained on.
         roc: True positive rate by false positive rate.
@@ -68,15 +69,13 @@ class Proposal:
     """All that the report says.
 
     Attributes:
-        name: Of the model.
         commit: Of the champion; None where there is none.
         known_as: What makes it the champion, or why there is none.
         reported: What `evaluate` wrote of the candidate.
-        holdout: First and last month.
-        slice_rows: Slices with fewer rows are shown and not judged.
+        params: The candidate's.
         unchanged: Whether the candidate is the champion, bit for bit.
         comparison: None where there is nothing to compare, or `obstacle` says why it cannot be.
-        obstacle: Why the champion cannot score these rows.
+        obstacle: Why the champion cannot score these rows, or cannot be brought up.
         checks: Of the gate.
         accepted_by: Who has accepted a regression.
         changes: Against the champion's commit; None without one.
@@ -85,12 +84,10 @@ class Proposal:
         reproduced: Whether the committed lock was confirmed.
     """
 
-    name: str
     commit: str | None
     known_as: str
     reported: dict[str, Any]
-    holdout: tuple[str, str]
-    slice_rows: int
+    params: Params
     candidate: Built
     reproduced: Reproduced
     unchanged: bool = False

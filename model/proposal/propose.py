@@ -11,23 +11,22 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from model import contract
-from model.months import DATA, to_columns, to_target
+from model.months import DATA
 from model.params import PARAMS, Params
 from model.pipeline import curves, stage
-from model.pipeline.evaluate import slice_rows
-from model.pipeline.floors import floors
+from model.pipeline.evaluate import score
+from model.pipeline.floors import Check, floors
 from model.pipeline.track import LOCK
 from model.predictor import Predictor
 from model.proposal import changes, gate
-from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, check_out, find, run
+from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, check_out, find
+from model.proposal.commands import CommandError, git_show, run
 from model.proposal.compare import compare
 from model.proposal.holdout import unseen, window_files
 from model.proposal.proposal import OUTPUT, Built, Comparison, Proposal, Reproduced
 from model.proposal.report import evenly
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
-_BATCH = 2**16  # rows
 _LATENCY = Path(__file__).parent / "latency.py"
 
 
@@ -45,27 +44,30 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     checks += gate.budgets(params.gates, candidate)
     commit, known_as = find(base)
     about: dict[str, Any] = {
-        "name": contract.NAME,
         "commit": commit,
         "known_as": known_as,
         "reported": reported,
-        "holdout": (params.holdout.first, params.holdout.last),
-        "slice_rows": params.gates.slice_rows,
+        "params": params,
         "candidate": candidate,
         "reproduced": _reproduced(),
         "accepted_by": accepter,
     }
-    if _model_hash(_show(commit, LOCK)) == _model_hash(LOCK.read_text(encoding="utf-8")):
+    if _model_hash(git_show(commit, LOCK)) == _model_hash(LOCK.read_text(encoding="utf-8")):
         return Proposal(**about, checks=checks, unchanged=True)
     try:
         champion = check_out(commit, known_as)
     except NoChampionError as error:
         return Proposal(**about | {"commit": None, "known_as": str(error)}, checks=checks)
+    except CommandError as error:
+        # That is no reason to let anything pass.
+        checks.append(Check("Comparable with the model in production", "it cannot be brought up", passed=False))
+        return Proposal(**about, checks=checks, obstacle=str(error))
+    about["known_as"] = champion.known_as
     about["champion"] = _built(champion.model, None, _latency(champion))
     about["changes"] = _changes(champion, params)
     try:
         comparison = _compare(champion, params)
-    except NoChampionError as error:
+    except (NoChampionError, CommandError) as error:
         return Proposal(**about, checks=checks, obstacle=str(error))
     checks += gate.against_champion(params.gates, comparison.parts)
     return Proposal(**about, checks=checks, comparison=comparison)
@@ -81,12 +83,13 @@ def _compare(champion: Champion, params: Params) -> Comparison:
     if not len(rows.rows):
         raise NoChampionError("every row of the holdout was trained on by one of the two; move the holdout on")
     table = pq.read_table(_HOLDOUT).take(pa.array(rows.rows))
+    pq.write_table(table, OUTPUT / "unseen.parquet")
     theirs = _champion_probabilities(champion, table)
-    ours = _candidate_probabilities(table)
-    target = to_target(table)
+    del table
+    target, ours, slices = score(Predictor.load(stage.MODEL), OUTPUT / "unseen.parquet", params.slices)
     both = {"champion": theirs, "candidate": ours}
     return Comparison(
-        compare(target, theirs, ours, slice_rows(table.select(list(params.slices))), params),
+        compare(target, theirs, ours, slices, params),
         rows.excluded_champion,
         rows.excluded_candidate,
         roc=evenly({who: curves.roc(target, found) for who, found in both.items()}),
@@ -106,12 +109,6 @@ def _champion_probabilities(champion: Champion, table: pa.Table) -> NDArray[np.f
     champion.run("-m", "model.predict", rows.resolve(), scored.resolve())
     found: NDArray[np.float32] = pq.read_table(scored, columns=["probability"]).column(0).to_numpy()
     return found
-
-
-def _candidate_probabilities(table: pa.Table) -> NDArray[np.float32]:
-    predictor = Predictor.load(stage.MODEL)
-    batches = table.to_batches(max_chunksize=_BATCH)
-    return np.concatenate([predictor.probabilities(to_columns(pa.Table.from_batches([b]))) for b in batches])
 
 
 def _changes(champion: Champion, params: Params) -> changes.Changes:
@@ -138,19 +135,19 @@ def _latency(champion: Champion | None) -> float | None:
     try:
         if champion:
             return float(champion.run(_LATENCY.resolve(), rows))
-        return float(run([sys.executable, str(_LATENCY), str(rows)], Path(), PYTHONPATH=str(Path.cwd())))
-    except NoChampionError:
+        return float(run([sys.executable, _LATENCY, rows], PYTHONPATH=str(Path.cwd())))
+    except CommandError:
         return None
 
 
 def _reproduced() -> Reproduced:
-    committed, made = _show("HEAD", LOCK), LOCK.read_text(encoding="utf-8")
+    committed, made = git_show("HEAD", LOCK), LOCK.read_text(encoding="utf-8")
     if not committed:
         return "no lock committed"
     if _outputs(committed) == _outputs(made):
         return "bit for bit"
     metrics = stage.REPORTS / "metrics.json"
-    return "in metrics only" if _show("HEAD", metrics) == metrics.read_text(encoding="utf-8") else "not"
+    return "in metrics only" if git_show("HEAD", metrics) == metrics.read_text(encoding="utf-8") else "not"
 
 
 def _outputs(lock: str) -> dict[str, str]:
@@ -160,11 +157,3 @@ def _outputs(lock: str) -> dict[str, str]:
 
 def _model_hash(lock: str) -> str | None:
     return _outputs(lock).get(str(stage.MODEL)) if lock else None
-
-
-def _show(commit: str, path: Path) -> str:
-    """A file as it is in a commit; empty where it is not."""
-    try:
-        return run(["git", "show", f"{commit}:{path}"], Path())
-    except NoChampionError:
-        return ""

@@ -5,19 +5,22 @@ report fits into a comment, and it says so.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from model import contract
-from model.pipeline.floors import Check, in_digits
+from model.pipeline.evaluate import WHOLE
+from model.pipeline.floors import in_digits
 from model.pipeline.metrics import IN_WORDS, METRICS, Floats
 from model.proposal.changes import Changes
-from model.proposal.compare import MORE_IS_BETTER, WHOLE
+from model.proposal.compare import MORE_IS_BETTER
 from model.proposal.proposal import Built, Curves, Proposal
 from model.proposal.words import CHART, LONGEST, foreign
 
 _MOST = 20  # lines of a table
 _PLACES = 26  # of a chart
+_LONGEST_LINE = 200  # of what a program has said
 _MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴"}
 
 
@@ -58,19 +61,19 @@ def _passed(proposal: Proposal) -> str:
 
 
 def _about(proposal: Proposal) -> str:
-    first, last = proposal.holdout
+    first, last = proposal.params.holdout.first, proposal.params.holdout.last
     span = first if first == last else f"{first} to {last}"
     rows = proposal.reported["rows"]
     said = (
-        f"**{proposal.name}**, judged on {span}: {rows:,} rows, {proposal.reported['base_rate']:.1%} {contract.TARGET}."
+        f"**{contract.NAME}**, judged on {span}: {rows:,} rows, {proposal.reported['base_rate']:.1%} {contract.TARGET}."
     )
     if proposal.commit:
         said += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
     else:
         said += f" No champion: {foreign(proposal.known_as)}."
     if proposal.obstacle:
-        said += "\n\n> **The champion cannot score these rows**, so only the floors are judged:\n>\n"
-        said += _quoted(proposal.obstacle)
+        what = "score these rows**, so only the floors are judged:" if proposal.champion else "be brought up**:"
+        said += f"\n\n> **The champion cannot {what}\n>\n{_quoted(proposal.obstacle)}"
     comparison = proposal.comparison
     if comparison:
         excluded = [
@@ -88,10 +91,11 @@ def _about(proposal: Proposal) -> str:
 
 
 def _quoted(text: str) -> str:
-    return "\n".join(f"> {foreign(line)}  " for line in text.splitlines() if line.strip())
+    return "\n".join(f"> {foreign(line, _LONGEST_LINE)}  " for line in text.splitlines() if line.strip())
 
 
 def _metrics(proposal: Proposal) -> str:
+    interval = f"{proposal.params.metrics.confidence:.0%} interval"
     if proposal.comparison:
         part = proposal.comparison.parts[WHOLE]
         rows = [
@@ -105,7 +109,7 @@ def _metrics(proposal: Proposal) -> str:
             ]
             for name, d in part.metrics.items()
         ]
-        return _table(["", "champion", "candidate", "difference", "95% interval", ""], rows, "lrrrrl")
+        return _table(["", "champion", "candidate", "difference", interval, ""], rows, "lrrrrl")
     rows = [
         [
             IN_WORDS[name],
@@ -116,7 +120,7 @@ def _metrics(proposal: Proposal) -> str:
         for name in METRICS
         for found in [proposal.reported["model"][name]]
     ]
-    return _table(["", "candidate", "95% interval", "base rate"], rows, "lrrr")
+    return _table(["", "candidate", interval, "base rate"], rows, "lrrr")
 
 
 def _gate(proposal: Proposal) -> str:
@@ -124,12 +128,8 @@ def _gate(proposal: Proposal) -> str:
         return ""
     failed = proposal.failed
     said = f"{len(failed)} of {len(proposal.checks)} not met" if failed else f"all {len(proposal.checks)} met"
-    rows = [["❌" if not c.passed else "✅", c.demand, c.found] for c in sorted(proposal.checks, key=_failed_first)]
+    rows = [["✅" if c.passed else "❌", c.demand, c.found] for c in sorted(proposal.checks, key=attrgetter("passed"))]
     return _folded(f"The gate: {said}", _table(["", "demand", "found"], rows, "lll"), opened=bool(failed))
-
-
-def _failed_first(check: Check) -> bool:
-    return check.passed
 
 
 def _charts(proposal: Proposal) -> str:
@@ -173,7 +173,7 @@ def _slices(proposal: Proposal) -> str:
     if not parts:
         return ""
     # Of those that are judged, if there are any.
-    (column, value), worst = next((one for one in parts if one[1].rows >= proposal.slice_rows), parts[0])
+    (column, value), worst = next((one for one in parts if one[1].rows >= proposal.params.gates.slice_rows), parts[0])
     least = f"{worst.metrics['roc_auc'].delta.value:+.4f} ROC AUC"
     said = f"Slices; the worst is {foreign(f'{column} = {value}')}: {least}"
     rows = [
@@ -258,6 +258,7 @@ def _footer(proposal: Proposal) -> str:
         said.append("Merging trains this model again from main, releases it as a new version and deploys it.")
     else:
         said.append("The label `accept-regression`, set by a maintainer, lets it pass all the same.")
+    said.append("The plots of `dvc.yaml` are in `plots.html`, an artifact of the run.")
     return f"<sub>{' '.join(said)}</sub>"
 
 

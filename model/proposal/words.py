@@ -14,7 +14,6 @@ CHART = (
     '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "royalblue, darkorange"}}}}%%',
     "xychart-beta",
 )
-_LONGEST_VALUE = 80
 # Printable by the standard, and seen by nobody: fillers and selectors of variants, but the one that makes an emoji.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]"
@@ -35,14 +34,14 @@ _LINE_END = re.compile(r"\r\n?|\n")
 _FULL_WIDTH = 0xFEE0  # from a character of ASCII to its look-alike
 
 
-def foreign(text: object) -> str:
+def foreign(text: object, longest: int = 80) -> str:
     """A value that somebody else has chosen, as a code span: in it nothing is a link, a mention, HTML or formatting.
 
     A title, a branch, a file's name, a parameter, a value of a column: whoever opens a pull request chooses them.
     """
     shown = _seen(str(text)).replace("`", "'").replace("|", "¦").strip()
-    if len(shown) > _LONGEST_VALUE:
-        shown = f"{shown[:_LONGEST_VALUE]}…"
+    if len(shown) > longest:
+        shown = f"{shown[:longest]}…"
     return f"`{shown}`" if shown else "` `"
 
 

@@ -77,6 +77,18 @@ def test_make_itself(unchanged: Repository) -> None:
         assert f"  {target}" in listed
 
 
+def test_what_was_made_before_is_taken_from_the_cache(finished: Repository, tmp_path: Path) -> None:
+    """As in CI, which has nothing but DVC's cache from the run before."""
+    folder = tmp_path / "clone"
+    finished.must("git", "clone", "--quiet", str(finished.folder), str(folder))
+    shutil.copytree(finished.folder / ".dvc/cache", folder / ".dvc/cache")
+    clone = Repository(folder)
+    done = clone.make()
+    assert done.returncode == 0, done.stdout
+    assert "Running stage" not in done.stdout
+    assert clone.must("git", "status", "--porcelain") == ""
+
+
 def test_two_clones_write_the_same_lock(finished: Repository, tmp_path: Path) -> None:
     """Bit for bit: data, features, model file, metrics and plots; cold, without any cache."""
     locks = []

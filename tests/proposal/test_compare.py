@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model.params import Params
+from model.pipeline.evaluate import WHOLE
 from model.pipeline.metrics import METRICS, Interval, Scores
-from model.proposal.compare import WHOLE, compare, slice_verdict, verdict
+from model.proposal.compare import compare, slice_verdict, verdict
 
 ROWS = 4_000
 

@@ -35,23 +35,26 @@ class Rehearsal:
     summary: str
 
 
-def rehearse(job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path) -> Rehearsal:
+def rehearse(
+    job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path, **variables: str
+) -> Rehearsal:
     """Run a job of a workflow of a repository.
 
     Args:
         job: File of the workflow and name of the job, with a colon between.
         event: What GitHub would tell, and which kind of event it is.
-        origin: Work tree that stands for the repository at GitHub. A pull request is of its branch `proposal`, and what
-            is checked out; by other events main is.
+        origin: Work tree that stands for the repository at GitHub. A pull request is of its branch `proposal`; what it
+            has cached is what the workflow's caches restore.
         github: The stand-in for GitHub's API.
         folder: For all that the run leaves behind.
         path: Folders with commands, before those of this machine.
+        variables: Of the repository.
     """
-    cache, artifacts = folder / "cache", folder / "artifacts"
-    for made in (cache / ".dvc/cache", artifacts, folder / "home"):
+    artifacts = folder / "artifacts"
+    for made in (artifacts, folder / "home"):
         made.mkdir(parents=True, exist_ok=True)
-    if not (cache / ".venv").exists():
-        (cache / ".venv").symlink_to(ROOT / ".venv")
+    if not (origin / ".venv").exists():
+        (origin / ".venv").symlink_to(ROOT / ".venv")
     (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
     workflow, _, name = job.partition(":")
     file = origin / ".github/workflows" / workflow
@@ -61,8 +64,8 @@ def rehearse(job: str, event: dict[str, Any], origin: Path, github: GitHub, fold
         "GITHUB_REPOSITORY": NAME,
         "REHEARSED_STAND_INS": str(STAND_INS),
         "REHEARSED_ORIGIN": str(origin),
-        "REHEARSED_REF": f"refs/heads/{'proposal' if event['event'] == 'pull_request' else 'main'}",
-        "REHEARSED_CACHE": str(cache),
+        "REHEARSED_BRANCH": "proposal" if event["event"] == "pull_request" else "main",
+        "REHEARSED_CACHE": str(origin),
         "REHEARSED_ARTIFACTS": str(artifacts),
     }
     texts = [
@@ -76,6 +79,7 @@ def rehearse(job: str, event: dict[str, Any], origin: Path, github: GitHub, fold
         *("--no-cache-server", "--no-skip-checkout", "--rm", "--json", "--secret", f"GITHUB_TOKEN={TOKEN}"),
         *(f"--local-repository={action}@{commit}={STAND_INS / 'actions' / action}" for action, commit in used),
         *(word for key, value in rehearsed.items() for word in ("--env", f"{key}={value}")),
+        *(word for key, value in variables.items() for word in ("--var", f"{key}={value}")),
     ]
     environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environment["PATH"] = os.pathsep.join([*map(str, path), environment["PATH"]])

@@ -83,3 +83,29 @@ def test_inputs_are_known_to_the_action(path: Path) -> None:
             stand_in = ACTIONS_OF_OTHERS / used.partition("@")[0] / "action.yml"
             known = yaml.safe_load(stand_in.read_text(encoding="utf-8"))["inputs"]
             assert set(step.get("with", {})) <= set(known), used
+
+
+def test_a_proposal_has_no_rights_to_lose() -> None:
+    """What runs code that strangers may have written can read what everybody can."""
+    text = (ROOT / ".github/workflows/propose.yml").read_text(encoding="utf-8")
+    assert "secrets." not in text
+    assert not re.search(r"^ +[a-z-]+: write\b", text, re.MULTILINE)
+    assert "pull_request_target" not in text
+
+
+def test_the_comment_runs_nothing_of_the_proposal() -> None:
+    """A checkout without a `ref` is main's here; and it does not even leave the token behind."""
+    path = ROOT / ".github/workflows/comment.yml"
+    checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
+    assert [step["with"] for step in checkouts] == [{"persist-credentials": False}]
+    assert not any("head" in str(step) for step in steps(path))
+
+
+def test_a_newer_push_takes_the_place_of_an_older_one() -> None:
+    propose, comment = (
+        yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))["concurrency"]
+        for name in ("propose.yml", "comment.yml")
+    )
+    assert propose == {"group": "propose-${{ github.event.pull_request.number }}", "cancel-in-progress": True}
+    assert "head_branch" in comment["group"]
+    assert not comment.get("cancel-in-progress")
