@@ -8,7 +8,6 @@ unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports home.
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
-
 export BENTOML_DO_NOT_TRACK := true
 
 PORT ?= 3000
@@ -48,9 +47,9 @@ lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 take
 ui: $(READY) ## Open the tracked runs in MLflow
 	@python -m model.pipeline.track ui
 
+.PHONY: serve
 # Services that share BentoML's home wipe each other's metrics.
 serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
-.PHONY: serve
 serve: all ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
 	@python -m model.release.lineage
 	@bentoml serve --port $(PORT) .
@@ -58,6 +57,10 @@ serve: all ## Serve the model on http://localhost:3000; PORT=… for another one
 .PHONY: propose
 propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
 	@python -m model.proposal --base '$(BASE)'
+
+.PHONY: rehearse
+rehearse: $(READY) ## Open a make-believe pull request on the working tree, and show the comment that it would get
+	@python -m tests.github.rehearse
 
 .PHONY: bento
 bento: all ## Pack the model with its service: the bento flight-delay:<version>

@@ -33,7 +33,7 @@ def run(name: str, stage: Callable[[], str]) -> None:
     console.run(command)
 
 
-def seconds_taken(name: str) -> float | None:
-    """How long a stage took when it last ran here."""
-    path = TIMINGS / f"{name}.json"
+def seconds_taken(name: str, folder: Path = Path()) -> float | None:
+    """How long a stage took when it last ran here, or in another checkout."""
+    path = folder / TIMINGS / f"{name}.json"
     return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else None

@@ -63,7 +63,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         checks.append(Check("Comparable with the model in production", "it cannot be brought up", passed=False))
         return Proposal(**about, checks=checks, obstacle=str(error))
     about["known_as"] = champion.known_as
-    about["champion"] = _built(champion.model, None, _latency(champion))
+    about["champion"] = _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion))
     about["changes"] = _changes(champion, params)
     try:
         comparison = _compare(champion, params)
