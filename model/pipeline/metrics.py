@@ -29,6 +29,7 @@ IN_WORDS: dict[MetricName, str] = {
 # what is computed from them.
 _DRAWN_CELLS = 2**20
 _CELLS = 2**18
+_LEAST_DRAWN = 8  # resamples, however many rows
 
 # How often a row is drawn, for each value of 16 random bits: Poisson with mean 1, right to 1/65,536.
 _DRAWN = np.searchsorted(
@@ -91,11 +92,13 @@ class Scores:
         Returns:
             Of shape (draws, metrics), in the order of `METRICS`; NaN where all rows are of one class.
         """
+        # For all draws at once: what is weighted is read from memory once.
+        summed = weights.astype(np.float64) @ self._summed
         at_a_time = max(1, _CELLS // weights.shape[1])
-        starts = range(0, len(weights), at_a_time)
-        return np.concatenate([self._metrics(weights[start : start + at_a_time]) for start in starts])
+        chunks = [slice(start, start + at_a_time) for start in range(0, len(weights), at_a_time)]
+        return np.concatenate([self._metrics(weights[chunk], summed[chunk]) for chunk in chunks])
 
-    def _metrics(self, weights: Weights) -> Floats:
+    def _metrics(self, weights: Weights, summed: Floats) -> Floats:
         # Whole numbers are added up several times as fast as floating-point ones.
         gained = np.take(weights, self._positives, axis=1)
         positives = np.cumsum(gained, axis=1, dtype=np.int32)
@@ -106,7 +109,6 @@ class Scores:
         total_positives, total_negatives = gained.sum(axis=1, dtype=np.float64), negatives[:, -1].astype(np.float64)
         gained = gained.astype(np.float64)
         total = total_positives + total_negatives
-        summed = weights.astype(np.float64) @ self._summed
         with np.errstate(invalid="ignore", divide="ignore"):
             # Mann-Whitney: the share of pairs in which the positive row is the more probable one, ties for half.
             roc_auc = 1 - np.einsum("ij,ij->i", gained, above + to) / (2 * total_positives * total_negatives)
@@ -133,7 +135,7 @@ def resamples(rows: int, *, count: int, seed: int) -> Iterator[Weights]:
         Weights of shape (some, rows), ``count`` of them in all.
     """
     random = np.random.default_rng(seed)
-    at_a_time = max(1, _DRAWN_CELLS // rows)
+    at_a_time = max(_LEAST_DRAWN, _DRAWN_CELLS // rows)
     for start in range(0, count, at_a_time):
         yield _DRAWN[random.integers(0, 2**16, (min(at_a_time, count - start), rows), dtype=np.uint16)]
 

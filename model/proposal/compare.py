@@ -5,7 +5,9 @@ cancels out, and far smaller differences show than two separate intervals could 
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +19,7 @@ from model.pipeline.evaluate import WHOLE, Slices
 from model.pipeline.metrics import METRICS, Floats, Interval, Scores, Weights, interval, resamples
 
 Verdict = Literal["better", "no worse", "unclear", "worse"]
+_Measured = dict[tuple[str, str], Floats]
 # Of these more is better; of the others less.
 MORE_IS_BETTER = {"roc_auc", "average_precision"}
 
@@ -74,16 +77,14 @@ def compare(
         for key, rows in parts.items()
     }
 
-    def measure(weights: Weights) -> dict[tuple[str, str], Floats]:
+    def measure(weights: Weights) -> _Measured:
         found = {}
         for key, rows in parts.items():
             chosen = weights if key == WHOLE else np.take(weights, rows, axis=1)
             found[key] = np.stack([one.metrics(chosen) for one in scores[key]])  # of shape (models, draws, metrics)
         return found
 
-    # NumPy lets other threads work while it does.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        drawn = list(threads.map(measure, resamples(len(target), count=settings.resamples, seed=params.seed)))
+    drawn = _in_threads(measure, resamples(len(target), count=settings.resamples, seed=params.seed))
     found = {}
     for key, rows in parts.items():
         points = np.stack([one.metrics(np.ones((1, len(rows)), dtype=np.uint8))[0] for one in scores[key]])
@@ -124,6 +125,22 @@ def slice_verdict(name: str, delta: Interval, margin: float) -> Verdict:
     if least > 0:
         return "better"
     return "worse" if most < -margin else "no worse"
+
+
+def _in_threads(measure: Callable[[Weights], _Measured], drawn: Iterator[Weights]) -> list[_Measured]:
+    """What is measured of each, in order; with no more of them at a time than there are threads to work on them.
+
+    NumPy lets other threads work while it does.
+    """
+    cores = os.cpu_count() or 1
+    found: list[_Measured] = []
+    waiting: deque[Future[_Measured]] = deque()
+    with ThreadPoolExecutor(cores) as threads:
+        for weights in drawn:
+            if len(waiting) == 2 * cores:
+                found.append(waiting.popleft().result())
+            waiting.append(threads.submit(measure, weights))
+        return found + [one.result() for one in waiting]
 
 
 def _improvement(name: str, delta: Interval) -> tuple[float, float]:
