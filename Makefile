@@ -87,6 +87,10 @@ EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
 bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)
 	@python -m benchmarks.pipeline
 
+.PHONY: bench-propose
+bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (about 10 minutes)
+	@python -m benchmarks.propose
+
 .PHONY: bench-serving
 bench-serving: all ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving

@@ -1,0 +1,172 @@
+"""Measure a proposal in clones of what is committed, and write benchmarks/propose.md."""
+
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from tqdm import tqdm
+
+from benchmarks.pipeline import replicate, run
+from model.params import PARAMS, Params, load_params
+from model.pipeline.evaluate import score
+from model.predictor import Predictor
+from model.proposal.compare import compare
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "benchmarks/propose.md"
+ROUNDS = 5
+GROWTH = (1, 10, 34)
+HOLDOUT = "data/2013-07.parquet"
+
+TEMPLATE = """\
+# A proposal, measured
+
+Written by `make bench-propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest of them.
+
+From `git clone` to the report, on the full data, with the caches that CI restores:
+
+| | seconds | slowest | target |
+| --- | ---: | ---: | ---: |
+| nothing that the model is made from changes | {nothing:.1f} | {nothing_slowest:.1f} | 15 |
+| a changed hyperparameter | {changed:.1f} | {changed_slowest:.1f} | 60 |
+
+The comparison itself: two models, {resamples:,} resamples, all metrics, {slices} slices. The holdout's rows 1, 10 and 34
+times, with jitter; the memory is that of the whole of `make propose` after the stages.
+
+| rows | seconds | µs a row | target | peak MiB | target |
+| ---: | ---: | ---: | ---: | ---: | ---: |
+{grown}
+"""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison of so many rows."""
+
+    rows: int
+    slices: int
+    seconds: float
+    mebibytes: float
+
+
+def clone(folder: Path, cache: Path) -> None:
+    """Check out what is committed, with the caches of a run before."""
+    run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    shutil.copytree(cache, folder / ".dvc/cache", symlinks=True)
+
+
+def change(folder: Path, **hyperparameters: float) -> None:
+    """Propose other hyperparameters."""
+    path = folder / PARAMS
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values["hyperparameters"][values["estimator"]] |= hyperparameters
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def propose(folder: Path) -> None:
+    """Propose against the commit; whether the gate passes does not matter here."""
+    command = [sys.executable, "-m", "model.proposal", "--base", "HEAD"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if not (folder / "artifacts/proposal/report.md").exists():
+        raise SystemExit(done.stdout)
+
+
+def rounds(what: str, temporary: Path, cache: Path, prepare: Callable[[Path, int], None]) -> list[float]:
+    """Seconds from checkout to report, each time in a new clone, after a round that does not count."""
+    found = []
+    for number in tqdm(range(ROUNDS + 1), what):
+        folder = temporary / f"clone-{number}"
+        started = time.perf_counter()
+        clone(folder, cache)
+        prepare(folder, number)
+        propose(folder)
+        found.append(time.perf_counter() - started)
+        shutil.rmtree(folder)
+    return found[1:]
+
+
+def grown(folder: Path, params: Params) -> list[Compared]:
+    """Compare on ever more rows."""
+    found = []
+    original = (folder / HOLDOUT).read_bytes()
+    for times in tqdm(GROWTH, "rows"):
+        (folder / HOLDOUT).unlink()
+        (folder / HOLDOUT).write_bytes(original)
+        replicate(folder / HOLDOUT, times)
+        run(folder, "dvc", "add", "--quiet", "data")
+        run(folder, "git", "commit", "--quiet", "--all", "--message", f"{times} times the rows")
+        change(folder, max_iter=150 + times)
+        # Twice: what is measured at the second time is a proposal whose pipeline has nothing left to do.
+        propose(folder)
+        command = [sys.executable, "-m", "benchmarks.propose", "--peak", str(folder)]
+        peak = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+        unseen = folder / "artifacts/proposal/unseen.parquet"
+        target, ours, slices = score(Predictor.load(folder / "artifacts/model"), unseen, params.slices)
+        theirs = pq.read_table(folder / "artifacts/proposal/scored.parquet", columns=["probability"])[0].to_numpy()
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            compare(target, theirs.astype(np.float32), ours, slices, params)
+            seconds.append(time.perf_counter() - started)
+        found.append(Compared(len(target), len(slices), statistics.median(seconds), peak))
+    return found
+
+
+def peak(folder: str) -> None:
+    """Propose, and print the peak memory in MiB of the largest process that was needed."""
+    propose(Path(folder))
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10)
+
+
+def main() -> None:
+    params = load_params()
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name)
+        first = temporary / "first"
+        run(ROOT, "git", "clone", "--quiet", str(ROOT), str(first))
+        run(first, sys.executable, "-m", "model.pipeline")
+        cache = first / ".dvc/cache"
+        nothing = rounds("nothing changes", temporary, cache, lambda *_: None)
+        changed = rounds(
+            "a hyperparameter changes", temporary, cache, lambda folder, number: change(folder, max_iter=150 + number)
+        )
+        compared = grown(first, params)
+    lines = []
+    for one in compared:
+        small, large = (3 if one == compared[0] else ""), (2048 if one == compared[-1] else "")
+        per_row = one.seconds / one.rows * 1e6
+        lines.append(f"| {one.rows:,} | {one.seconds:.2f} | {per_row:.0f} | {small} | {one.mebibytes:,.0f} | {large} |")
+    text = TEMPLATE.format(
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        rounds=ROUNDS,
+        nothing=statistics.median(nothing),
+        nothing_slowest=max(nothing),
+        changed=statistics.median(changed),
+        changed_slowest=max(changed),
+        resamples=params.metrics.resamples,
+        slices=compared[0].slices,
+        grown="\n".join(lines),
+    )
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--peak"]:
+        peak(sys.argv[2])
+    else:
+        main()
