@@ -42,8 +42,8 @@ From `git clone` to the report, on the full data, with the caches that CI restor
 | nothing that the model is made from changes | {nothing:.1f} | {nothing_slowest:.1f} | 15 |
 | a changed hyperparameter | {changed:.1f} | {changed_slowest:.1f} | 60 |
 
-The comparison itself: two models, {resamples:,} resamples, all metrics, {slices} slices. The holdout's rows 1, 10 and 34
-times, with jitter; the memory is that of the whole of `make propose` after the stages.
+The comparison itself: two models, {resamples:,} resamples, all metrics, {slices} slices. The holdout's rows 1, 10 and
+34 times, with jitter; the memory is that of the whole of `make propose` after the stages.
 
 | rows | seconds | µs a row | target | peak MiB | target |
 | ---: | ---: | ---: | ---: | ---: | ---: |

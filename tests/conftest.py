@@ -1,5 +1,6 @@
 """Real months of flights, whole and small."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 from model.data import ingest
 from model.months import month_path
 from model.params import Params, load_params
+from model.pipeline.prepare import prepare
+from model.pipeline.train import train
+from model.release.lineage import model_hash
 from tests.repository import (
     GATES,
+    LINEAGE,
     MONTHS,
     ROWS,
     Repository,
@@ -54,6 +59,18 @@ def data(small: Path, tmp_path: Path) -> Path:
 def params(tmp_path: Path) -> Callable[..., Params]:
     """Make parameters, with some top-level values changed."""
     return lambda **changes: load_params(write_params(tmp_path / "params.yaml", **changes))
+
+
+@pytest.fixture(scope="session")
+def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `make` leaves it: artifacts/prepared, artifacts/model and artifacts/lineage.json."""
+    folder = tmp_path_factory.mktemp("trained")
+    params = load_params(write_params(folder / "params.yaml"))
+    prepare(params, small, folder / "artifacts/prepared")
+    train(params, folder / "artifacts/prepared", folder / "artifacts/model")
+    lineage = LINEAGE | {"model": model_hash(folder / "artifacts/model")}
+    (folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,8 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
     return repository
 
 
+# Of the model that tests share.
+LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
 # That small months can meet.
 GATES = {
     "at_least": {"roc_auc": 0.4},

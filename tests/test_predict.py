@@ -1,3 +1,4 @@
+import shutil
 import itertools
 import os
 import subprocess
@@ -17,23 +18,16 @@ from numpy.typing import NDArray
 from model import contract, predict
 from model.console import UserError
 from model.months import ARROW_SCHEMA, month_path, to_columns
-from model.params import load_params
-from model.pipeline.prepare import prepare
-from model.pipeline.train import train
 from model.predictor import Predictor
-from tests.repository import ROOT, write_params
+from tests.repository import ROOT
 
 ENDINGS = ("parquet", "csv")
 
 
 @pytest.fixture(scope="module")
-def folder(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a trained model where the command looks for it."""
-    folder = tmp_path_factory.mktemp("predict")
-    params = load_params(write_params(folder / "params.yaml"))
-    prepare(params, small, folder / "prepared")
-    train(params, folder / "prepared", folder / "artifacts/model")
-    return folder
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("predict") / "trained"))
 
 
 @pytest.fixture(scope="module")

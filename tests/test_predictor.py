@@ -11,26 +11,12 @@ from model import predictor
 from model.console import UserError
 from model.features import Columns
 from model.months import month_path, to_columns
-from model.params import load_params
-from model.pipeline.prepare import prepare
-from model.pipeline.train import train
 from model.predictor import Predictor
-from tests.repository import write_params
-
-
-@pytest.fixture(scope="module")
-def pristine(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-
-    folder = tmp_path_factory.mktemp("predictor")
-    made = load_params(write_params(folder / "params.yaml"))
-    prepare(made, small, folder / "prepared")
-    train(made, folder / "prepared", folder / "model")
-    return folder / "model"
 
 
 @pytest.fixture
-def folder(pristine: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pristine, tmp_path / "model"))
+def folder(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained / "artifacts/model", tmp_path / "model"))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A trained model, and its service as a real process."""
 
 import itertools
-import json
 import os
 import signal
 import socket
@@ -19,27 +18,10 @@ import pytest
 import sqlalchemy as sa
 
 from model import contract
-from model.params import load_params
-from model.pipeline.prepare import prepare
-from model.pipeline.train import train
-from model.release.lineage import model_hash
-from tests.repository import ROOT, write_params
+from tests.repository import ROOT
 
 EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.INPUTS}
 _TRIES = 3
-LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
-
-
-@pytest.fixture(scope="session")
-def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `make` leaves it: artifacts/prepared, artifacts/model and artifacts/lineage.json."""
-    folder = tmp_path_factory.mktemp("trained")
-    params = load_params(write_params(folder / "params.yaml"))
-    prepare(params, small, folder / "artifacts/prepared")
-    train(params, folder / "artifacts/prepared", folder / "artifacts/model")
-    lineage = LINEAGE | {"model": model_hash(folder / "artifacts/model")}
-    (folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
-    return folder
 
 
 # Below those that the system gives to clients, and for each of pytest's processes others.
