@@ -1,6 +1,6 @@
-import shutil
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
