@@ -62,6 +62,14 @@ propose: $(READY) ## Compare with the model in production, judge, and write the 
 rehearse: $(READY) ## Open a make-believe pull request on the working tree, and show the comment that it would get
 	@python -m tests.github.rehearse
 
+.PHONY: registry
+registry: $(READY) ## Show the registered versions; UI=1 opens them in MLflow
+	@python -m model.registry $(if $(UI),ui)
+
+.PHONY: history
+history: $(READY) ## Show which version was champion from when to when, and why
+	@python -m model.registry history
+
 .PHONY: bento
 bento: all ## Pack the model with its service: the bento flight-delay:<version>
 	@python -m model.release.image --bento

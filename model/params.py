@@ -37,6 +37,10 @@ class Months(Settings):
         """Each month of the span, as ``YYYY-MM``."""
         return month_range(self.first, self.last)
 
+    def in_words(self) -> str:
+        """First and last month; the only one, if they are the same."""
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
 
 class Metrics(Settings):
     """How the metrics and their intervals are computed."""

@@ -53,15 +53,10 @@ def track() -> str:
             return str(last["run"])
 
     STORE.mkdir(exist_ok=True)
-    # One try and no waiting for minutes: the next `make` tries again.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from mlflow.exceptions import MlflowException
 
     try:
-        run = _find_or_log(uri, lock)
+        run = find_or_log(uri)
     except MlflowException as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
@@ -72,15 +67,32 @@ def track() -> str:
     return run
 
 
-def _find_or_log(uri: str, lock: str) -> str:
+def find_or_log(uri: str) -> str:
+    """The run of the finished pipeline at an address of MLflow; logged there unless it is there already.
+
+    Returns:
+        The run's id.
+    """
     import mlflow
 
+    set_before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
+    try:
+        return _find_or_log(hashlib.sha256(LOCK.read_bytes()).hexdigest(), uri)
+    finally:
+        # It has set the environment's variable, too, by which others would take the file for a server.
+        mlflow.set_tracking_uri(set_before)  # type: ignore[arg-type]  # None unsets it
+
+
+def _find_or_log(lock: str, uri: str) -> str:
+    import mlflow
+
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(contract.NAME)
     if experiment is None:
-        # A server knows where its artifacts belong.
-        location = (STORE / "artifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
+        # A server knows where its artifacts belong; with a file they lie beside it.
+        file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
+        location = (Path(file).parent / "artifacts").resolve().as_uri() if file else None
         experiment = client.get_experiment(client.create_experiment(contract.NAME, location))
     for found in client.search_runs([experiment.experiment_id], f"tags.`{_LOCK_TAG}` = '{lock}'"):
         if found.info.status == "FINISHED":

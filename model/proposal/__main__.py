@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from model import console
+from model.commands import CommandError, git
 from model.console import UserError
-from model.files import replacing_file
-from model.proposal.commands import CommandError, git
+from model.files import replacing_file, write_json
 
 # What else is needed is imported when the pipeline has run: it imports files that a proposal may have broken, and that
 # has to come to be reported.
@@ -40,6 +40,7 @@ def main() -> None:
     from model.params import load_params
     from model.proposal.accepted import accepted_by
     from model.proposal.page import page
+    from model.proposal.proposal import COMPARED
     from model.proposal.propose import propose
     from model.proposal.report import render
 
@@ -48,6 +49,7 @@ def main() -> None:
     verdict = text.partition("\n")[0].lstrip("# ")
     _write(_REPORT, text)
     _write(_PLOTS, page(verdict, proposal.commit))
+    write_json(COMPARED, proposal.compared())
     print(f"\n{verdict}\nThe report is in {_REPORT}, the plots are in {_PLOTS}.")
     sys.exit(0 if proposal.passed else 1)
 

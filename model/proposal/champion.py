@@ -5,21 +5,18 @@ Its commit is checked out beside, as a git worktree, and asked there with the co
 """
 
 import json
-import os
-import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model import contract
+from model.commands import git, run
+from model.console import UserError
 from model.pipeline.stage import MODEL
-from model.proposal.commands import git, run
+from model.registry.store import opened
 
 FOLDER = Path("artifacts/champion")
 REQUIREMENTS = Path("requirements/pipeline.txt")
-ALIAS = "champion"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class NoChampionError(Exception):
@@ -106,27 +103,16 @@ def check_out(commit: str, known_as: str) -> Champion:
 
 def _registered() -> tuple[str | None, str]:
     """The commit of the registered champion, and which version that is; or None, and why there is none."""
-    from model.pipeline.track import STORE, tracking_uri
-
-    nowhere = None, "no registry knows of one"
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (STORE / "mlflow.db").exists():
-        return nowhere
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     try:
-        client = mlflow.MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
-        version = client.get_model_version_by_alias(contract.NAME, ALIAS)
-    except MlflowException as error:
-        # By the first it has no such model, by the second the model has no such alias.
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return nowhere
+        with opened() as registry:
+            champion = registry.champion() if registry else None
+    except UserError:
         return None, "the registry did not answer"
-    commit = version.tags.get("commit", "")
-    if not _COMMIT.fullmatch(commit):
-        return None, f"version {version.version} of the registry does not tell its commit"
-    return commit, f"version {version.version} of the registry"
+    if champion is None:
+        return None, "no registry knows of one"
+    if not champion.commit:
+        return None, f"version {champion.number} of the registry does not tell its commit"
+    return champion.commit, f"version {champion.number} of the registry"
 
 
 def _environment(folder: Path) -> str:

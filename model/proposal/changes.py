@@ -12,11 +12,11 @@ import yaml
 from numpy.typing import NDArray
 
 from model.bins import Bins, bin_numbers
+from model.commands import git
 from model.features import NAMES
 from model.months import month_path, month_range, open_month
 from model.params import Params
 from model.pipeline import stage
-from model.proposal.commands import git
 
 # What the pipeline writes, and what is compared by itself.
 _WRITTEN = (":!reports", ":!dvc.lock", ":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote")

@@ -4,7 +4,7 @@ import html
 import json
 
 from model import contract
-from model.proposal.commands import CommandError, run
+from model.commands import CommandError, run
 
 _ABOUT = "Each as its own commit evaluated it, on its own holdout. The report compares them on the same rows."
 _PAGE = """<!DOCTYPE html>

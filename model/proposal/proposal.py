@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.params import Params
+from model.pipeline.evaluate import WHOLE
 from model.pipeline.floors import Check
 from model.proposal.changes import Changes
 from model.proposal.compare import Part
 
 OUTPUT = Path("artifacts/proposal")
+REPORT, COMPARED = OUTPUT / "report.md", OUTPUT / "compared.json"
 
 # Whether CI's dvc.lock is what was committed.
 Reproduced = Literal["bit for bit", "in metrics only", "not", "no lock committed"]
@@ -107,3 +109,16 @@ class Proposal:
     def passed(self) -> bool:
         """Whether it may be merged."""
         return not self.failed or bool(self.accepted_by)
+
+    def compared(self) -> dict[str, Any]:
+        """What the registry keeps of it: the champion, and each metric's difference with its interval and verdict."""
+        metrics = self.comparison.parts[WHOLE].metrics if self.comparison else {}
+        return {
+            "passed": self.passed,
+            "unchanged": self.unchanged,
+            "champion": self.commit,
+            "champion_known_as": self.known_as,
+            "accepted_by": self.accepted_by,
+            "failed": [check.demand for check in self.failed],
+            "metrics": {name: {**found.delta._asdict(), "verdict": found.verdict} for name, found in metrics.items()},
+        }

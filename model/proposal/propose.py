@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from model.commands import CommandError, git_show, run
 from model.months import DATA
 from model.params import PARAMS, Params
 from model.pipeline import curves, stage
@@ -20,7 +21,6 @@ from model.pipeline.track import LOCK
 from model.predictor import Predictor
 from model.proposal import changes, gate
 from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, check_out, find
-from model.proposal.commands import CommandError, git_show, run
 from model.proposal.compare import compare
 from model.proposal.holdout import unseen, window_files
 from model.proposal.proposal import OUTPUT, Built, Comparison, Proposal, Reproduced

@@ -4,12 +4,13 @@ What somebody else has chosen (names, values) goes through `words.foreign`. Sect
 report fits into a comment, and it says so.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 import numpy as np
 
 from model import contract
+from model.markdown import table
 from model.pipeline.evaluate import WHOLE
 from model.pipeline.floors import in_digits
 from model.pipeline.metrics import IN_WORDS, METRICS, Floats
@@ -61,9 +62,7 @@ def _passed(proposal: Proposal) -> str:
 
 
 def _about(proposal: Proposal) -> str:
-    first, last = proposal.params.holdout.first, proposal.params.holdout.last
-    span = first if first == last else f"{first} to {last}"
-    rows = proposal.reported["rows"]
+    rows, span = proposal.reported["rows"], proposal.params.holdout.in_words()
     said = (
         f"**{contract.NAME}**, judged on {span}: {rows:,} rows, {proposal.reported['base_rate']:.1%} {contract.TARGET}."
     )
@@ -109,7 +108,7 @@ def _metrics(proposal: Proposal) -> str:
             ]
             for name, d in part.metrics.items()
         ]
-        return _table(["", "champion", "candidate", "difference", interval, ""], rows, "lrrrrl")
+        return table(["", "champion", "candidate", "difference", interval, ""], rows, "lrrrrl")
     rows = [
         [
             IN_WORDS[name],
@@ -120,7 +119,7 @@ def _metrics(proposal: Proposal) -> str:
         for name in METRICS
         for found in [proposal.reported["model"][name]]
     ]
-    return _table(["", "candidate", interval, "base rate"], rows, "lrrr")
+    return table(["", "candidate", interval, "base rate"], rows, "lrrr")
 
 
 def _gate(proposal: Proposal) -> str:
@@ -129,7 +128,7 @@ def _gate(proposal: Proposal) -> str:
     failed = proposal.failed
     said = f"{len(failed)} of {len(proposal.checks)} not met" if failed else f"all {len(proposal.checks)} met"
     rows = [["✅" if c.passed else "❌", c.demand, c.found] for c in sorted(proposal.checks, key=attrgetter("passed"))]
-    return _folded(f"The gate: {said}", _table(["", "demand", "found"], rows, "lll"), opened=bool(failed))
+    return _folded(f"The gate: {said}", table(["", "demand", "found"], rows, "lll"), opened=bool(failed))
 
 
 def _charts(proposal: Proposal) -> str:
@@ -184,7 +183,7 @@ def _slices(proposal: Proposal) -> str:
         ]
         for (column, value), part in parts
     ]
-    return _folded(said, _table(["slice", "rows", "ROC AUC ↑", "log loss ↓"], rows, "lrrr"))
+    return _folded(said, table(["slice", "rows", "ROC AUC ↑", "log loss ↓"], rows, "lrrr"))
 
 
 def _changes(proposal: Proposal) -> str:
@@ -239,7 +238,7 @@ def _costs(proposal: Proposal) -> str:
         ["a row predicted in", *(_or_dash(built.latency, lambda ms: f"{ms:.3f} ms") for _, built in columns)],
         ["trained in", *(_or_dash(built.seconds, lambda seconds: f"{seconds:.1f} s") for _, built in columns)],
     ]
-    return _folded("Size and speed", _table(["", *(who for who, _ in columns)], rows, "l" + "r" * len(columns)))
+    return _folded("Size and speed", table(["", *(who for who, _ in columns)], rows, "l" + "r" * len(columns)))
 
 
 _REPRODUCED = {
@@ -269,12 +268,7 @@ def _part(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], alig
     if not rows:
         return ""
     more = f"\n\n… and {len(rows) - _MOST:,} more" if len(rows) > _MOST else ""
-    return f"**{title}**\n\n{_table(header, rows[:_MOST], align)}{more}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    marks = ["---:" if one == "r" else ":---" for one in align]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, marks, *rows])
+    return f"**{title}**\n\n{table(header, rows[:_MOST], align)}{more}"
 
 
 def _folded(title: str, body: str, *, opened: bool = False) -> str:

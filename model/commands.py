@@ -35,13 +35,13 @@ def run(command: Sequence[str | Path], folder: Path = Path(), **environment: str
     return done.stdout
 
 
-def git(*arguments: str) -> str:
+def git(*arguments: str, **environment: str) -> str:
     """What git says.
 
     Raises:
         CommandError: Where it fails.
     """
-    return run(["git", *arguments])
+    return run(["git", *arguments], Path(), **environment)
 
 
 def git_show(commit: str, path: Path) -> str:

@@ -1,0 +1,89 @@
+"""The registry as tables: `make registry`, and `make history`: who was champion from when to when, and why."""
+
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from model import console, contract
+from model.console import UserError
+from model.registry.store import export, opened
+from model.registry.versions import Registry, Version
+
+_SHOWN = 20
+_FOLDER = Path(".registry/pages")
+_HEADER = ("version", "", "registered", "commit", "request", "author", "trained on", "ROC AUC", "against", "image")
+
+
+def main() -> None:
+    """Show what is asked for."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "versions"
+    if asked == "ui":
+        _open_pages()
+    with opened() as registry:
+        if registry is None:
+            raise UserError("there is no registry yet: a merge to main makes the first version.")
+        for line in _columns(_history(registry) if asked == "history" else _versions(registry)):
+            print(line)
+
+
+def _versions(registry: Registry) -> list[list[str]]:
+    champion = registry.champion()
+    lines = [
+        ["version", "", "registered", "commit", "pull request", "author", "trained on", "ROC AUC", "against", "image"]
+    ]
+    newest = registry.newest(_SHOWN)
+    if champion and champion.number not in {one.number for one in newest}:
+        newest.append(champion)
+    for one in newest:
+        auc = one.structured("metrics").get("roc_auc", {}).get("value")
+        lines.append(
+            [
+                str(one.number),
+                "champion" if champion and one.number == champion.number else "",
+                f"{one.created:%Y-%m-%d %H:%M}",
+                one.commit[:12],
+                f"#{one.tags['pull_request']}" if one.tags.get("pull_request") else "-",
+                one.tags.get("author", "-"),
+                one.tags.get("window", "-"),
+                "-" if auc is None else f"{auc:.4f}",
+                _against(one),
+                one.tags.get("image", "").rpartition("@")[2][:19] or "-",
+            ]
+        )
+    return lines
+
+
+def _against(version: Version) -> str:
+    """In a word, how it was judged against the champion before it."""
+    metrics = version.structured("compared").get("metrics", {})
+    verdicts = {found["verdict"] for found in metrics.values()}
+    return next((verdict for verdict in ("worse", "unclear", "better", "no worse") if verdict in verdicts), "-")
+
+
+def _history(registry: Registry) -> list[list[str]]:
+    past = registry.history()
+    lines = [["version", "from", "to", "by", "why"]]
+    for one, following in [*pairwise(past), *((last, None) for last in past[-1:])]:
+        until = f"{following.at:%Y-%m-%d %H:%M}" if following else "now"
+        lines.append([str(one.number), f"{one.at:%Y-%m-%d %H:%M}", until, one.who, one.why])
+    return lines
+
+
+def _columns(lines: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _open_pages() -> None:
+    """Serve MLflow's pages of it, until interrupted."""
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    if server:
+        raise UserError(f"the registry is on a server: {server}")
+    uri, port = export(_FOLDER), os.environ.get("PORT", "5000")
+    print(f"http://127.0.0.1:{port}/#/models/{contract.NAME} (stop with Ctrl-C)", flush=True)
+    os.execvp("mlflow", ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,184 @@
+"""The registry, embedded and on a server, by the commands that use it."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from model import contract
+from tests.repository import Repository
+from tests.serving.conftest import free_port
+
+# Promotes versions in turn: `NUMBER WHO WHY` each.
+PROMOTE = """
+import sys
+from model.registry.store import change
+for said in sys.argv[1:]:
+    number, who, why = said.split(" ", 2)
+    change(lambda registry: registry.promote(int(number), who, why), "Promote")
+"""
+
+
+@pytest.fixture
+def unregistered(released: Repository, tmp_path: Path) -> Repository:
+    """A clone with what was made in it, and a bare repository for its `origin`."""
+    return clone_of(released, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def registered(released: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """One with two versions, of which the first is back as the champion; tests share it and leave it so."""
+    clone = clone_of(released, tmp_path_factory.mktemp("registry"))
+    assert register(clone, "--image", f"ghcr.io/acme/flights@sha256:{'d' * 64}").startswith("version 1 of")
+    assert register(clone).startswith("version 1 of")  # a commit has one
+    commit(clone, "Another")
+    assert register(clone).startswith("version 2 of")
+    assert "champion" not in "".join(table(clone))
+    promote(clone, "1 a-bot the first", "1 a-bot the first", "2 a-bot better", "1 somebody too many alarms")
+    return clone
+
+
+def clone_of(released: Repository, folder: Path) -> Repository:
+    released.must("git", "clone", "--quiet", "--bare", str(released.folder), str(folder / "origin.git"))
+    released.must("git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "clone"))
+    clone = Repository(folder / "clone")
+    clone.must("cp", "-r", str(released.folder / "artifacts"), str(clone.folder))
+    return clone
+
+
+def register(repository: Repository, *arguments: str, **environment: str) -> str:
+    return repository.must("python", "-m", "model.release.register", *arguments, **environment).strip()
+
+
+def promote(repository: Repository, *said: str, **environment: str) -> None:
+    repository.must("python", "-c", PROMOTE, *said, **environment)
+
+
+def table(repository: Repository, *arguments: str, **environment: str) -> list[str]:
+    return repository.must("python", "-m", "model.registry", *arguments, **environment).splitlines()
+
+
+def commit(repository: Repository, message: str) -> str:
+    repository.must("git", "commit", "--quiet", "--allow-empty", "--message", message)
+    return repository.must("git", "rev-parse", "HEAD").strip()
+
+
+def champion(repository: Repository) -> str:
+    """What a proposal takes for the champion."""
+    return repository.must("python", "-c", "from model.proposal.champion import find; print(*find('the base'))").strip()
+
+
+def test_before_the_first_version(unregistered: Repository) -> None:
+    done = unregistered.run("python", "-m", "model.registry")
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: there is no registry yet")
+    assert champion(unregistered) == "the base the model of the base commit; no registry knows of one"
+
+
+def test_versions(registered: Repository) -> None:
+    second, first = registered.must("git", "rev-parse", "HEAD", "HEAD~1").split()
+    lines = table(registered)
+    assert [line.split()[0] for line in lines] == ["version", "2", "1"]
+    assert ["champion" in line for line in lines] == [False, False, True]
+    assert second[:12] in lines[1]
+    assert re.search(rf"{first[:12]} .* 2013-01 to 2013-02 +0\.\d{{4}} .* sha256:d{{12}}$", lines[2])
+    # The branch has no history, and the repository that is worked in knows nothing of it.
+    assert registered.must("git", "-C", "../origin.git", "rev-list", "--count", "mlflow").strip() == "1"
+    assert "mlflow" not in registered.must("git", "branch", "--all")
+
+
+def test_who_was_champion(registered: Repository) -> None:
+    past = table(registered, "history")
+    assert [line.split()[0] for line in past] == ["version", "1", "2", "1"]
+    assert re.fullmatch(r"1 .* now +somebody +too many alarms", past[-1])
+    first = registered.must("git", "rev-parse", "HEAD~1").strip()
+    assert champion(registered) == f"{first} version 1 of the registry"
+
+
+def test_a_version_has_its_whole_lineage(registered: Repository) -> None:
+    code = (
+        "import json; from model.registry.store import opened\n"
+        "with opened() as registry:\n"
+        "    one = registry.version(1)\n"
+        "    names = ('card.md', 'contract.json', 'lineage.json', 'slices.json')\n"
+        "    print(json.dumps([dict(one.tags), [registry.document(one, name) for name in names]]))"
+    )
+    tags, (card, schema, lineage, slices) = json.loads(registered.must("python", "-c", code))
+    assert tags["commit"] == json.loads(lineage)["commit"]
+    assert json.loads(schema) == contract.json_schema()
+    metrics = json.loads((registered.folder / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert json.loads(tags["metrics"]) == metrics["model"]
+    assert set(json.loads(slices)) == {"origin", "carrier"}
+    assert card.startswith(f"# {contract.NAME}\n")
+    assert tags["author"] == "Test"
+    for name in ("data", "dvc_lock", "model", "contract", "requirements"):
+        assert re.fullmatch(r"[0-9a-f]{32,64}(\.dir)?", tags[name]), name
+        assert tags[name] in card
+
+
+def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:
+    code = (
+        "import mlflow; from pathlib import Path; from model.registry.store import export\n"
+        f"uri = export(Path({str(tmp_path / 'pages')!r}))\n"
+        "mlflow.set_tracking_uri(uri); mlflow.set_registry_uri(uri)\n"
+        f"model = mlflow.pyfunc.load_model('models:/{contract.NAME}@champion')\n"
+        "print('probability', *model.predict(model.input_example))"
+    )
+    assert re.search(r"^probability 0\.\d+$", registered.must("python", "-c", code), re.MULTILINE)
+
+
+def test_two_at_once(unregistered: Repository, tmp_path: Path) -> None:
+    """Both become versions; neither overwrites the other."""
+    clones = []
+    for name in ("one", "two"):
+        unregistered.must("cp", "-r", str(unregistered.folder), str(tmp_path / name))
+        clones.append(Repository(tmp_path / name))
+    commits = {commit(clone, clone.folder.name)[:12] for clone in clones}
+    running = [
+        subprocess.Popen(
+            ["python", "-m", "model.release.register"],
+            cwd=clone.folder,
+            env=clone.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for clone in clones
+    ]
+    said = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    lines = table(unregistered)
+    assert len(lines) == 3
+    assert {line.split()[3] for line in lines[1:3]} == commits
+
+
+def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
+    """MLFLOW_TRACKING_URI moves it there, with no other change."""
+    port = free_port()
+    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    uri = f"http://127.0.0.1:{port}"
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(300):
+            done = unregistered.run("curl", "--silent", f"{uri}/health")
+            if done.stdout == "OK":
+                break
+            time.sleep(0.1)
+        assert register(unregistered, MLFLOW_TRACKING_URI=uri).startswith("version 1 of")
+        assert register(unregistered, MLFLOW_TRACKING_URI=uri).startswith("version 1 of")
+        promote(unregistered, "1 a-bot the first", MLFLOW_TRACKING_URI=uri)
+        assert "champion" in table(unregistered, MLFLOW_TRACKING_URI=uri)[1]
+        assert table(unregistered, "history", MLFLOW_TRACKING_URI=uri)[1].endswith("a-bot  the first")
+    finally:
+        server.terminate()
+        server.wait(20)
+    done = unregistered.run("python", "-m", "model.registry", MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 1
+    assert f"the registry at {uri} did not do what it was asked" in done.stdout
+    assert "Traceback" not in done.stdout
