@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PROMOTED = "promoted."
+# Tags: of a version, with the time; of the model, with the version for which that was written last.
+_PROMOTED, _RECORDED = "promoted.", "recorded_champion"
 _MOST = 10_000  # versions; MLflow gives no more at a time
 _T = TypeVar("_T")
 
@@ -136,11 +138,12 @@ class Registry:
         with self._errors_for_people():
             if champion is None or champion.number != number:
                 self._client.set_registered_model_alias(contract.NAME, CHAMPION, name)
-            past = self.history()
-            if not past or past[-1].number != number:
+            # The alias keeps no history. What was recorded last is known without asking each version.
+            if self._client.get_registered_model(contract.NAME).tags.get(_RECORDED) != name:
                 key = f"{_PROMOTED}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
                 said = json.dumps({"who": who, "why": why}, ensure_ascii=False)
                 self._client.set_model_version_tag(contract.NAME, name, key, said)
+                self._client.set_registered_model_tag(contract.NAME, _RECORDED, name)
 
     def history(self) -> list[Promotion]:
         """Who was made champion, the first at first."""
@@ -150,7 +153,9 @@ class Registry:
                 if key.startswith(_PROMOTED):
                     at = datetime.fromisoformat(key.removeprefix(_PROMOTED))
                     found.append(Promotion(at, version.number, **json.loads(said)))
-        return sorted(found, key=lambda one: one.at)
+        found.sort(key=lambda one: one.at)
+        # One that was cut off between its record and the note of it was recorded twice.
+        return [one for before, one in pairwise([None, *found]) if one and (not before or before.number != one.number)]
 
     def add_document(self, run: str, commit: str, name: str, text: str) -> None:
         """Keep a text with the version of a run that was made from a commit."""
