@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from model.release.image import build_bento, build_image
+from model.release.image import BENTOFILE, build_bento, build_image
 from model.release.lineage import write_lineage
 from tests.containers import Engine, container, find_engine
 from tests.serving.conftest import free_port
@@ -51,7 +51,7 @@ for entry in [*root.iterdir(), pathlib.Path('/app/src')]:
 
 
 @contextlib.contextmanager
-def built(engine: Engine, version: str, base: str = "", bentofile: str = "bentofile.yaml") -> Iterator[str]:
+def built(engine: Engine, version: str, base: str = "", bentofile: Path = BENTOFILE) -> Iterator[str]:
     """An image of the trained model, removed afterwards."""
     lineage = write_lineage()
     name = build_bento(version, bentofile)
@@ -74,7 +74,7 @@ def stock_size(engine: Engine) -> int:
     if not there:
         engine.must("tag", engine.base, named)
     try:
-        with built(engine, "benchmark-stock", bentofile=str(bentofile)) as image:
+        with built(engine, "benchmark-stock", bentofile=bentofile) as image:
             return engine.size(image)
     finally:
         bentofile.unlink()

@@ -63,6 +63,7 @@ class Gates(Settings):
         slice_rows: Slices with fewer rows are shown and not judged.
         slices_worse_by_at_most: How much worse than the champion in a slice, by metric.
         latency_milliseconds: Of predicting a single row.
+        answer_milliseconds: Of a single row, asked of the image over HTTP.
         model_mebibytes: Size of the model folder.
     """
 
@@ -72,6 +73,7 @@ class Gates(Settings):
     slice_rows: Count
     slices_worse_by_at_most: dict[MetricName, Margin]
     latency_milliseconds: Annotated[float, Field(gt=0)]
+    answer_milliseconds: Annotated[float, Field(gt=0)]
     model_mebibytes: Annotated[float, Field(gt=0)]
 
 

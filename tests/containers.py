@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 
 from model.release.image import ENGINES
+from model.release.prove import HARDENED
 from tests import missing
 from tests.repository import ROOT
 
-HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108
 # Made where Debian's tools are at hand, so that no registry is needed; kept from one run to the next.
 _MADE_BASE = "localhost/merge-to-deploy-test-base:1"
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"

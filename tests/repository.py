@@ -109,6 +109,7 @@ GATES = {
     "slice_rows": 500,
     "slices_worse_by_at_most": {"roc_auc": 0.05},
     "latency_milliseconds": 100,
+    "answer_milliseconds": 500,
     "model_mebibytes": 50,
 }
 

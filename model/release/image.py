@@ -5,6 +5,7 @@ image, and what is not, is deploy/Dockerfile.j2.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -17,12 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from model import console, contract
+from model.commands import git
 from model.console import UserError
 from model.pipeline.stage import MODEL
-from model.release.lineage import write_lineage
+from model.release.lineage import model_hash, write_lineage
 
 ENGINES = ("docker", "podman")
+BENTOFILE, DOCKERFILE = Path("bentofile.yaml"), Path("deploy/Dockerfile.j2")
 REQUIREMENTS = Path("requirements/serving.txt")
 
 
@@ -43,7 +48,20 @@ def find_engine(name: str = "") -> str:
     )
 
 
-def build_bento(version: str, bentofile: str = "bentofile.yaml") -> str:
+def contents() -> str:
+    """SHA-256 of what the image is made of: the files that bentofile.yaml includes, the Dockerfile, the model."""
+    included = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))["include"]
+    patterns = [f":(glob){pattern}" for pattern in (*included, BENTOFILE, DOCKERFILE)]
+    found = hashlib.sha256()
+    for path in sorted(map(Path, filter(None, git("ls-files", "-z", "--", *patterns).split("\0")))):
+        content = path.read_bytes()
+        found.update(f"{path.as_posix()} {len(content)}\n".encode())
+        found.update(content)
+    found.update(model_hash(MODEL).encode())
+    return found.hexdigest()
+
+
+def build_bento(version: str, bentofile: Path = BENTOFILE) -> str:
     """Build the bento that a file describes, in place of one with the same version.
 
     Returns:
@@ -62,7 +80,7 @@ def build_bento(version: str, bentofile: str = "bentofile.yaml") -> str:
     tag = f"{contract.NAME}:{version}"
     # A build refuses to replace; where there is nothing to delete, it does not matter.
     _bentoml("delete", "--yes", tag, check=False)
-    _bentoml("build", "--bentofile", bentofile, "--version", version)
+    _bentoml("build", "--bentofile", str(bentofile), "--version", version)
     return tag
 
 

@@ -19,9 +19,9 @@ from model.proposal.proposal import COMPARED, REPORT
 from model.registry.store import change
 from model.registry.versions import Registry, Version
 from model.release.card import Trained, card
+from model.release.image import REQUIREMENTS, contents
 from model.release.lineage import write_lineage
 
-REQUIREMENTS = Path("requirements/serving.txt")
 CARD = Path("artifacts/card.md")
 
 
@@ -55,6 +55,7 @@ def register(image: str, sbom: Path | None) -> Version:
         "model": lineage["model"],
         "contract": _sha256(json.dumps(contract.json_schema(), sort_keys=True).encode()),
         "requirements": _sha256(REQUIREMENTS.read_bytes()),
+        "contents": contents(),
         "image": image,
         "sbom": _sha256(sbom.read_bytes()) if sbom else "",
     }

@@ -1,6 +1,9 @@
 """The image, built by `make image`'s command and run for real."""
 
+import json
+import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +17,15 @@ from model.console import UserError
 from model.months import to_columns
 from model.predictor import Predictor
 from model.release import image as under_test
+from model.release.lineage import model_hash
+from model.release.prove import prove as prove_image
 from tests.containers import Container, Engine, container, find_engine
-from tests.repository import ROOT, Repository, copy_repository
+from tests.repository import GATES, ROOT, Repository, change_params, copy_repository, with_estimator
 from tests.serving.conftest import EXAMPLE, eventually, free_port
 
 LIMIT = 200_000_000  # bytes over the base
+# Of the model that tests share.
+WINDOW, HOLDOUT = {"first": "2013-01", "last": "2013-02"}, {"first": "2013-03", "last": "2013-03"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,8 @@ def engine() -> Engine:
 def repository(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A clone in which `make` has trained."""
     copy = copy_repository(tmp_path_factory.mktemp("image") / "clone")
-    shutil.copytree(trained / "artifacts/model", copy.folder / "artifacts/model")
+    for name in ("model", "prepared"):
+        shutil.copytree(trained / "artifacts" / name, copy.folder / "artifacts" / name)
     return copy
 
 
@@ -187,6 +195,68 @@ def test_starts_from_byte_code(started: Container) -> None:
 
 def test_is_small(engine: Engine, image: str) -> None:
     assert engine.size(image) - engine.size(engine.base) < LIMIT
+
+
+def prove(repository: Repository, engine: Engine, image: str) -> subprocess.CompletedProcess[str]:
+    command = ("python", "-m", "model.release.prove", image, "--engine", engine.command)
+    return repository.run(*command, **engine.environment)
+
+
+def test_proof_of_a_good_image(engine: Engine, image: str, repository: Repository) -> None:
+    done = prove(repository, engine, image)
+    assert done.returncode == 0, done.stdout
+    for said in ("ready after", "200 rows as the model does in process", "refuses 5 kinds", "ends at SIGTERM"):
+        assert said in done.stdout
+    # Nothing of it is left.
+    assert "proof" not in engine.must("ps", "--all", "--format", "{{.Names}}")
+
+
+def test_proof_of_an_image_with_another_model(
+    engine: Engine, image: str, repository: Repository, tmp_path: Path
+) -> None:
+    copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
+    change_params(copy, **with_estimator(copy, max_iter=3), window=WINDOW, holdout=HOLDOUT)
+    copy.must("python", "-m", "model.pipeline.train")
+    lineage = json.loads((repository.folder / "artifacts/lineage.json").read_text(encoding="utf-8"))
+    lineage["model"] = model_hash(copy.folder / "artifacts/model")
+    (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    done = prove(copy, engine, image)
+    assert done.returncode == 1
+    assert re.search(r"not fit to be released: its probabilities are off by up to 0\.\d+", done.stdout)
+    lineage["commit"] = "another"
+    (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    done = prove(copy, engine, image)
+    assert "and not of another" in done.stdout
+
+
+def test_proof_of_an_image_that_is_slow(engine: Engine, image: str, repository: Repository, tmp_path: Path) -> None:
+    copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
+    change_params(copy, gates=GATES | {"answer_milliseconds": 0.001}, window=WINDOW, holdout=HOLDOUT)
+    done = prove(copy, engine, image)
+    assert done.returncode == 1
+    assert "and may take 0.001 (gates.answer_milliseconds in params.yaml)" in done.stdout
+
+
+def test_proof_of_an_image_that_does_not_start(engine: Engine, started: Container, repository: Repository) -> None:
+    done = prove(repository, engine, "127.0.0.1:1/none:1")
+    assert done.returncode == 1
+    assert "error: the image 127.0.0.1:1/none:1 does not start" in done.stdout
+    broken, entry = "localhost/broken:1", 'ENTRYPOINT ["python3", "-c", "raise SystemExit(\'no such model\')"]'
+    engine.must("commit", "--change", entry, started.name, broken)
+    done = prove(repository, engine, broken)
+    engine.must("rmi", broken)
+    assert done.returncode == 1
+    assert "not fit to be released: it has ended. It said:\nno such model" in done.stdout
+
+
+def test_proof_of_an_image_that_is_late(
+    engine: Engine, image: str, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.folder)
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"it is not ready within 0\.05 s"):
+        list(prove_image(image, engine.command, seconds_to_start=0.05))
 
 
 def test_says_what_does_not_build(engine: Engine, image: str, repository: Repository) -> None:
