@@ -75,8 +75,8 @@ bento: all ## Pack the model with its service: the bento flight-delay:<version>
 	@python -m model.release.image --bento
 
 .PHONY: image
-image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, BASE=<image to build on>
-	@python -m model.release.image --engine '$(ENGINE)' --base '$(BASE)'
+image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, IMAGE_BASE=<to build on>
+	@python -m model.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)

@@ -1,7 +1,9 @@
 """GitHub's REST API, as the environment of its runners names it."""
 
+import base64
 import json
 import os
+import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ _PATIENCE = 20  # seconds
 _MOST_BYTES = 2**24
 
 # What a call raises where GitHub cannot be reached, refuses, or says something that is no answer.
-Errors = (OSError, ValueError)
+Errors = (OSError, ValueError, subprocess.TimeoutExpired)
 
 
 def event() -> dict[str, Any]:
@@ -21,6 +23,19 @@ def event() -> dict[str, Any]:
     path = os.environ.get("GITHUB_EVENT_PATH")
     found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     return found
+
+
+def output(**values: str) -> None:
+    """Tell the next steps of the workflow, if one runs; values of a line each."""
+    path = os.environ.get("GITHUB_OUTPUT")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(f"{name.replace('_', '-')}={value}\n" for name, value in values.items())
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a workflow command can say it: a line break would end it, and begin another."""
+    return " ".join(str(error).split())[:500]
 
 
 def url(path: str, **query: str | int) -> str:
@@ -45,6 +60,12 @@ def get_all(path: str, **query: str | int) -> list[dict[str, Any]]:
     return found
 
 
+def merged_by(commit: str) -> dict[str, Any] | None:
+    """The pull request by which a commit came to main; None where it came otherwise."""
+    found: list[dict[str, Any]] = get(f"commits/{commit}/pulls")
+    return next((one for one in found if one["merge_commit_sha"] == commit), None)
+
+
 def download(path: str, most: int) -> bytes:
     """The bytes that are there, wherever GitHub keeps them.
 
@@ -52,6 +73,44 @@ def download(path: str, most: int) -> bytes:
         ValueError: Where they are more than `most`.
     """
     return _read(url(path), most)
+
+
+def send(method: str, path: str, **fields: str | Path) -> None:
+    """Write, by GitHub's own program `gh`, which every runner of theirs has; a path stands for the text of a file.
+
+    Raises:
+        OSError: Where there is no `gh`, or GitHub refuses.
+    """
+    given = [
+        f"--field={name}=@{text}" if isinstance(text, Path) else f"--raw-field={name}={text}"
+        for name, text in fields.items()
+    ]
+    # The token goes by either name: GitHub's own host takes the one, an enterprise's the other.
+    token = os.environ["GITHUB_TOKEN"]
+    done = subprocess.run(
+        ["gh", "api", "--silent", "--method", method, url(path), *given],
+        env=os.environ | {"GH_TOKEN": token, "GH_ENTERPRISE_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE * 3,
+    )
+    if done.returncode:
+        raise OSError(f"gh: {done.stderr.strip()}")
+
+
+def git_credentials(remote: str) -> dict[str, str]:
+    """The environment in which git may do at a remote what the workflow's token may; and asks nobody for a password."""
+    server, token = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_TOKEN")
+    if not server or not token or not remote.startswith(f"{server}/"):
+        return {"GIT_TERMINAL_PROMPT": "0"}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+    }
 
 
 def _read(address: str, most: int) -> bytes:

@@ -124,13 +124,13 @@ def _find_or_log(lock: str, uri: str) -> str:
 
 
 def checked_out() -> tuple[str, bool]:
-    """The commit that is checked out, and whether the tracked files are as it says."""
+    """The commit that is checked out, and whether its files are as it says; the pipeline's own do not count."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
     head = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
-    return head, not git("status", "--porcelain", "--untracked-files=no")
+    return head, not git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!reports")
 
 
 def _params() -> dict[str, Any]:

@@ -9,7 +9,6 @@ import argparse
 import os
 import re
 import stat
-import subprocess
 import zipfile
 import zlib
 from io import BytesIO
@@ -44,8 +43,8 @@ def main() -> None:
             _post(number)
         else:
             _prepare(github.event()["workflow_run"])
-    except (*github.Errors, subprocess.SubprocessError) as error:
-        print(f"::warning title=No comment::GitHub did not do what it was asked: {_one_line(error)}")
+    except github.Errors as error:
+        print(f"::warning title=No comment::GitHub did not do what it was asked: {github.one_line(error)}")
 
 
 def _prepare(run: dict[str, Any]) -> None:
@@ -62,12 +61,13 @@ def _prepare(run: dict[str, Any]) -> None:
     text = f"{shown}\n<sub>Of commit {foreign(commit[:12])}, by [this run]({where}).</sub>\n"
     COMMENT.parent.mkdir(parents=True, exist_ok=True)
     COMMENT.write_text(text, encoding="utf-8")
-    _append("GITHUB_STEP_SUMMARY", text)
-    _append("GITHUB_OUTPUT", f"pull-request={number}\n")
+    with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as summary:
+        summary.write(text)
+    github.output(pull_request=str(number))
     comments = github.get_all(f"issues/{number}/comments")
     found, own = _newest(comments[:_SEEN_BY_CML]), _newest([one for one in comments if _is_own(one)])
     if found == own:
-        _append("GITHUB_OUTPUT", "cml=true\n")
+        github.output(cml="true")
     else:
         print("CML would not find its own comment: it is beyond the first 30, or somebody has put its mark on another.")
 
@@ -136,14 +136,7 @@ def _post(number: int) -> None:
     method, where = ("PATCH", f"issues/comments/{own}") if own else ("POST", f"issues/{number}/comments")
     marked = COMMENT.with_suffix(".marked.md")
     marked.write_text(f"{COMMENT.read_text(encoding='utf-8')}\n\n{mark}", encoding="utf-8")
-    # The token goes by either name: GitHub's own host takes the one, an enterprise's the other.
-    token = os.environ["GITHUB_TOKEN"]
-    subprocess.run(
-        ["gh", "api", "--silent", "--method", method, github.url(where), "--field", f"body=@{marked}"],
-        env=os.environ | {"GH_TOKEN": token, "GH_ENTERPRISE_TOKEN": token},
-        check=True,
-        timeout=60,
-    )
+    github.send(method, where, body=marked)
     print(f"{'Updated' if own else 'Wrote'} the comment with gh.")
 
 
@@ -155,17 +148,6 @@ def _newest(comments: list[dict[str, Any]]) -> int | None:
     """The last of the comments that has the watermark: the one that CML would take."""
     marked = [one["id"] for one in comments if _WATERMARKED.search(one["body"] or "")]
     return marked[-1] if marked else None
-
-
-def _one_line(error: BaseException) -> str:
-    """What a workflow command can say: a line break would end it, and begin another."""
-    return " ".join(str(error).split())[:500]
-
-
-def _append(name: str, text: str) -> None:
-    """Append to one of the files by which a step speaks to GitHub."""
-    with Path(os.environ[name]).open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Its one commit has no parent, so that what was replaced is gone. Whoever replace
 somebody has been faster, nothing happens.
 """
 
-import base64
 import os
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from model.commands import CommandError, git
 from model.console import UserError
+from model.github import git_credentials
 
 _BOT = "github-actions[bot]"
 
@@ -57,7 +57,9 @@ class Branch:
     def read(self, commit: str, path: str) -> bytes:
         """The content of a file."""
         command = ["git", "cat-file", "blob", f"{commit}:{path}"]
-        done = subprocess.run(command, cwd=self.folder, env=self._environment(), capture_output=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=os.environ | git_credentials(self.remote), capture_output=True, check=False
+        )
         if done.returncode:
             raise UserError(f"{path} cannot be read from the branch {self.name}: {done.stderr.decode().strip()}")
         return done.stdout
@@ -107,17 +109,4 @@ class Branch:
         return said.split()[0] if said.strip() else None
 
     def _git(self, *arguments: str, **environment: str) -> str:
-        return git("-C", str(self.folder), *arguments, **self._environment() | environment)
-
-    def _environment(self) -> dict[str, str]:
-        """Who is asked for a password cannot answer; a workflow has its token."""
-        environment = {"GIT_TERMINAL_PROMPT": "0"}
-        token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL", "")
-        if token and self.remote.startswith(f"{server}/") and server:
-            basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-            environment |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
-                "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
-            }
-        return environment
+        return git("-C", str(self.folder), *arguments, **git_credentials(self.remote) | environment)

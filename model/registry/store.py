@@ -138,8 +138,7 @@ class _Checkout:
         """Fetch the artifacts of the run; of all, where none is named."""
         for path in self._branch.paths(self._commit, _ARTIFACTS) if self._commit else ():
             if self._commit and Path(path).name.startswith(run):
-                with tarfile.open(fileobj=BytesIO(self._branch.read(self._commit, path))) as packed:
-                    packed.extractall(self._folder / _ARTIFACTS, filter="data")
+                _unpack(self._branch.read(self._commit, path), self._folder / _ARTIFACTS)
         self._fetched = self._files()
 
     def packed(self, target: Path) -> dict[str, Path]:
@@ -162,6 +161,16 @@ class _Checkout:
     def _files(self) -> set[Path]:
         artifacts = self._folder / _ARTIFACTS
         return {path.relative_to(artifacts) for path in artifacts.rglob("*") if path.is_file()}
+
+
+def _unpack(content: bytes, folder: Path) -> None:
+    """Write the files of an archive below a folder, and nothing else; `filter="data"` would, from Python 3.11.4 on."""
+    with tarfile.open(fileobj=BytesIO(content)) as packed:
+        for member in packed:
+            path, file = (folder / member.name).resolve(), packed.extractfile(member)
+            if file and path.is_relative_to(folder):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(file.read())
 
 
 def _readdress(database: Path, old: str, new: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from model import console, contract
+from model import console, contract, github
 from model.commands import git
 from model.console import UserError
 from model.pipeline.stage import MODEL
@@ -157,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"bento: {tag}")
     else:
         size = build_image(tag, lineage, engine, chosen.base)
+        github.output(image=tag)
         print(f"image: {tag} ({size / 1e6:.0f} MB, {engine})")
 
 

@@ -43,7 +43,8 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
     lock = hashlib.sha256(track.LOCK.read_bytes()).hexdigest()
     commit, as_committed = track.checked_out()
     lineage = {
-        "version": f"unregistered-{lock[:12]}",
+        # Before it is registered: by its commit, which may get a version, or by its lock, which cannot.
+        "version": commit[:12] if as_committed else f"uncommitted-{lock[:12]}",
         "commit": commit,
         "uncommitted_changes": not as_committed,
         "dvc_lock": lock,

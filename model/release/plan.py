@@ -4,11 +4,9 @@ A workflow is told by the outputs `release` and `version`: the version that the 
 got so far.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from model import console
+from model import console, github
 from model.commands import git
 from model.registry.store import opened
 from model.registry.versions import Version
@@ -51,12 +49,12 @@ def main() -> None:
     """Say it, and tell the workflow."""
     found = plan()
     print(f"{found.why} {'To be released.' if found.release else 'Nothing to release.'}")
-    output = os.environ.get("GITHUB_OUTPUT")
-    if output:
-        with Path(output).open("a", encoding="utf-8") as file:
-            file.write(f"release={'true' if found.release else ''}\n")
-            file.write(f"version={found.version.number if found.version else ''}\n")
-            file.write(f"image={found.version.tags['image'] if found.version else ''}\n")
+    version = found.version
+    github.output(
+        release="true" if found.release else "",
+        version=str(version.number) if version else "",
+        image=version.tags["image"] if version else "",
+    )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str
     with _running(image, engine) as (name, port):
         started = time.monotonic()
         while not _is_ready(port):
-            over = _said(engine, "inspect", "--format", "{{.State.Running}}", name) != "true"
+            over = _said(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
             if over or time.monotonic() > started + seconds_to_start:
                 why = "it has ended" if over else f"it is not ready within {seconds_to_start:g} s"
                 raise _unfit(f"{why}. It said:\n{_said(engine, 'logs', '--tail', '20', name)}")

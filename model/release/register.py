@@ -85,10 +85,9 @@ def register(image: str, sbom: Path | None) -> Version:
 
 def _merged(commit: str) -> dict[str, str]:
     """The pull request by which a commit came to main, and who has opened it; else who has written the commit."""
-    if os.environ.get("GITHUB_TOKEN"):
-        for found in github.get(f"commits/{commit}/pulls"):
-            if found["merge_commit_sha"] == commit:
-                return {"pull_request": str(found["number"]), "author": found["user"]["login"]}
+    merged = github.merged_by(commit) if os.environ.get("GITHUB_TOKEN") else None
+    if merged:
+        return {"pull_request": str(merged["number"]), "author": merged["user"]["login"]}
     return {"pull_request": "", "author": git("show", "--no-patch", "--format=%an", commit).strip()}
 
 
@@ -107,6 +106,7 @@ def main() -> None:
     parser.add_argument("--sbom", type=Path, help="file with the bill of what is in it")
     arguments = parser.parse_args()
     version = register(arguments.image, arguments.sbom)
+    github.output(version=str(version.number))
     print(f"version {version.number} of {contract.NAME}, from {version.commit[:12]}")
 
 

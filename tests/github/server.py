@@ -28,6 +28,7 @@ class GitHub:
         pulls: The open pull requests.
         comments: At a pull request, by number, the oldest first.
         artifacts: Zip file of what a run has left, by number of the run, name and number of the artifact.
+        releases: As they were made.
         refused: Methods that are answered with 403.
         asked: Method, path and body of each request.
         tokens: The tokens that came with them.
@@ -38,6 +39,7 @@ class GitHub:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     artifacts: dict[tuple[int, str, int], bytes] = field(default_factory=dict)
+    releases: list[dict[str, Any]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -67,7 +69,7 @@ class GitHub:
             found = found[size * (page - 1) : size * page]
         return (201 if method == "POST" else 200), found
 
-    def _found(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    def _found(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:  # noqa: PLR0911 - one for each call
         match method, *path.split("/"):
             case "GET", "pulls":
                 return [
@@ -86,6 +88,11 @@ class GitHub:
                 for one in found:
                     one["body"] = body["body"]
                 return found[0] | {"html_url": ""} if found else None
+            case "POST", "releases":
+                self.releases.append(body)
+                return body
+            case "GET", "releases":
+                return self.releases
             case "GET", "actions", "runs", number, "artifacts":
                 listed = [
                     {"id": artifact, "name": name, "size_in_bytes": len(content), "expired": False}

@@ -15,7 +15,7 @@ from tests.repository import ROOT
 STAND_INS = ROOT / "tests/github"
 TOKEN = "not-a-real-token"  # noqa: S105 - as it says
 # What a job needs of this machine; the rest of the environment is not for it to see.
-_PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy")
+_PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy|CONTAINERS_CONF|IMAGE_BASE")
 
 
 @dataclass
@@ -91,7 +91,7 @@ def rehearse(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     output = "\n".join(str(line.get("msg", "")).rstrip("\n") for line in lines)

@@ -1,0 +1,41 @@
+"""Make the GitHub release of a version, with its model card: `python -m model.release.announce NUMBER`.
+
+A version has one, however often this is run. Without it the version stands all the same: then this only warns.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from model import console, contract, github
+from model.console import UserError
+from model.registry.store import opened
+
+
+def main() -> None:
+    """Make it, unless it is there."""
+    parser = argparse.ArgumentParser(prog="python -m model.release.announce", description=__doc__)
+    parser.add_argument("number", type=int)
+    number = parser.parse_args().number
+    with opened() as registry:
+        if registry is None:
+            raise UserError("there is no registry yet: a merge to main makes the first version.")
+        version = registry.version(number)
+        card = registry.document(version, "card.md")
+    tag = f"v{number}"
+    try:
+        if any(one["tag_name"] == tag for one in github.get_all("releases")):
+            print(f"The release {tag} is there.")
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            body = Path(folder) / "card.md"
+            body.write_text(card, encoding="utf-8")
+            name = f"{contract.NAME} {number}"
+            github.send("POST", "releases", tag_name=tag, target_commitish=version.commit, name=name, body=body)
+        print(f"Made the release {tag}.")
+    except github.Errors as error:
+        print(f"::warning title=No GitHub release::{github.one_line(error)}")
+
+
+if __name__ == "__main__":
+    console.run(main)

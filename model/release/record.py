@@ -1,0 +1,32 @@
+"""Record on main what CI has made of it: `python -m model.release.record`, where dvc.lock or the reports differ.
+
+One commit, which starts no workflow. Where main cannot be pushed to, the release stands all the same: a notice says so.
+"""
+
+from model import console, github
+from model.commands import CommandError, git
+
+_RECORDED = ("dvc.lock", "reports")
+_BOT = "github-actions[bot]"
+_ADDRESS = "41898282+github-actions[bot]@users.noreply.github.com"  # by which GitHub shows it as its own
+
+
+def main() -> None:
+    """Commit and push, if there is anything."""
+    git("add", "--all", "--", *_RECORDED)
+    if not git("diff", "--cached", "--name-only", "--", *_RECORDED):
+        print("dvc.lock and the reports are as they were merged.")
+        return
+    who = ("-c", f"user.name={_BOT}", "-c", f"user.email={_ADDRESS}")
+    git(*who, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *_RECORDED)
+    remote = git("remote", "get-url", "origin").strip()
+    try:
+        git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))
+        print("Recorded dvc.lock and the reports on main.")
+    except CommandError as error:
+        why = github.one_line(error)
+        print(f"::notice title=Not recorded on main::dvc.lock and the reports stay as they were merged: {why}")
+
+
+if __name__ == "__main__":
+    console.run(main)
