@@ -6,6 +6,7 @@ A model folder holds
     metadata.json   estimator, hyperparameters, window, rows, features with their bins, category codes, threshold
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +87,15 @@ class Predictor:
     def score(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability of the target for each row of a feature matrix, of shape (rows,)."""
         return self._score(matrix)
+
+
+def model_hash(folder: Path) -> str:
+    """SHA-256 of a model folder's files."""
+    found = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        found.update(f"{file.name} {file.stat().st_size}\n".encode())
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _load_onnx(folder: Path) -> Score:

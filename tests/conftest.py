@@ -15,7 +15,7 @@ from model.months import month_path
 from model.params import Params, load_params
 from model.pipeline.prepare import prepare
 from model.pipeline.train import train
-from model.release.lineage import model_hash
+from model.predictor import model_hash
 from tests.repository import (
     GATES,
     LINEAGE,

@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
     parser.add_argument("--accepted-by", default="", help="who accepts a regression")
     arguments = parser.parse_args()
-    base = _commit(arguments.base) if arguments.base else _left_main()
+    # GitHub says in zeros that there was nothing before.
+    base = _commit(arguments.base) if arguments.base.strip("0") else _left_main()
 
     for old in (_REPORT, _PLOTS):
         old.unlink(missing_ok=True)

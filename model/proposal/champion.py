@@ -12,6 +12,7 @@ from typing import Any
 
 from model.commands import git, run
 from model.console import UserError
+from model.months import DATA
 from model.pipeline.stage import MODEL
 from model.registry.store import opened
 
@@ -87,17 +88,19 @@ def check_out(commit: str, known_as: str) -> Champion:
     if not (folder / "dvc.lock").exists() or not (folder / "model/predict.py").exists():
         raise NoChampionError("that commit has no trained model yet")
     champion = Champion(commit, known_as, folder, _environment(folder))
-    if not (champion.model / "metadata.json").exists():
+    ready = folder / "artifacts/.ready"
+    if not ready.exists():
         cache = Path(".dvc/cache").resolve()
         (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
         dvc = ("-m", "dvc")
-        champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "train")
-        if not (champion.model / "metadata.json").exists():
-            # It was made on another machine, and is made once more.
+        champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
+        if not (folder / DATA).exists():
             champion.run(*dvc, "pull", "--quiet", "data.dvc")
-            champion.run(*dvc, "repro", "--quiet", "train")
+        # Not only where it is missing: the lock may be of other sources, and the model of the cache with it.
+        champion.run(*dvc, "repro", "--quiet", "train")
+        ready.touch()
     if run(["git", "diff", "--name-only", "--", "dvc.lock"], folder):
-        champion = replace(champion, known_as=f"{known_as}, trained again here with other bits than its lock has")
+        champion = replace(champion, known_as=f"{known_as}, trained again here: its lock is not of what it is made of")
     return champion
 
 

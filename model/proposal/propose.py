@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from model.commands import CommandError, git_show, run
+from model.commands import CommandError, git, git_show, run
 from model.months import DATA
 from model.params import PARAMS, Params
 from model.pipeline import curves, stage
 from model.pipeline.evaluate import score
 from model.pipeline.floors import Check, floors
 from model.pipeline.track import LOCK
-from model.predictor import Predictor
+from model.predictor import Predictor, model_hash
 from model.proposal import changes, gate
 from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, check_out, find
 from model.proposal.compare import compare
@@ -52,7 +52,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         "reproduced": _reproduced(),
         "accepted_by": accepter,
     }
-    if _model_hash(git_show(commit, LOCK)) == _model_hash(LOCK.read_text(encoding="utf-8")):
+    if _made_of_the_same(commit):
         return Proposal(**about, checks=checks, unchanged=True)
     try:
         champion = check_out(commit, known_as)
@@ -65,6 +65,8 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     about["known_as"] = champion.known_as
     about["champion"] = _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion))
     about["changes"] = _changes(champion, params)
+    if model_hash(champion.model) == model_hash(stage.MODEL):
+        return Proposal(**about, checks=checks, unchanged=True)
     try:
         comparison = _compare(champion, params)
     except (NoChampionError, CommandError) as error:
@@ -155,5 +157,16 @@ def _outputs(lock: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for one in stages.values() for out in one["outs"]}
 
 
-def _model_hash(lock: str) -> str | None:
-    return _outputs(lock).get(str(stage.MODEL)) if lock else None
+def _made_of_the_same(commit: str) -> bool:
+    """Whether a commit has a model, and one that is made of the same as this one: then it is the same, bit for bit.
+
+    What its lock says does not count: who edits params.yaml on the web leaves the lock as it was.
+    """
+    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    files = {
+        "dvc.yaml",
+        "data.dvc",
+        str(PARAMS),
+        *(path for name in ("prepare", "train") for path in stages[name]["deps"]),
+    }
+    return bool(git_show(commit, LOCK)) and not git("diff", "--name-only", commit, "--", *sorted(files))

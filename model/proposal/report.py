@@ -252,7 +252,7 @@ _REPRODUCED = {
 def _footer(proposal: Proposal) -> str:
     said = [_REPRODUCED[proposal.reproduced]]
     if proposal.unchanged:
-        said.append("Merging makes no new version.")
+        said.append("Merging makes no new version, unless what serves it changes.")
     elif proposal.passed:
         said.append("Merging trains this model again from main, releases it as a new version and deploys it.")
     else:

@@ -24,7 +24,8 @@ from model import console, contract, github
 from model.commands import git
 from model.console import UserError
 from model.pipeline.stage import MODEL
-from model.release.lineage import model_hash, write_lineage
+from model.predictor import model_hash
+from model.release.lineage import write_lineage
 
 ENGINES = ("docker", "podman")
 BENTOFILE, DOCKERFILE = Path("bentofile.yaml"), Path("deploy/Dockerfile.j2")

@@ -13,17 +13,9 @@ import yaml
 from model import console
 from model.console import UserError
 from model.files import write_json
+from model.predictor import model_hash
 
 LINEAGE = Path("artifacts/lineage.json")
-
-
-def model_hash(folder: Path) -> str:
-    """SHA-256 of a model folder's files."""
-    found = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        found.update(f"{file.name} {file.stat().st_size}\n".encode())
-        found.update(file.read_bytes())
-    return found.hexdigest()
 
 
 def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from model import console, contract, github
 from model.commands import git
+from model.console import UserError
 from model.params import load_params
 from model.pipeline import stage
 from model.pipeline.track import find_or_log
@@ -85,7 +86,12 @@ def register(image: str, sbom: Path | None) -> Version:
 
 def _merged(commit: str) -> dict[str, str]:
     """The pull request by which a commit came to main, and who has opened it; else who has written the commit."""
-    merged = github.merged_by(commit) if os.environ.get("GITHUB_TOKEN") else None
+    try:
+        merged = github.merged_by(commit) if os.environ.get("GITHUB_TOKEN") else None
+    except github.Errors as error:
+        raise UserError(
+            f"GitHub did not say by which pull request {commit} was merged: {error}. Run this again."
+        ) from error
     if merged:
         return {"pull_request": str(merged["number"]), "author": merged["user"]["login"]}
     return {"pull_request": "", "author": git("show", "--no-patch", "--format=%an", commit).strip()}

@@ -41,6 +41,28 @@ def test_column_that_the_champion_needs_and_these_rows_do_not_have(proposing: Re
     assert "it needs columns that these rows do not have: visibility" in report
 
 
+def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
+    """Merged as it was edited on the web: the champion is what main is made of, and not what its lock is of."""
+    poor = proposing.folder / "params.yaml"
+    before = poor.read_text(encoding="utf-8")
+    proposing.must("git", "switch", "--quiet", "main")
+    change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
+    proposing.commit("More rounds, edited on the web")
+    proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
+    poor.write_text(before, encoding="utf-8")
+    proposing.commit("Back to few rounds, of which the lock still is")
+    report = propose(proposing, "--base", "main", passed=False)
+    assert report.startswith("## ❌ Not to be merged. ROC AUC worse")
+    assert "trained again here: its lock is not of what it is made of" in report
+
+
+def test_other_words_in_the_code_of_the_same_model(proposing: Repository) -> None:
+    edit(proposing, "model/features.py", "import numpy as np", "# The same.\nimport numpy as np")
+    report = propose(proposing, passed=True)
+    assert report.startswith("## ✅ The model does not change\n")
+    assert "| `model/features.py` | 1 | 0 |" in report
+
+
 def test_champion_with_other_requirements(proposing: Repository) -> None:
     """It gets an environment of its own, as its commit has pinned it."""
     requirements = (proposing.folder / "requirements/pipeline.txt").read_text(encoding="utf-8")

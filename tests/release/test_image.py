@@ -15,9 +15,8 @@ import pytest
 from model import contract
 from model.console import UserError
 from model.months import to_columns
-from model.predictor import Predictor
+from model.predictor import Predictor, model_hash
 from model.release import image as under_test
-from model.release.lineage import model_hash
 from model.release.prove import prove as prove_image
 from tests.containers import Container, Engine, container, find_engine
 from tests.repository import GATES, ROOT, Repository, change_params, copy_repository, with_estimator

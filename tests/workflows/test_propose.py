@@ -116,7 +116,7 @@ def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
     judged = judge()
     assert judged.passed, judged.output
     assert judged.comment.startswith("## ✅ The model does not change\n")
-    assert "Merging makes no new version." in judged.comment
+    assert "Merging makes no new version, unless what serves it changes." in judged.comment
     assert "Running stage 'train'" not in judged.output
 
 
