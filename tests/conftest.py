@@ -28,6 +28,14 @@ from tests.repository import (
     write_params,
 )
 
+# Whose tests take longest.
+_LONG = ("workflows", "proposal", "release", "registry")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
 
 @pytest.fixture(scope="session")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
