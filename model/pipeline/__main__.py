@@ -1,7 +1,11 @@
-"""What `make` does: fetch the data, bring the pipeline up to date, track it, and say what came out."""
+"""What `make` does: fetch the data, bring the pipeline up to date, track it, and say what came out.
+
+`python -m model.pipeline --untracked` leaves MLflow out: what is proposed need not become a run.
+"""
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ DATA_FILE = Path("data.dvc")
 
 def main() -> None:
     """Bring everything up to date; quick where everything is."""
+    tracked = "--untracked" not in sys.argv[1:]
     asked = subprocess.Popen(
         ["dvc", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -36,7 +41,7 @@ def main() -> None:
         _reproduce(changed)
     else:
         print("Nothing has changed: data, model and metrics are up to date.")
-    print(f"\n{summary(params, track())}")
+    print(f"\n{summary(params, track() if tracked else None)}")
     if DATA_FILE.read_bytes() != data_was:
         print(
             "\nThe data has changed, and data.dvc with it. So that others get it:\n"

@@ -12,8 +12,8 @@ from model.pipeline.floors import Check, floors, in_digits
 from model.pipeline.metrics import IN_WORDS, METRICS
 
 
-def summary(params: Params, run: str) -> str:
-    """The result of the last run, in a screenful."""
+def summary(params: Params, run: str | None) -> str:
+    """The result of the last run, in a screenful; without the id of its MLflow run where it was not tracked."""
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
     window, holdout = metadata["window"], params.holdout
@@ -31,7 +31,7 @@ def summary(params: Params, run: str) -> str:
             *(_line(name, reported, floors(params.gates, reported).get(name, [])) for name in METRICS),
             "",
             f"  stages: {took or 'all from the cache'}",
-            f"  MLflow run: {run}",
+            *([f"  MLflow run: {run}"] if run else []),
             "",
             "Next:",
             "  make ui                look at the run, its plots and its model in MLflow",

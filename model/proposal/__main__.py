@@ -1,7 +1,6 @@
 """`make propose`: bring the pipeline up to date, compare with the champion, judge, write the report."""
 
 import argparse
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -57,12 +56,11 @@ def main() -> None:
 
 def _reproduce() -> int:
     """Bring the pipeline up to date, shown and kept in the log; its exit status."""
-    command = [sys.executable, "-m", "model.pipeline"]
-    # Tracked here: what is merged is for the server, and what strangers propose is not.
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    # What is merged becomes a run; what strangers propose is not for MLflow's server.
+    command = [sys.executable, "-m", "model.pipeline", "--untracked"]
     with (
         _LOG.open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
     ):
         for line in process.stdout or ():
             sys.stdout.buffer.write(line)

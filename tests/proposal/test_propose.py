@@ -98,6 +98,7 @@ def test_registry_that_does_not_answer(proposing: Repository) -> None:
     assert done.returncode == 0, done.stdout
     report = (proposing.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
     assert "the model of the base commit; the registry did not answer" in report
+    assert "MLflow run" not in done.stdout
     page = (proposing.folder / "artifacts/proposal/plots.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 5
     for text in ("Better than the model in production", "calibration", ">champion<", ">candidate<"):
