@@ -101,8 +101,7 @@ def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
     change_params(repository, gates=GATES)
     for message, rounds in (("A very poor model", 2), ("A poor model", 5)):
         change_params(repository, **with_estimator(repository, max_iter=rounds, learning_rate=0.02))
-        made = repository.make()
-        assert made.returncode == 0, made.stdout
+        repository.must("python", "-m", "model.pipeline", "--untracked")
         repository.commit(message)
     return repository
 

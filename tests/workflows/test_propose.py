@@ -85,7 +85,7 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert not any(method != "GET" for method, path, _ in github.asked if "comments" not in path)
 
     # Then with what came out of it. The comment stays the same one, and so does what it says of the model.
-    proposing.must("python", "-m", "model.pipeline")
+    proposing.must("python", "-m", "model.pipeline", "--untracked")
     proposing.commit("Trained")
     second = judge()
     assert "confirmed: the same outputs, bit for bit" in second.comment
