@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model import console, contract
 from model.console import UserError
-from model.registry.store import export, opened
+from model.registry.store import existing, export
 from model.registry.versions import Registry, Version
 
 _SHOWN = 20
@@ -20,9 +20,7 @@ def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else "versions"
     if asked == "ui":
         _open_pages()
-    with opened() as registry:
-        if registry is None:
-            raise UserError("there is no registry yet: a merge to main makes the first version.")
+    with existing() as registry:
         for line in _columns(_history(registry) if asked == "history" else _versions(registry)):
             print(line)
 

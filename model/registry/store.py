@@ -37,6 +37,7 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 _TRIES = 20
+_NONE = "there is no registry yet: a merge to main makes the first version."
 _T = TypeVar("_T")
 
 
@@ -57,6 +58,19 @@ def opened() -> Iterator[Registry | None]:
             yield _Checkout(branch, commit, Path(folder)).registry()
     else:
         yield None
+
+
+@contextmanager
+def existing() -> Iterator[Registry]:
+    """Open the registry to read it.
+
+    Raises:
+        UserError: Where it cannot be reached, or there is none yet.
+    """
+    with opened() as registry:
+        if registry is None:
+            raise UserError(_NONE)
+        yield registry
 
 
 def change(operation: Callable[[Registry], _T], what: str) -> _T:
@@ -98,7 +112,7 @@ def export(folder: Path) -> str:
     branch = _branch()
     commit = branch.fetch() if branch else None
     if not branch or not commit:
-        raise UserError("there is no registry yet: a merge to main makes the first version.")
+        raise UserError(_NONE)
     shutil.rmtree(folder, ignore_errors=True)
     checkout = _Checkout(branch, commit, folder)
     checkout.fetch("")

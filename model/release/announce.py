@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from model import console, contract, github
-from model.console import UserError
-from model.registry.store import opened
+from model.registry.store import existing
 
 
 def main() -> None:
@@ -17,9 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m model.release.announce", description=__doc__)
     parser.add_argument("number", type=int)
     number = parser.parse_args().number
-    with opened() as registry:
-        if registry is None:
-            raise UserError("there is no registry yet: a merge to main makes the first version.")
+    with existing() as registry:
         version = registry.version(number)
         card = registry.document(version, "card.md")
     tag = f"v{number}"

@@ -4,25 +4,33 @@ import argparse
 import os
 
 from model import console, contract
-from model.commands import git
-from model.registry.store import change, opened
+from model.commands import CommandError, git
+from model.registry.store import change
+
+
+def promote(number: int, why: str) -> None:
+    """Make a version the champion, and record who has done it.
+
+    Raises:
+        UserError: Where there is no such version, or the registry cannot be changed.
+    """
+    change(lambda registry: registry.promote(number, _who(), why), f"Promote version {number}")
+
+
+def _who() -> str:
+    try:
+        return os.environ.get("GITHUB_ACTOR") or git("config", "user.name").strip()
+    except CommandError:
+        return "somebody"
 
 
 def main() -> None:
-    """Promote, and say how the version is run."""
+    """Promote what was released."""
     parser = argparse.ArgumentParser(prog="python -m model.release.promote", description=__doc__)
     parser.add_argument("number", type=int)
-    parser.add_argument("--why", default="released")
-    arguments = parser.parse_args()
-    who = os.environ.get("GITHUB_ACTOR") or git("config", "user.name").strip()
-    change(
-        lambda registry: registry.promote(arguments.number, who, arguments.why), f"Promote version {arguments.number}"
-    )
-    with opened() as registry:
-        image = registry.version(arguments.number).tags.get("image") if registry else None
-    print(f"version {arguments.number} of {contract.NAME} is the champion")
-    if image:
-        print(f"run it: docker run --read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000 {image}")
+    number = parser.parse_args().number
+    promote(number, "released")
+    print(f"version {number} of {contract.NAME} is the champion")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import argparse
 import http.client
 import json
 import os
-import socket
 import statistics
 import subprocess
 import threading
@@ -19,7 +18,6 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from model import console, contract
@@ -28,15 +26,16 @@ from model.months import to_columns
 from model.params import load_params
 from model.pipeline import stage
 from model.predictor import Predictor
+from model.release.client import ask, free_port, is_ready
 from model.release.image import find_engine
 from model.release.lineage import LINEAGE, read_lineage
+from model.release.smoke import EXAMPLE, SAME, difference, expected_answers
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108 - the container's
 _ROWS = 200  # of the holdout that it is asked about
-_SAME = 1e-6
 _ASKED = 200  # times, to see how fast it is
-_PATIENCE = 20  # seconds for an answer, and for an end
-_EXAMPLE = {column.name: column.example for column in contract.INPUTS}
+_SHOWN = 20  # lines of what it has said
+_PATIENCE = 20  # seconds for an end
 
 
 def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str]:
@@ -55,15 +54,17 @@ def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str
     """
     with _running(image, engine) as (name, port):
         started = time.monotonic()
-        while not _is_ready(port):
+        while not is_ready(port):
             over = _said(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
             if over or time.monotonic() > started + seconds_to_start:
                 why = "it has ended" if over else f"it is not ready within {seconds_to_start:g} s"
-                raise _unfit(f"{why}. It said:\n{_said(engine, 'logs', '--tail', '20', name)}")
+                # Not by `--tail`: podman 4 then leaves out what was written apart from its end of line.
+                last = _said(engine, "logs", name).splitlines()[-_SHOWN:]
+                raise _unfit("\n".join([f"{why}. It said:", *last]))
             time.sleep(0.1)
         yield f"ready after {time.monotonic() - started:.1f} s"
         lineage = read_lineage(LINEAGE, stage.MODEL)
-        told = _ask(port, "GET", "/model")[1]
+        told = ask(port, "GET", "/model")[1]
         if told.get("commit") != lineage["commit"]:
             raise _unfit(f"it is of commit {told.get('commit')}, and not of {lineage['commit']}")
         yield f"of commit {lineage['commit'][:12]}"
@@ -82,21 +83,21 @@ def _answers(port: int) -> str:
         {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         for row in table.to_pylist()
     ]
-    expected = Predictor.load(stage.MODEL).probabilities(to_columns(table))
-    for body in (_EXAMPLE, rows):
-        status, answer = _ask(port, "POST", "/predict", body)
-        if status != HTTPStatus.OK:
-            raise _unfit(f"it answers rows of the contract with {status}: {answer}")
-    off = float(np.abs(np.subtract([one["probability"] for one in answer["predictions"]], expected)).max())
-    if off > _SAME:
+    predictor = Predictor.load(stage.MODEL)
+    seen = {"rows": rows, "probabilities": predictor.probabilities(to_columns(table))}
+    try:
+        off = max(difference(port, answers) for answers in (expected_answers(predictor), seen))
+    except UserError as error:
+        raise _unfit(str(error)) from error
+    if off > SAME:
         raise _unfit(f"its probabilities are off by up to {off:.3g}")
     return f"answers the contract's examples, and {len(rows)} rows as the model does in process, to {off:.0e}"
 
 
 def _refuses(port: int) -> str:
-    wrong: list[Any] = [_EXAMPLE | {"no_such_column": 1}, _EXAMPLE | {contract.INPUTS[0].name: []}, {}, "text", None]
+    wrong: list[Any] = [EXAMPLE | {"no_such_column": 1}, EXAMPLE | {contract.INPUTS[0].name: []}, {}, "text", None]
     for body in wrong:
-        status, answer = _ask(port, "POST", "/predict", body)
+        status, answer = ask(port, "POST", "/predict", body)
         if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _unfit(f"it answers {json.dumps(body)[:80]} with {status}: {answer}")
     return f"refuses {len(wrong)} kinds of bad input"
@@ -107,7 +108,7 @@ def _is_fast(port: int) -> str:
     taken = []
     for _ in range(_ASKED):
         start = time.perf_counter()
-        _ask(port, "POST", "/predict", _EXAMPLE)
+        ask(port, "POST", "/predict", EXAMPLE)
         taken.append((time.perf_counter() - start) * 1000)
     median = statistics.median(taken)
     if median > budget:
@@ -124,7 +125,7 @@ def _ends_well(port: int, stop: list[str]) -> str:
             # So ends a connection that the system has taken and the service has not: the client may ask again.
             while True:
                 try:
-                    status, answer = _ask(port, "POST", "/predict", _EXAMPLE)
+                    status, answer = ask(port, "POST", "/predict", EXAMPLE)
                 except http.client.IncompleteRead as error:
                     broken.append(repr(error))
                     return
@@ -157,9 +158,7 @@ def _said(*command: str) -> str:
 @contextmanager
 def _running(image: str, engine: str) -> Iterator[tuple[str, int]]:
     """The image as a container: its name and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     name = f"{contract.NAME}-proof-{os.getpid()}"
     # The same port on both sides: so it works where the engine gives containers this machine's network, too.
     options = ("--publish", f"127.0.0.1:{port}:{port}", "--env", f"BENTOML_PORT={port}")
@@ -176,28 +175,6 @@ def _running(image: str, engine: str) -> Iterator[tuple[str, int]]:
     finally:
         for command in (["kill", name], ["rm", "--force", "--volumes", name]):  # podman's `rm` alone would wait
             subprocess.run([engine, *command], capture_output=True, check=False)
-
-
-def _is_ready(port: int) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        return _ask(port, "GET", "/readyz")[0] == HTTPStatus.OK
-    return False
-
-
-def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """Status and answer; a text where it is no JSON."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-    try:
-        sent = None if body is None and method == "GET" else json.dumps(body)
-        connection.request(method, path, sent, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        content = answer.read().decode()
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(content)
-    except ValueError:
-        return answer.status, content
 
 
 def main() -> None:

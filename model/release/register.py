@@ -16,14 +16,14 @@ from model.console import UserError
 from model.params import load_params
 from model.pipeline import stage
 from model.pipeline.track import find_or_log
+from model.predictor import Predictor
 from model.proposal.proposal import COMPARED, REPORT
 from model.registry.store import change
 from model.registry.versions import Registry, Version
 from model.release.card import Trained, card
 from model.release.image import REQUIREMENTS, contents
 from model.release.lineage import write_lineage
-
-CARD = Path("artifacts/card.md")
+from model.release.smoke import ANSWERS, expected_answers
 
 
 def register(image: str, sbom: Path | None) -> Version:
@@ -61,12 +61,12 @@ def register(image: str, sbom: Path | None) -> Version:
         "sbom": _sha256(sbom.read_bytes()) if sbom else "",
     }
     text = card(trained, tags)
-    CARD.write_text(text, encoding="utf-8")
     documents = {
         "card.md": text,
         "contract.json": json.dumps(contract.json_schema(), indent=2, ensure_ascii=False),
         "lineage.json": json.dumps(lineage, indent=2, ensure_ascii=False),
         "slices.json": json.dumps(slices),
+        ANSWERS: json.dumps(expected_answers(Predictor.load(stage.MODEL))),
     }
     documents |= {"report.md": REPORT.read_text(encoding="utf-8")} if REPORT.exists() else {}
     documents |= {"sbom.json": sbom.read_text(encoding="utf-8")} if sbom else {}

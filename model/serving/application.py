@@ -202,17 +202,20 @@ class Application:
     async def _predict(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         body = await self._body(headers, receive)
         rows = self._decoded(self._rows, body)
-        probabilities = await self._scorer.probabilities(rows)
-        predictions = self._remember(rows, probabilities, request_id)
+        dry_run = headers.get(b"x-dry-run", b"false")
+        if dry_run not in {b"true", b"false"}:
+            raise _RefusedError(400, "the header X-Dry-Run is true or false")
+        if dry_run == b"true":
+            predictions = self._described(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
+        else:
+            predictions = self._remember(rows, await self._scorer.probabilities(rows), request_id)
         start = b'{"predictions":' + self._encode(predictions)
         return _Answer(start + self._end_of_answer, rows=len(rows))
 
     def _remember(self, rows: Sequence[Any], probabilities: list[float], request_id: str) -> list[dict[str, Any]]:
         """Put predictions into the log; returns what the client is told of each."""
         now = time.time()
-        # Ids that sort by time keep the database's index in the order in which it grows.
-        milliseconds = f"{int(now * 1000):012x}"
-        ids = [f"{milliseconds}{_RANDOM.getrandbits(80):020x}" for _ in rows]
+        ids = _new_ids(now, len(rows))
         versions = (self._version, self._contract_version)
         self._write(
             [
@@ -220,6 +223,9 @@ class Application:
                 for number, probability, row in zip(ids, probabilities, rows, strict=True)
             ]
         )
+        return self._described(ids, probabilities)
+
+    def _described(self, ids: list[str], probabilities: list[float]) -> list[dict[str, Any]]:
         return [
             {"id": number, "probability": probability, "label": probability >= self._threshold}
             for number, probability in zip(ids, probabilities, strict=True)
@@ -295,6 +301,12 @@ _DIGITS = 19  # of a number of bytes that can be meant
 _DISCARDED = 16  # times the limit of a body
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
+
+
+def _new_ids(now: float, count: int) -> list[str]:
+    """Ids that sort by time: they keep the database's index in the order in which it grows."""
+    milliseconds = f"{int(now * 1000):012x}"
+    return [f"{milliseconds}{_RANDOM.getrandbits(80):020x}" for _ in range(count)]
 
 
 async def _page(page: _Answer, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:

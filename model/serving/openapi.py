@@ -55,6 +55,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
             "post": {
                 "operationId": "predict",
                 "summary": "Predict one row or a list of rows",
+                "parameters": [_DRY_RUN],
                 "requestBody": _body("Row", max_rows, example),
                 "responses": _responses("Predictions", 200, _FOR_BODIES | keys),
             }
@@ -96,6 +97,12 @@ _REFUSALS = {
     503: "Too much to do, or the prediction log is full: try again after the seconds in Retry-After.",
 }
 _FOR_BODIES = set(_REFUSALS) - {401}
+_DRY_RUN = {
+    "name": "X-Dry-Run",
+    "in": "header",
+    "schema": {"type": "boolean"},
+    "description": "With `true` the prediction is answered, but neither logged nor counted: for tests and probes.",
+}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -33,6 +33,8 @@ def _load(settings: ServingSettings) -> Application:
     """
     predictor = Predictor.load(settings.model_folder)
     lineage = read_lineage(settings.lineage, settings.model_folder)
+    if settings.model_version:
+        lineage["version"] = settings.model_version
     spool = Spool(
         settings.spool_folder(),
         limit=settings.prediction_log_spool_mebibytes * 2**20,

@@ -22,6 +22,7 @@ class ServingSettings(BaseSettings):
     Attributes:
         model_folder: What `train` wrote.
         lineage: What `model.release.lineage` wrote beside it.
+        model_version: What the registry calls the model; by default the lineage's own name for it.
         state_folder: Where the spool and the default database lie. Must outlive the container.
         prediction_log_url: SQLAlchemy URL of the database of predictions; a SQLite file in `state_folder` by default.
         prediction_log_when_full: Whether predictions are answered without being logged, or refused, when the spool is
@@ -40,6 +41,7 @@ class ServingSettings(BaseSettings):
 
     model_folder: Path = Path("artifacts/model")
     lineage: Path = Path("artifacts/lineage.json")
+    model_version: str = ""
     state_folder: Path = Path("state")
     prediction_log_url: str = ""
     prediction_log_when_full: Literal["drop", "refuse"] = "drop"

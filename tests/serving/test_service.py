@@ -124,6 +124,18 @@ def test_path_of_a_stranger_is_no_metric(service: Service) -> None:
     assert service.metric('model_requests_total{method="GET",route="unknown",status="404"}') >= 20
 
 
+def test_a_dry_run_leaves_no_trace(service: Service) -> None:
+    rows = service.metric("model_rows_total")
+    dry = service.post(json=[EXAMPLE] * 60, headers={"X-Dry-Run": "true", "X-Request-ID": "dry"})
+    assert dry.json()["predictions"][0]["probability"] == service.predict(EXAMPLE)[0]["probability"]
+    assert service.post(json=EXAMPLE, headers={"X-Dry-Run": "false", "X-Request-ID": "wet"}).status_code == 200
+    assert service.post(json=EXAMPLE, headers={"X-Dry-Run": "yes"}).status_code == 400
+    eventually(lambda: service.log("select id from predictions where request_id = 'wet'"))
+    assert service.log("select id from predictions where request_id = 'dry'") == []
+    time.sleep(2 * INTERVAL)
+    assert service.metric("model_rows_total") < rows + 60
+
+
 def test_remembers_predictions_and_outcomes(service: Service) -> None:
     answer = service.post(json=EXAMPLE, headers={"X-Request-ID": "remember"}).json()
     (prediction,) = answer["predictions"]

@@ -1,0 +1,93 @@
+"""Bring a registered version into production: `python -m model.release.deploy NUMBER`.
+
+On the host that DEPLOY_HOST names. The version starts in the slot that is not in production, is asked there, and only
+then gets the requests. Whatever is wrong before, production goes on as it is. Called again, it goes on from wherever it
+was broken off.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from model import console
+from model.console import UserError
+from model.registry.store import existing
+from model.registry.versions import Version
+from model.release.client import ask
+from model.release.host import Host, configured, connected
+from model.release.production import SLOTS, Production
+from model.release.smoke import ANSWERS, smoke
+
+Check = Callable[[Production, str], None]
+
+
+def bring(host: Host, version: Version, answers: Mapping[str, Any], check: Check | None = None) -> None:
+    """Bring a version into production.
+
+    Args:
+        host: Where to.
+        version: To run.
+        answers: What was registered with it as `ANSWERS`.
+        check: Is called with its slot when it runs, before it gets requests; raises UserError where it is to get none.
+
+    Raises:
+        UserError: With what is wrong. Production is as it was before.
+    """
+    if not version.tags.get("image"):
+        raise UserError(f"version {version.number} has no image: it was registered by hand.")
+    production = Production(host, version)
+    current = production.in_production()
+    other = SLOTS[1 - SLOTS.index(current)]
+    target = current if production.has(current, version) else other
+    try:
+        production.start(target, version)
+        port, headers = production.port(target), production.headers()
+        smoke(port, version, answers, headers, lambda: not production.is_up(target))
+        if check:
+            check(production, target)
+        if target != current:
+            production.switch(target)
+            _see(production, version)
+    except (UserError, OSError) as error:
+        said = production.said(target)
+        if target != current:
+            production.switch(current)
+            production.stop(target)
+        raise UserError(f"version {version.number} does not go into production: {error}\nIt said:\n{said}") from error
+    production.stop(current if target == other else other)
+
+
+def _see(production: Production, version: Version) -> None:
+    """See that production is a version."""
+    status, told = ask(production.port("production"), "GET", "/model", headers=production.headers())
+    if status != HTTPStatus.OK or told["version"] != str(version.number):
+        raise UserError(f"asked what is running, production said ({status}): {str(told)[:200]}")
+
+
+def how_to_run(version: Version) -> str:
+    """In a line, for whoever has no host."""
+    options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000"
+    command = f"docker run {options} --env MODEL_VERSION={version.number} {version.tags.get('image')}"
+    return f"no host is configured (DEPLOY_HOST); run it by: {command}"
+
+
+def main() -> None:
+    """Bring it, or say how it is run where no host is configured."""
+    parser = argparse.ArgumentParser(prog="python -m model.release.deploy", description=__doc__)
+    parser.add_argument("number", type=int)
+    number = parser.parse_args().number
+    with existing() as registry:
+        version = registry.version(number)
+        answers = json.loads(registry.document(version, ANSWERS))
+    if not configured():
+        print(how_to_run(version))
+        return
+    with connected(configured()) as host:
+        bring(host, version, answers)
+    print(f"version {number} is in production on {configured()}")
+
+
+if __name__ == "__main__":
+    console.run(main)
