@@ -70,6 +70,11 @@ registry: $(READY) ## Show the registered versions; UI=1 opens them in MLflow
 history: $(READY) ## Show which version was champion from when to when, and why
 	@python -m model.registry history
 
+.PHONY: rollback
+rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY='too many alarms'
+	@test -n "$$VERSION" -a -n "$$WHY" || { echo "error: say which version, and why: make rollback VERSION=3 WHY='…'" >&2; exit 1; }
+	@python -m model.release.rollback "$$VERSION" --why "$$WHY"
+
 .PHONY: bento
 bento: all ## Pack the model with its service: the bento flight-delay:<version>
 	@python -m model.release.image --bento

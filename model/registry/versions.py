@@ -48,6 +48,11 @@ class Version:
         found = self.tags.get("commit", "")
         return found if _COMMIT.fullmatch(found) else ""
 
+    @property
+    def was_champion(self) -> bool:
+        """Whether it is or has been in production."""
+        return any(key.startswith(_PROMOTED) for key in self.tags)
+
     def structured(self, name: str) -> Any:
         """A tag that is JSON; an empty mapping where there is none."""
         return json.loads(self.tags.get(name, "{}"))
@@ -87,10 +92,11 @@ class Registry:
 
     def newest(self, most: int) -> list[Version]:
         """The newest versions, the newest first."""
-        asked = f"name = '{contract.NAME}'"
-        with self._errors_for_people():
-            found = self._client.search_model_versions(asked, max_results=most, order_by=["version_number DESC"])
-        return [_version(one) for one in found]
+        return self._search("", most)
+
+    def after(self, number: int) -> list[Version]:
+        """The versions after one, the newest first."""
+        return self._search(f" and version_number > {number}", _MOST)
 
     def version(self, number: int) -> Version:
         """A version.
@@ -105,10 +111,8 @@ class Registry:
 
     def of_commit(self, commit: str) -> Version | None:
         """The version that was made from a commit."""
-        asked = f"name = '{contract.NAME}' and tags.commit = '{commit}'"
-        with self._errors_for_people():
-            found = self._client.search_model_versions(asked, max_results=1)
-        return _version(found[0]) if found else None
+        found = self._search(f" and tags.commit = '{commit}'", 1)
+        return found[0] if found else None
 
     def champion(self) -> Version | None:
         """The version in production."""
@@ -172,6 +176,12 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder, self._errors_for_people():
             path = self._client.download_artifacts(version.run, f"{_documents(version.commit)}/{name}", folder)
             return Path(path).read_text(encoding="utf-8")
+
+    def _search(self, condition: str, most: int) -> list[Version]:
+        asked = f"name = '{contract.NAME}'{condition}"
+        with self._errors_for_people():
+            found = self._client.search_model_versions(asked, max_results=most, order_by=["version_number DESC"])
+        return [_version(one) for one in found]
 
     def _known(self, ask: Callable[[], _T]) -> _T | None:
         """The answer to a question; None where MLflow does not know what is asked for."""

@@ -1,15 +1,16 @@
 """What a merge to main has to release: `python -m model.release.plan`. Nothing, where it would be the champion again.
 
-A workflow is told by the outputs `release` and `version`: the version that the commit has already, where an earlier run
-got so far.
+A workflow is told by the outputs `build`, whether there is a version to make, and `version`: that which the commit has,
+where an earlier run got so far. The rest of the release is done for it once more, which changes nothing where it was
+done.
 """
 
 from dataclasses import dataclass
 
 from model import console, github
-from model.commands import git
+from model.commands import CommandError, git
 from model.registry.store import opened
-from model.registry.versions import Version
+from model.registry.versions import Registry, Version
 from model.release.image import contents
 
 
@@ -19,41 +20,72 @@ class Plan:
 
     Attributes:
         why: In a sentence.
-        release: Whether there is anything.
-        version: What an earlier run has registered of this commit.
+        build: Whether there is a version to make.
+        version: What an earlier run has registered of this commit, and is to be in production.
     """
 
     why: str
-    release: bool
+    build: bool = False
     version: Version | None = None
 
 
 def plan() -> Plan:
     """Compare the commit that is checked out, and the model that `make` has trained, with the registry."""
-    commit = git("rev-parse", "HEAD").strip()
     with opened() as registry:
-        champion = registry.champion() if registry else None
-        registered = registry.of_commit(commit) if registry else None
-    if registered and champion and registered.number == champion.number:
-        return Plan(f"Version {champion.number} is of this commit, and the champion.", release=False)
-    if registered:
-        return Plan(f"Version {registered.number} is of this commit, and not the champion yet.", True, registered)
-    if champion and champion.tags.get("contents") == contents():
-        return Plan(f"Neither model nor service differ from those of version {champion.number}.", release=False)
-    return Plan(
-        "Model or service differ from the champion's." if champion else "There is no champion yet.", release=True
-    )
+        return _plan(registry) if registry else Plan("There is no registry yet.", build=True)
+
+
+def _plan(registry: Registry) -> Plan:
+    ours, champion = registry.of_commit(_head()), registry.champion()
+    if ours:
+        return _go_on(ours, champion)
+    if not champion:
+        return Plan("There is no champion yet.", build=True)
+    if _is_older(champion):
+        return Plan(f"Version {champion.number}, the champion, is of a later commit.")
+    made_of = contents()
+    if champion.tags.get("contents") == made_of:
+        return Plan(f"Neither model nor service differ from those of version {champion.number}.")
+    # Who merges other words does not want back what production has just been rolled back from.
+    for version in registry.after(champion.number):
+        if version.was_champion and version.tags.get("contents") == made_of:
+            return Plan(f"It would be version {version.number} again, from which production was rolled back.{_BACK}")
+    return Plan("Model or service differ from the champion's.", build=True)
+
+
+def _go_on(ours: Version, champion: Version | None) -> Plan:
+    """What there is to do for a version of this very commit, which an earlier run has registered."""
+    number = ours.number
+    if champion and number == champion.number:
+        return Plan(f"Version {number} is of this commit, and the champion.", version=ours)
+    if not ours.was_champion and (not champion or number > champion.number):
+        return Plan(f"Version {number} is of this commit, and has not been the champion yet.", version=ours)
+    # Its time has passed: who wants it all the same says so by name.
+    return Plan(f"Version {number} is of this commit, and another one the champion since.{_BACK}")
+
+
+_BACK = " To bring it back: make rollback VERSION=N."
+
+
+def _head() -> str:
+    return git("rev-parse", "HEAD").strip()
+
+
+def _is_older(champion: Version) -> bool:
+    """Whether the champion was made from a commit that came after this one."""
+    try:
+        return bool(champion.commit) and git("merge-base", "--is-ancestor", "HEAD", champion.commit) == ""
+    except CommandError:
+        return False
 
 
 def main() -> None:
     """Say it, and tell the workflow."""
     found = plan()
-    print(f"{found.why} {'To be released.' if found.release else 'Nothing to release.'}")
-    version = found.version
+    print(f"{found.why} {'To be released.' if found.build or found.version else 'Nothing to release.'}")
     github.output(
-        release="true" if found.release else "",
-        version=str(version.number) if version else "",
-        image=version.tags["image"] if version else "",
+        build="true" if found.build else "",
+        version=str(found.version.number) if found.version else "",
     )
 
 

@@ -44,10 +44,7 @@ def repository(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Repos
 @pytest.fixture(scope="module")
 def image(engine: Engine, repository: Repository) -> Iterator[str]:
     """The name of the image, which is removed afterwards."""
-    environment = engine.environment | {
-        "BENTOML_HOME": str(repository.folder.parent / "bentoml"),
-        "BUILDAH_LAYERS": "false",  # each step would be kept as an image without a name
-    }
+    environment = engine.environment | {"BENTOML_HOME": str(repository.folder.parent / "bentoml")}
     command = ("python", "-m", "model.release.image", "--engine", engine.command, "--base", engine.base)
     said = repository.must(*command, **environment)
     name = said.splitlines()[-1].split()[1]

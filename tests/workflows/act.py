@@ -13,6 +13,7 @@ from tests.github.server import NAME, GitHub
 from tests.repository import ROOT
 
 STAND_INS = ROOT / "tests/github"
+SECRETS = {"DEPLOY_KEY"}
 TOKEN = "not-a-real-token"  # noqa: S105 - as it says
 # What a job needs of this machine; the rest of the environment is not for it to see.
 _PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy|CONTAINERS_CONF|IMAGE_BASE")
@@ -36,7 +37,7 @@ class Rehearsal:
 
 
 def rehearse(
-    job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path, **variables: str
+    job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path, **settings: str
 ) -> Rehearsal:
     """Run a job of a workflow of a repository.
 
@@ -48,7 +49,7 @@ def rehearse(
         github: The stand-in for GitHub's API.
         folder: For all that the run leaves behind.
         path: Folders with commands, before those of this machine.
-        variables: Of the repository.
+        settings: The repository's variables, and its SECRETS.
     """
     artifacts = folder / "artifacts"
     for made in (artifacts, folder / "home"):
@@ -68,6 +69,8 @@ def rehearse(
         "REHEARSED_CACHE": str(origin),
         "REHEARSED_ARTIFACTS": str(artifacts),
     }
+    secrets = {key: value for key, value in settings.items() if key in SECRETS}
+    variables = {key: value for key, value in settings.items() if key not in SECRETS}
     texts = [
         file.read_text(encoding="utf-8"),
         *(p.read_text(encoding="utf-8") for p in file.parents[1].rglob("action.yml")),
@@ -80,13 +83,14 @@ def rehearse(
         *(f"--local-repository={action}@{commit}={STAND_INS / 'actions' / action}" for action, commit in used),
         *(word for key, value in rehearsed.items() for word in ("--env", f"{key}={value}")),
         *(word for key, value in variables.items() for word in ("--var", f"{key}={value}")),
+        *(word for key in secrets for word in ("--secret", key)),
     ]
     environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environment["PATH"] = os.pathsep.join([*map(str, path), environment["PATH"]])
     done = subprocess.run(
         command,
         cwd=origin,
-        env=environment | {"HOME": str(folder / "home")},
+        env=environment | secrets | {"HOME": str(folder / "home")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -109,3 +109,20 @@ def test_a_newer_push_takes_the_place_of_an_older_one() -> None:
     assert propose == {"group": "propose-${{ github.event.pull_request.number }}", "cancel-in-progress": True}
     assert "head_branch" in comment["group"]
     assert not comment.get("cancel-in-progress")
+
+
+def test_never_two_releases_at_once_and_a_rollback_waits_for_the_deployment_alone() -> None:
+    release, rollback = (
+        yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))
+        for name in ("release.yml", "rollback.yml")
+    )
+    assert release["concurrency"] == {"group": "release", "cancel-in-progress": False}
+    deploy = release["jobs"]["deploy"]
+    assert deploy["concurrency"] == rollback["concurrency"] == {"group": "production", "cancel-in-progress": False}
+    assert deploy["environment"] == rollback["jobs"]["rollback"]["environment"] == "production"
+
+
+def test_the_key_to_production_is_where_the_environment_guards_it() -> None:
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            assert ("secrets.DEPLOY_KEY" in str(job)) == (job.get("environment") == "production"), path

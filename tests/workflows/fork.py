@@ -1,0 +1,100 @@
+"""A fork of this repository that is in production: what merges and rollbacks do to it, by its real workflows."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import httpx
+
+from tests.containers import Engine, find_engine
+from tests.github.server import NAME, GitHub
+from tests.host import ProductionHost, production_host
+from tests.images import registry_of_images
+from tests.registry.commands import table
+from tests.repository import Repository
+from tests.serving.conftest import EXAMPLE
+from tests.workflows.act import Rehearsal, rehearse
+
+
+@dataclass(frozen=True)
+class Fork:
+    """The fork.
+
+    Attributes:
+        main: The repository at GitHub. Its main is checked out nowhere, so that it can be pushed to.
+        github: The stand-in for its API.
+        images: The registry that its images go to.
+        host: That it is deployed to.
+        folder: For what the workflows leave behind.
+    """
+
+    main: Repository
+    github: GitHub
+    images: str
+    host: ProductionHost
+    folder: Path
+
+    def merge(self, message: str) -> str:
+        """What is changed in the work tree comes to main; the commit."""
+        self.main.commit(message)
+        self.main.must("git", "branch", "--force", "main", "HEAD")
+        return self.head()
+
+    def head(self) -> str:
+        """The newest commit of main."""
+        return self.main.must("git", "rev-parse", "main").strip()
+
+    def release(self) -> Rehearsal:
+        """Run release.yml for the newest commit of main."""
+        self.github.answers[f"commits/{self.head()}/pulls"] = [
+            {"number": 7, "merge_commit_sha": self.head(), "user": {"login": "somebody"}, "labels": []}
+        ]
+        before = self.main.must("git", "rev-parse", "main~1").strip()
+        return self._play("release.yml:deploy", event="push", before=before, after=self.head())
+
+    def rollback(self, number: str, why: str) -> Rehearsal:
+        """Run rollback.yml."""
+        return self._play("rollback.yml:rollback", event="workflow_dispatch", inputs={"version": number, "why": why})
+
+    def versions(self) -> list[list[str]]:
+        """The words of each line of the registry's table, the newest version at first."""
+        return [line.split() for line in table(self.main)[1:]]
+
+    def running(self) -> tuple[str, str]:
+        """Version and commit of what answers in production."""
+        answer = httpx.post(f"{self.host.url}/predict", json=EXAMPLE, timeout=5).json()
+        return answer["model_version"], answer["commit"]
+
+    def _play(self, job: str, **event: object) -> Rehearsal:
+        event |= {"repository": {"full_name": NAME, "default_branch": "main"}, "ref": "refs/heads/main"}
+        settings = {"IMAGE_REPOSITORY": f"{self.images}/{NAME}", **self.host.environment}
+        return rehearse(job, event, self.main.folder, self.github, self.folder / "run", **settings)
+
+
+@contextmanager
+def fork_of(main: Repository, github: GitHub, folder: Path) -> Iterator[Fork]:
+    """Put a repository into production; its images are removed afterwards."""
+    main.must("git", "checkout", "--quiet", "--detach", "main")
+    main.must("git", "remote", "add", "origin", str(main.folder))
+    engine = find_engine()
+    with (
+        patch.dict(os.environ, engine.environment | {"IMAGE_BASE": engine.base}),
+        registry_of_images(folder) as images,
+        production_host(engine, images) as host,
+    ):
+        try:
+            yield Fork(main, github, images, host, folder)
+        finally:
+            _remove_images(engine, main)
+
+
+def _remove_images(engine: Engine, main: Repository) -> None:
+    commits = {commit[:12] for commit in main.must("git", "rev-list", "--all").split()}
+    for name in engine.must("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        if name.rpartition(":")[2] in commits:
+            engine.run("rmi", "--force", name)
+    # Layers that the next build may have a use for are kept, but not for ever.
+    engine.run("image", "prune", "--force", "--filter", "until=24h")
