@@ -23,7 +23,7 @@ setup: $(READY) ## Only make .venv
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	@pytest --numprocesses auto --dist loadfile
+	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and format
@@ -59,7 +59,7 @@ propose: $(READY) ## Compare with the model in production, judge, and write the 
 	@python -m model.proposal --base '$(BASE)'
 
 .PHONY: rehearse
-rehearse: $(READY) ## Open a make-believe pull request on the working tree, and show the comment that it would get
+rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse
 
 .PHONY: registry
@@ -111,6 +111,14 @@ bench-serving: all ## Measure the service beside others and write benchmarks/ser
 .PHONY: soak-serving
 soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
 	@python -m benchmarks.soak
+
+.PHONY: bench-release
+bench-release: all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
+	@python -m benchmarks.release
+
+.PHONY: crash-release
+crash-release: $(READY) ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
+	@pytest -q -s tests/workflows/crash_release.py
 
 .PHONY: bench-image
 bench-image: all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)

@@ -28,13 +28,27 @@ from tests.repository import (
     write_params,
 )
 
-# Whose tests take longest.
-_LONG = ("workflows", "proposal", "release", "registry")
+# The files that take longest, and then the folders.
+_LONG = (
+    "test_release.py",
+    "test_deploy.py",
+    "workflows",
+    "proposal",
+    "test_track.py",
+    "test_make.py",
+    "registry",
+    "release",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+    def place(item: pytest.Item) -> int:
+        names = (item.path.name, item.path.parent.name)
+        return min((_LONG.index(name) for name in names if name in _LONG), default=len(_LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -1,79 +1,141 @@
-"""`make rehearse`: a make-believe pull request of this working tree, by the real workflows and without GitHub."""
+"""`make rehearse`: the story of this working tree, by the real workflows and without GitHub.
+
+Main is in production; the working tree is proposed, judged and commented, merged, released and deployed; it predicts,
+and is rolled back.
+"""
 
 import os
 import shutil
-import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from model import console
+from model.commands import CommandError, git
 from model.console import UserError
 from model.proposal.comment import ARTIFACT, FILE
 from tests.github.pull_request import RUN, PullRequest, zipped
-from tests.github.server import github
-from tests.repository import ROOT
+from tests.github.server import GitHub, github
+from tests.registry.commands import table
+from tests.repository import ROOT, Repository
 from tests.workflows.act import STAND_INS, Rehearsal, rehearse
+from tests.workflows.fork import Fork, fork_of
 
 _FOLDER = ROOT / "artifacts/rehearsal"
+_ACCEPTED, _REFUSED = 0, 1
+
+
+def propose(origin: Path, server: GitHub, folder: Path) -> tuple[Rehearsal, str]:
+    """Open a pull request of the branch `proposal`: what judges it, and the comment that it gets.
+
+    Raises:
+        UserError: Where there is no report, or no comment.
+    """
+    proposed = PullRequest(origin)
+    proposed.open(server)
+    judged = rehearse("propose.yml:model", proposed.proposed(), origin, server, folder, STAND_INS / "bin")
+    report = judged.artifacts / ARTIFACT
+    if not (report / FILE).exists():
+        raise UserError(f"there is no report:\n{judged.output}")
+    server.artifacts[RUN, ARTIFACT, 1] = zipped(report)
+    event = proposed.judged("success" if judged.passed else "failure")
+    commented = rehearse("comment.yml:comment", event, origin, server, folder, STAND_INS / "bin")
+    if not server.comments:
+        raise UserError(f"there is no comment:\n{commented.output}")
+    (comment,) = server.comments[proposed.number]
+    return judged, comment["body"]
+
+
+def origin_of(root: Path, folder: Path) -> Repository:
+    """What stands for the repository at GitHub: main, and a working tree as it is as the branch `proposal`."""
+    here = ("-C", str(root))
+    main = next((name for name in ("origin/main", "main") if _is_there(*here, name)), None)
+    if main is None:
+        raise UserError("there is no branch main to propose to.")
+    folder.mkdir(parents=True)
+    index = {"GIT_INDEX_FILE": str(folder.parent / "index")}
+    git(*here, "read-tree", "HEAD", **index)
+    git(*here, "add", "--all", **index)
+    tree = git(*here, "write-tree", **index).strip()
+    who = {f"GIT_{role}_{what}": "rehearsal" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    commit = git(*here, "commit-tree", tree, "-p", "HEAD", "-m", "The working tree", **who).strip()
+    git("init", "--quiet", "--initial-branch", "empty", str(folder))
+    git(*here, "push", "--quiet", str(folder), f"{main}:refs/heads/main", f"{commit}:refs/heads/proposal")
+    git("-C", str(folder), "checkout", "--quiet", "proposal")
+    # What has been made here need not be made again.
+    (root / ".dvc/cache").mkdir(exist_ok=True)
+    (folder / ".dvc/cache").symlink_to(root / ".dvc/cache")
+    return Repository(folder)
+
+
+def _is_there(*arguments: str) -> bool:
+    try:
+        return bool(git(*arguments[:2], "rev-parse", "--verify", "--quiet", *arguments[2:]))
+    except CommandError:
+        return False
+
+
+def merge_and_go_back(fork: Fork, say: Callable[[str], None]) -> None:
+    """What comes after the proposal: merge, release, prediction, rollback.
+
+    Raises:
+        UserError: Where one of them fails.
+    """
+    before, _ = fork.running()
+    fork.main.must("git", "checkout", "--quiet", "--detach", "main")
+    fork.main.must("git", "merge", "--quiet", "--no-ff", "--message", "Merge pull request #7", "proposal")
+    fork.merge("")
+    say("release.yml: the merge is trained, judged, packed, registered and deployed")
+    _must(fork.release())
+    after, commit = fork.running()
+    if after == before:
+        say("it made no version: neither model nor service differ from those in production")
+        return
+    say(f"production answers with version {after}, of commit {commit[:12]}: {fork.predict()}")
+    say(f"rollback.yml: version {before} is put back")
+    _must(fork.rollback(before, "rehearsed"))
+    say(f"production answers with version {fork.running()[0]}: {fork.predict()}")
+
+
+def _must(done: Rehearsal) -> None:
+    if not done.passed:
+        raise UserError(f"it failed:\n{done.output}")
 
 
 def main() -> None:
     """Play it; the exit status is the check's."""
     shutil.rmtree(_FOLDER, ignore_errors=True)
-    origin = _origin(_FOLDER / "origin")
-    proposed = PullRequest(origin)
-    with github() as server:
-        proposed.open(server)
+    started = time.monotonic()
 
-        def play(job: str, event: dict[str, object]) -> Rehearsal:
-            print(f"{job.replace(':', ', job ')} …", flush=True)
-            return rehearse(job, event, origin, server, _FOLDER, STAND_INS / "bin")
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - started:5.0f} s  {what}", flush=True)
 
-        judged = play("propose.yml:model", proposed.proposed())
-        report = judged.artifacts / ARTIFACT
-        if not (report / FILE).exists():
-            raise UserError(f"there is no report:\n{judged.output}")
-        server.artifacts[RUN, ARTIFACT, 1] = zipped(report)
-        commented = play("comment.yml:comment", proposed.judged("success" if judged.passed else "failure"))
-        if not server.comments:
-            raise UserError(f"there is no comment:\n{commented.output}")
-        (comment,) = server.comments[proposed.number]
-    where = _FOLDER / "comment.md"
-    where.write_text(comment["body"], encoding="utf-8")
-    print(f"\n{comment['body']}\n")
-    print(f"That is {where.relative_to(ROOT)}, as it would stand at the pull request; its artifacts are beside it.")
-    print(
-        f"The check `model` would be {'green' if judged.passed else 'red'}. `make lint test` is the other one, `code`."
-    )
-    sys.exit(0 if judged.passed else 1)
-
-
-def _origin(folder: Path) -> Path:
-    """What stands for the repository at GitHub: main, and the working tree as it is as the branch `proposal`."""
-    main = next((name for name in ("origin/main", "main") if _git("rev-parse", "--verify", "--quiet", name)), None)
-    if main is None:
-        raise UserError("there is no branch main to propose to.")
-    folder.mkdir(parents=True)
-    index = {"GIT_INDEX_FILE": str(_FOLDER / "index")}
-    _git("read-tree", "HEAD", **index)
-    _git("add", "--all", **index)
-    tree = _git("write-tree", **index)
-    who = {f"GIT_{role}_{what}": "rehearsal" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    commit = _git("commit-tree", tree, "-p", "HEAD", "-m", "The working tree", **who)
-    _git("init", "--quiet", "--initial-branch", "empty", str(folder))
-    _git("push", "--quiet", str(folder), f"{main}:refs/heads/main", f"{commit}:refs/heads/proposal")
-    _git("-C", str(folder), "checkout", "--quiet", "proposal")
-    # What has been made here need not be made again.
-    (ROOT / ".dvc/cache").mkdir(exist_ok=True)
-    (folder / ".dvc/cache").symlink_to(ROOT / ".dvc/cache")
-    return folder
-
-
-def _git(*arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=False
-    )
-    return done.stdout.strip()
+    origin = origin_of(ROOT, _FOLDER / "origin")
+    with ExitStack() as stack:
+        server, fork = stack.enter_context(github()), None
+        if not os.environ.get("ONLY_PROPOSAL"):
+            try:
+                fork = stack.enter_context(fork_of(origin, server, _FOLDER))
+            except pytest.skip.Exception as missing:
+                say(f"nothing is released and deployed: {missing}")
+        if fork:
+            say("release.yml: main goes into production")
+            _must(fork.release())
+        say("propose.yml and comment.yml: the working tree is proposed")
+        judged, comment = propose(origin.folder, server, _FOLDER)
+        where = _FOLDER / "comment.md"
+        where.write_text(comment, encoding="utf-8")
+        colour = "green" if judged.passed else "red"
+        print(f"\n{comment}\n\nThat is {where.relative_to(ROOT)}, as it would stand at the pull request; its artifacts")
+        print(f"are beside it. The check `model` would be {colour}; `make lint test` is the other one, `code`.\n")
+        if fork and judged.passed:
+            merge_and_go_back(fork, say)
+            print("", *table(origin, "history"), sep="\n")
+    sys.exit(_ACCEPTED if judged.passed else _REFUSED)
 
 
 if __name__ == "__main__":

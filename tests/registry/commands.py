@@ -2,16 +2,9 @@
 
 from pathlib import Path
 
-from tests.repository import Repository
-
-# Promotes versions in turn: `NUMBER WHO WHY` each.
-PROMOTE = """
-import sys
 from model.registry.store import change
-for said in sys.argv[1:]:
-    number, who, why = said.split(" ", 2)
-    change(lambda registry: registry.promote(int(number), who, why), "Promote")
-"""
+from tests import in_process
+from tests.repository import Repository
 
 
 def clone_of(released: Repository, folder: Path) -> Repository:
@@ -28,11 +21,15 @@ def register(repository: Repository, *arguments: str, **environment: str) -> str
 
 
 def promote(repository: Repository, *said: str, **environment: str) -> None:
-    repository.must("python", "-c", PROMOTE, *said, **environment)
+    """Promote versions in turn: `NUMBER WHO WHY` each."""
+    for one in said:
+        number, who, why = one.split(" ", 2)
+        with in_process.inside(repository, **environment):
+            change(lambda registry: registry.promote(int(number), who, why), "Promote")  # noqa: B023 - called at once
 
 
 def table(repository: Repository, *arguments: str, **environment: str) -> list[str]:
-    return repository.must("python", "-m", "model.registry", *arguments, **environment).splitlines()
+    return in_process.must(repository, "model.registry.__main__", *arguments, **environment).splitlines()
 
 
 def commit(repository: Repository, message: str) -> str:

@@ -1,29 +1,27 @@
 """Versions in and out of production, on a real host: what gets the requests, and what does not."""
 
-import importlib
 import itertools
 import re
 import shlex
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from io import StringIO
 
 import httpx
 import pytest
 
-from model.console import UserError
 from model.release.host import connected
 from model.release.publish import publish
+from tests import in_process
 from tests.containers import Engine, find_engine
 from tests.host import ProductionHost, production_host
 from tests.images import registry_of_images
 from tests.registry.commands import clone_of, register, table
 from tests.repository import Repository, edit
 from tests.serving.conftest import EXAMPLE, eventually
+from tests.traffic import traffic
 
 # What a version may have that another one has not: a file of the package, a text in it, and what takes its place.
 Edit = tuple[str, str, str]
@@ -77,21 +75,9 @@ class Story:
         return number
 
     def run(self, what: str, *arguments: str) -> tuple[str, str]:
-        """Run one of the commands that know of the host: what it prints, and its error.
-
-        In this process, because importing MLflow takes longer than most of them.
-        """
-        command, said, error = importlib.import_module(f"model.release.{what}"), StringIO(), ""
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
-            for name, value in (self.host.environment | {"GITHUB_ACTOR": "somebody"}).items():
-                patch.setenv(name, value)
-            patch.setattr("sys.argv", [what, *arguments])
-            patch.chdir(self.repository.folder)
-            try:
-                command.main()
-            except UserError as raised:
-                error = str(raised)
-        return said.getvalue(), error
+        """Run one of the commands that know of the host: what it prints, and its error."""
+        environment = {**self.host.environment, "GITHUB_ACTOR": "somebody"}
+        return in_process.run(self.repository, f"model.release.{what}", *arguments, **environment)
 
     def must(self, what: str, *arguments: str) -> str:
         said, error = self.run(what, *arguments)
@@ -123,55 +109,6 @@ class Story:
     def champions(self) -> list[str]:
         """The versions that were champion, in turn."""
         return [line.split()[0] for line in table(self.repository, "history")[1:]]
-
-
-@dataclass
-class Traffic:
-    """What clients have seen who ask 50 times a second.
-
-    Attributes:
-        versions: That have answered, in turn.
-        failed: What else has come.
-        requests: In all.
-    """
-
-    versions: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    requests: int = 0
-
-    def ask(self, client: httpx.Client, url: str) -> None:
-        self.requests += 1
-        try:
-            answer = client.post(f"{url}/predict", json=EXAMPLE)
-        except httpx.TransportError as error:
-            self.failed.append(repr(error))
-            return
-        if answer.status_code != 200:
-            self.failed.append(f"{answer.status_code}: {answer.text}")
-        elif (version := answer.json()["model_version"]) not in self.versions[-1:]:
-            self.versions.append(version)
-
-
-@contextmanager
-def traffic(url: str) -> Iterator[Traffic]:
-    """Half of the clients keep their connection, the others make one for each request."""
-    seen, over = Traffic(), threading.Event()
-
-    def keep_asking(*, keeps: bool) -> None:
-        limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
-        with httpx.Client(limits=limits, timeout=10) as client:
-            while not over.wait(0.04):
-                seen.ask(client, url)
-
-    threads = [threading.Thread(target=keep_asking, kwargs={"keeps": keeps}) for keeps in (True, False)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import in_process
 from tests.registry.commands import clone_of, promote, register
 from tests.repository import Repository, edit
 
@@ -17,7 +18,7 @@ def plan(repository: Repository) -> tuple[str, dict[str, str]]:
     """What it says, and what it tells the workflow."""
     output = repository.folder.parent / "output"
     output.unlink(missing_ok=True)
-    said = repository.must("python", "-m", "model.release.plan", GITHUB_OUTPUT=str(output))
+    said = in_process.must(repository, "model.release.plan", GITHUB_OUTPUT=str(output))
     return said.strip(), dict(line.split("=", 1) for line in output.read_text(encoding="utf-8").splitlines())
 
 

@@ -1,5 +1,6 @@
 """A fork of this repository that is in production: what merges and rollbacks do to it, by its real workflows."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,26 +39,28 @@ class Fork:
     folder: Path
 
     def merge(self, message: str) -> str:
-        """What is changed in the work tree comes to main; the commit."""
-        self.main.commit(message)
+        """What is changed in the work tree comes to main, by pull request 7; the commit."""
+        if self.main.must("git", "status", "--porcelain"):
+            self.main.commit(message)
         self.main.must("git", "branch", "--force", "main", "HEAD")
+        self.github.answers[f"commits/{self.head()}/pulls"] = [
+            {"number": 7, "merge_commit_sha": self.head(), "user": {"login": "somebody"}, "labels": []}
+        ]
         return self.head()
 
     def head(self) -> str:
         """The newest commit of main."""
         return self.main.must("git", "rev-parse", "main").strip()
 
-    def release(self) -> Rehearsal:
+    def release(self, folder: str = "run") -> Rehearsal:
         """Run release.yml for the newest commit of main."""
-        self.github.answers[f"commits/{self.head()}/pulls"] = [
-            {"number": 7, "merge_commit_sha": self.head(), "user": {"login": "somebody"}, "labels": []}
-        ]
         before = self.main.must("git", "rev-parse", "main~1").strip()
-        return self._play("release.yml:deploy", event="push", before=before, after=self.head())
+        return self._play("release.yml:deploy", folder, event="push", before=before, after=self.head())
 
     def rollback(self, number: str, why: str) -> Rehearsal:
         """Run rollback.yml."""
-        return self._play("rollback.yml:rollback", event="workflow_dispatch", inputs={"version": number, "why": why})
+        asked = {"version": number, "why": why}
+        return self._play("rollback.yml:rollback", "run", event="workflow_dispatch", inputs=asked)
 
     def versions(self) -> list[list[str]]:
         """The words of each line of the registry's table, the newest version at first."""
@@ -65,13 +68,18 @@ class Fork:
 
     def running(self) -> tuple[str, str]:
         """Version and commit of what answers in production."""
-        answer = httpx.post(f"{self.host.url}/predict", json=EXAMPLE, timeout=5).json()
-        return answer["model_version"], answer["commit"]
+        answer = httpx.get(f"{self.host.url}/model", timeout=5).json()
+        return answer["version"], answer["commit"]
 
-    def _play(self, job: str, **event: object) -> Rehearsal:
+    def predict(self) -> str:
+        """What production predicts for the contract's example."""
+        answer = httpx.post(f"{self.host.url}/predict", json=EXAMPLE, timeout=5)
+        return json.dumps(answer.json()["predictions"][0])
+
+    def _play(self, job: str, folder: str, **event: object) -> Rehearsal:
         event |= {"repository": {"full_name": NAME, "default_branch": "main"}, "ref": "refs/heads/main"}
         settings = {"IMAGE_REPOSITORY": f"{self.images}/{NAME}", **self.host.environment}
-        return rehearse(job, event, self.main.folder, self.github, self.folder / "run", **settings)
+        return rehearse(job, event, self.main.folder, self.github, self.folder / folder, **settings)
 
 
 @contextmanager
@@ -85,8 +93,10 @@ def fork_of(main: Repository, github: GitHub, folder: Path) -> Iterator[Fork]:
         registry_of_images(folder) as images,
         production_host(engine, images) as host,
     ):
+        fork = Fork(main, github, images, host, folder)
+        github.answers[f"commits/{fork.head()}/pulls"] = []
         try:
-            yield Fork(main, github, images, host, folder)
+            yield fork
         finally:
             _remove_images(engine, main)
 
