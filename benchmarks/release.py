@@ -61,18 +61,19 @@ The registry on its branch, with {few:,} versions and with {many:,}; each line i
 
 @dataclass(frozen=True)
 class Operation:
-    """What is done with the registry, and how long it takes, by the number of versions."""
+    """What is done with the registry, and how Python is called for it."""
 
     name: str
     arguments: tuple[str, ...]
 
 
+PROMOTE = "import sys; from model.release import promote; promote.promote(int(sys.argv[1]), 'measured', deployed=False)"
 OPERATIONS = (
     Operation("the table of versions", ("-m", "model.registry")),
     Operation("who was champion when", ("-m", "model.registry", "history")),
     Operation("what there is to release", ("-m", "model.release.plan")),
     Operation("which is the champion", ("-c", "from model.proposal.champion import find; find('none')")),
-    Operation("promote a version", ("-m", "model.release.promote")),
+    Operation("promote a version", ("-c", PROMOTE)),
 )
 
 

@@ -4,7 +4,6 @@ The holdout is scored from the model folder, in the contract's columns, the way 
 """
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,18 +180,13 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
 
     whole = points(columns)
     found = []
-    with ThreadPoolExecutor(_cores()) as threads:
+    with ThreadPoolExecutor(stage.cores()) as threads:
         losses = threads.map(lost, range(len(contract.INPUTS)))
         total = len(contract.INPUTS)
         shown = tqdm(losses, "permutation importance", total=total, unit="column", disable=None)
         for column, (auc, loss) in zip(contract.INPUTS, shown, strict=True):
             found.append((column.name, _rounded(-auc), _rounded(loss)))
     return sorted(found, key=lambda row: -row[1])
-
-
-def _cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_target(table: pa.Table) -> Columns:

@@ -1,6 +1,7 @@
 """What the three stages have in common: their files, and how one is run."""
 
 import json
+import os
 import resource
 import sys
 import time
@@ -31,6 +32,11 @@ def run(name: str, stage: Callable[[], str]) -> None:
         print(f"{name}: {said} ({seconds:.1f} s)")
 
     console.run(command)
+
+
+def cores() -> int:
+    """The processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def seconds_taken(name: str, folder: Path = Path()) -> float | None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -205,14 +205,19 @@ def _log_model(model_format: str) -> None:
 
 
 def open_ui() -> None:
-    """Serve the MLflow pages on localhost, until interrupted; PORT chooses another port than 5000."""
+    """Serve the MLflow pages on localhost, until interrupted."""
     uri = tracking_uri()
     if uri.startswith("http"):
         print(f"the runs are tracked on a server: {uri}")
         return
+    show(uri)
+
+
+def show(uri: str, page: str = "") -> NoReturn:
+    """Serve the MLflow pages of a store in this process's place, and name one of them; PORT chooses the port."""
     port = os.environ.get("PORT", "5000")
-    print(f"http://127.0.0.1:{port} (stop with Ctrl-C)", flush=True)
-    os.execvp("mlflow", ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port])  # noqa: S606  no shell is wanted
+    print(f"http://127.0.0.1:{port}{page} (stop with Ctrl-C)", flush=True)
+    os.execvp("mlflow", ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -10,13 +10,11 @@ from model import console
 from model.commands import CommandError, git
 from model.console import UserError
 from model.files import replacing_file, write_json
+from model.proposal import COMPARED, OUTPUT, PLOTS, REPORT
 
 # What else is needed is imported when the pipeline has run: it imports files that a proposal may have broken, and that
 # has to come to be reported.
-_OUTPUT = Path("artifacts/proposal")
-_REPORT = _OUTPUT / "report.md"
-_PLOTS = _OUTPUT / "plots.html"
-_LOG = _OUTPUT / "log.txt"
+_LOG = OUTPUT / "log.txt"
 _TAIL = 30  # lines of the log that are shown
 _LONGEST_LINE = 500
 
@@ -30,27 +28,26 @@ def main() -> None:
     # GitHub says in zeros that there was nothing before.
     base = _commit(arguments.base) if arguments.base.strip("0") else _left_main()
 
-    for old in (_REPORT, _PLOTS):
+    for old in (REPORT, PLOTS):
         old.unlink(missing_ok=True)
-    _OUTPUT.mkdir(parents=True, exist_ok=True)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
     if _reproduce():
-        _write(_REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
-        raise UserError(f"the model could not be made, see above. The report is in {_REPORT}.")
+        _write(REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
+        raise UserError(f"the model could not be made, see above. The report is in {REPORT}.")
 
     from model.params import load_params
     from model.proposal.accepted import accepted_by
     from model.proposal.page import page
-    from model.proposal.proposal import COMPARED
     from model.proposal.propose import propose
     from model.proposal.report import render
 
     proposal = propose(load_params(), base, arguments.accepted_by or accepted_by())
     text = render(proposal)
     verdict = text.partition("\n")[0].lstrip("# ")
-    _write(_REPORT, text)
-    _write(_PLOTS, page(verdict, proposal.commit))
+    _write(REPORT, text)
+    _write(PLOTS, page(verdict, proposal.commit))
     write_json(COMPARED, proposal.compared())
-    print(f"\n{verdict}\nThe report is in {_REPORT}, the plots are in {_PLOTS}.")
+    print(f"\n{verdict}\nThe report is in {REPORT}, the plots are in {PLOTS}.")
     sys.exit(0 if proposal.passed else 1)
 
 

@@ -4,7 +4,6 @@ The bootstrap is paired: both models are measured on each resample, so that what
 cancels out, and far smaller differences show than two separate intervals could tell apart.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.params import MetricName, Params
+from model.pipeline import stage
 from model.pipeline.evaluate import WHOLE, Slices
 from model.pipeline.metrics import METRICS, Floats, Interval, Scores, Weights, interval, resamples
 
@@ -132,7 +132,7 @@ def _in_threads(measure: Callable[[Weights], _Measured], drawn: Iterator[Weights
 
     NumPy lets other threads work while it does.
     """
-    cores = os.cpu_count() or 1
+    cores = stage.cores()
     found: list[_Measured] = []
     waiting: deque[Future[_Measured]] = deque()
     with ThreadPoolExecutor(cores) as threads:

@@ -1,7 +1,6 @@
 """What is known of a proposal, put together: the candidate, the champion, their comparison, the gate's verdict."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from model.params import Params
@@ -9,9 +8,6 @@ from model.pipeline.evaluate import WHOLE
 from model.pipeline.floors import Check
 from model.proposal.changes import Changes
 from model.proposal.compare import Part
-
-OUTPUT = Path("artifacts/proposal")
-REPORT, COMPARED = OUTPUT / "report.md", OUTPUT / "compared.json"
 
 # Whether CI's dvc.lock is what was committed.
 Reproduced = Literal["bit for bit", "in metrics only", "not", "no lock committed"]

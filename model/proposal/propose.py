@@ -19,11 +19,11 @@ from model.pipeline.evaluate import score
 from model.pipeline.floors import Check, floors
 from model.pipeline.track import LOCK
 from model.predictor import Predictor, model_hash
-from model.proposal import changes, gate
+from model.proposal import OUTPUT, changes, gate
 from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, check_out, find
 from model.proposal.compare import compare
 from model.proposal.holdout import unseen, window_files
-from model.proposal.proposal import OUTPUT, Built, Comparison, Proposal, Reproduced
+from model.proposal.proposal import Built, Comparison, Proposal, Reproduced
 from model.proposal.report import evenly
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"

@@ -6,6 +6,7 @@ report fits into a comment, and it says so.
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -109,17 +110,22 @@ def _metrics(proposal: Proposal) -> str:
             for name, d in part.metrics.items()
         ]
         return table(["", "champion", "candidate", "difference", interval, ""], rows, "lrrrrl")
+    return metrics_alone(proposal.reported, ["", "candidate", interval, "base rate"])
+
+
+def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
+    """The metrics of a model that is compared with nothing but always the base rate, as `evaluate` wrote them."""
     rows = [
         [
             IN_WORDS[name],
             in_digits(found["value"]),
             f"{in_digits(found['low'])} to {in_digits(found['high'])}",
-            in_digits(proposal.reported["baseline"][name]),
+            in_digits(reported["baseline"][name]),
         ]
         for name in METRICS
-        for found in [proposal.reported["model"][name]]
+        for found in [reported["model"][name]]
     ]
-    return table(["", "candidate", interval, "base rate"], rows, "lrrr")
+    return table(header, rows, "lrrr")
 
 
 def _gate(proposal: Proposal) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from model import console, contract
 from model.console import UserError
+from model.pipeline.track import show
 from model.registry.store import existing, export
 from model.registry.versions import Registry, Version
 
 _SHOWN = 20
 _FOLDER = Path(".registry/pages")
-_HEADER = ("version", "", "registered", "commit", "request", "author", "trained on", "ROC AUC", "against", "image")
 
 
 def main() -> None:
@@ -78,9 +78,7 @@ def _open_pages() -> None:
     server = os.environ.get("MLFLOW_TRACKING_URI")
     if server:
         raise UserError(f"the registry is on a server: {server}")
-    uri, port = export(_FOLDER), os.environ.get("PORT", "5000")
-    print(f"http://127.0.0.1:{port}/#/models/{contract.NAME} (stop with Ctrl-C)", flush=True)
-    os.execvp("mlflow", ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port])  # noqa: S606 - no shell is wanted
+    show(export(_FOLDER), f"/#/models/{contract.NAME}")
 
 
 if __name__ == "__main__":

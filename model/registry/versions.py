@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Tags: of a version, with the time; of the model, with the version for which that was written last.
-_PROMOTED, _RECORDED = "promoted.", "recorded_champion"
+# Tags: of a version, the first with a time; of the model, the version for which they were written last.
+_PROMOTED, _DEPLOYED, _RECORDED = "promoted.", "deployed", "recorded_champion"
 _MOST = 10_000  # versions; MLflow gives no more at a time
 _T = TypeVar("_T")
 
@@ -52,6 +52,11 @@ class Version:
     def was_champion(self) -> bool:
         """Whether it is or has been in production."""
         return any(key.startswith(_PROMOTED) for key in self.tags)
+
+    @property
+    def deployed(self) -> bool:
+        """Whether it went to a host when it was made the champion the last time."""
+        return bool(self.tags.get(_DEPLOYED))
 
     def structured(self, name: str) -> Any:
         """A tag that is JSON; an empty mapping where there is none."""
@@ -136,8 +141,15 @@ class Registry:
             )
         return _version(made)
 
-    def promote(self, number: int, who: str, why: str) -> None:
-        """Make a version the champion, and record it; nothing where it is that and its record is there."""
+    def promote(self, number: int, who: str, why: str, *, deployed: bool) -> None:
+        """Make a version the champion, and record it; nothing where it is that and its record is there.
+
+        Args:
+            number: Of the version.
+            who: Does it.
+            why: Is it done.
+            deployed: Whether it runs on a host that this repository deploys to.
+        """
         champion, name = self.champion(), str(self.version(number).number)
         with self._errors_for_people():
             if champion is None or champion.number != number:
@@ -147,6 +159,7 @@ class Registry:
                 key = f"{_PROMOTED}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
                 said = json.dumps({"who": who, "why": why}, ensure_ascii=False)
                 self._client.set_model_version_tag(contract.NAME, name, key, said)
+                self._client.set_model_version_tag(contract.NAME, name, _DEPLOYED, "yes" if deployed else "")
                 self._client.set_registered_model_tag(contract.NAME, _RECORDED, name)
 
     def history(self) -> list[Promotion]:

@@ -13,7 +13,8 @@ from model.contract import Column
 from model.markdown import table
 from model.params import Params
 from model.pipeline.floors import in_digits
-from model.pipeline.metrics import IN_WORDS, METRICS
+from model.pipeline.metrics import IN_WORDS
+from model.proposal.report import metrics_alone
 from model.proposal.words import foreign
 
 _SHOWN = 5  # of the best slices and of the worst
@@ -56,7 +57,7 @@ def card(trained: Trained, tags: Mapping[str, str]) -> str:
         f"Predicts the probability of **{target}**: {contract.TARGET_DESCRIPTION}",
         about,
         f"## How good it is\n\nOn {reported['rows']:,} rows of {tags['holdout']}, which it was not trained on:",
-        _metrics(reported, params.metrics.confidence),
+        metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "always the base rate"]),
         _against(json.loads(tags["compared"])),
         f"### By slice\n\n{_slices(trained.slices, params.gates.slice_rows)}",
         f"## What it needs\n\n{_inputs()}",
@@ -64,20 +65,6 @@ def card(trained: Trained, tags: Mapping[str, str]) -> str:
         f"## Where it comes from\n\n{_lineage(tags)}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _metrics(reported: Mapping[str, Any], confidence: float) -> str:
-    rows = [
-        [
-            IN_WORDS[name],
-            in_digits(found["value"]),
-            f"{in_digits(found['low'])} to {in_digits(found['high'])}",
-            in_digits(reported["baseline"][name]),
-        ]
-        for name in METRICS
-        for found in [reported["model"][name]]
-    ]
-    return table(["", "value", f"{confidence:.0%} interval", "always the base rate"], rows, "lrrr")
 
 
 def _against(compared: Mapping[str, Any]) -> str:

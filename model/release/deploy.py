@@ -1,4 +1,4 @@
-"""Bring a registered version into production: `python -m model.release.deploy NUMBER`.
+"""Bring a registered version into production: `python -m model.release.deploy NUMBER`; then it is the champion.
 
 On the host that DEPLOY_HOST names. The version starts in the slot that is not in production, is asked there, and only
 then gets the requests. Whatever is wrong before, production goes on as it is. Called again, it goes on from wherever it
@@ -18,6 +18,7 @@ from model.registry.versions import Version
 from model.release.client import ask
 from model.release.host import Host, configured, connected
 from model.release.production import SLOTS, Production
+from model.release.promote import promote
 from model.release.smoke import ANSWERS, smoke
 
 Check = Callable[[Production, str], None]
@@ -37,7 +38,8 @@ def bring(host: Host, version: Version, answers: Mapping[str, Any], check: Check
     """
     if not version.tags.get("image"):
         raise UserError(f"version {version.number} has no image: it was registered by hand.")
-    production = Production(host, version)
+    production = Production(host)
+    production.prepare(version)
     current = production.in_production()
     other = SLOTS[1 - SLOTS.index(current)]
     target = current if production.has(current, version) else other
@@ -59,6 +61,33 @@ def bring(host: Host, version: Version, answers: Mapping[str, Any], check: Check
     production.stop(current if target == other else other)
 
 
+def into_production(version: Version, answers: Mapping[str, Any], why: str, check: Check | None = None) -> None:
+    """Bring a version into production on the host that is configured, and make it the champion.
+
+    Where none is configured, it is the champion, and whoever runs it is told how.
+
+    Args:
+        version: To run.
+        answers: What was registered with it as `ANSWERS`.
+        why: For the history.
+        check: As for `bring`.
+
+    Raises:
+        UserError: With what is wrong. Production and champion are as they were before.
+    """
+    if not configured():
+        promote(version.number, why, deployed=False)
+        print(f"version {version.number} is the champion; no host is configured (DEPLOY_HOST). Run it by:")
+        options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000"
+        print(f"docker run {options} --env MODEL_VERSION={version.number} {version.tags.get('image')}")
+        return
+    # In one connection, so that nobody else can come between the two.
+    with connected(configured()) as host:
+        bring(host, version, answers, check)
+        promote(version.number, why, deployed=True)
+    print(f"version {version.number} is the champion, and in production on {configured()}")
+
+
 def _see(production: Production, version: Version) -> None:
     """See that production is a version."""
     status, told = ask(production.port("production"), "GET", "/model", headers=production.headers())
@@ -66,27 +95,15 @@ def _see(production: Production, version: Version) -> None:
         raise UserError(f"asked what is running, production said ({status}): {str(told)[:200]}")
 
 
-def how_to_run(version: Version) -> str:
-    """In a line, for whoever has no host."""
-    options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000"
-    command = f"docker run {options} --env MODEL_VERSION={version.number} {version.tags.get('image')}"
-    return f"no host is configured (DEPLOY_HOST); run it by: {command}"
-
-
 def main() -> None:
-    """Bring it, or say how it is run where no host is configured."""
+    """Bring it into production, or say how it is run where no host is configured; then it is the champion."""
     parser = argparse.ArgumentParser(prog="python -m model.release.deploy", description=__doc__)
     parser.add_argument("number", type=int)
     number = parser.parse_args().number
     with existing() as registry:
         version = registry.version(number)
         answers = json.loads(registry.document(version, ANSWERS))
-    if not configured():
-        print(how_to_run(version))
-        return
-    with connected(configured()) as host:
-        bring(host, version, answers)
-    print(f"version {number} is in production on {configured()}")
+    into_production(version, answers, "released")
 
 
 if __name__ == "__main__":

@@ -23,19 +23,24 @@ _SHOWN = 20  # lines of what a container has said
 class Production:
     """The slots and the proxy on a host."""
 
-    def __init__(self, host: Host, version: Version) -> None:
+    def __init__(self, host: Host) -> None:
+        """Look at what is there; `prepare` makes what is not."""
+        self._host = host
+        lines = host.read(_SETTINGS).splitlines()
+        self._settings = dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
+
+    def prepare(self, version: Version) -> None:
         """Have all there that a version needs, and running, but the version itself."""
-        self.host = host
-        # What is in there already stays: also what somebody has written there by hand.
-        there = dict(line.split("=", 1) for line in host.read(_SETTINGS).splitlines() if re.match(r"\w+=", line))
         first = {"COMPOSE_PROJECT_NAME": contract.NAME, "POSTGRES_PASSWORD": secrets.token_hex(24)}
-        self._settings = first | {name: value for slot in SLOTS for name, value in _runs(slot, version)} | there
-        self._write_settings()
+        for slot in SLOTS:
+            first |= _runs(slot, version)
+        # What is in there already stays, also what somebody has written there by hand.
+        self._write_settings(first | self._settings)
         # HAProxy is another user in its container, and makes a socket in `run`; no other gets as far as there.
-        host.run("sh", "-c", f"mkdir -p run haproxy && chmod 777 run && touch {_OWN_SETTINGS}")
-        host.run("sh", "-c", f"test -e {_SLOT_FILE} || echo 'production {SLOTS[0]}' > {_SLOT_FILE}")
-        host.write(_COMPOSE, (_FILES / _COMPOSE).read_text(encoding="utf-8"))
-        other_rules = host.write(_HAPROXY, (_FILES / _HAPROXY).read_text(encoding="utf-8"))
+        self._host.run("sh", "-c", f"mkdir -p run haproxy && chmod 777 run && touch {_OWN_SETTINGS}")
+        self._host.run("sh", "-c", f"test -e {_SLOT_FILE} || echo 'production {SLOTS[0]}' > {_SLOT_FILE}")
+        self._host.write(_COMPOSE, (_FILES / _COMPOSE).read_text(encoding="utf-8"))
+        other_rules = self._host.write(_HAPROXY, (_FILES / _HAPROXY).read_text(encoding="utf-8"))
         was_up = self.is_up("haproxy")
         self._compose("up", "--detach", "postgres", "haproxy")
         if other_rules and was_up:
@@ -43,27 +48,26 @@ class Production:
 
     def in_production(self) -> str:
         """The slot that gets the requests."""
-        found = re.search(r"production (\w+)", self.host.converse(_SOCKET, f"show map {_SLOT_MAP}"))
+        found = re.search(r"production (\w+)", self._host.converse(_SOCKET, f"show map {_SLOT_MAP}"))
         if not found or found[1] not in SLOTS:
             raise UserError(f"HAProxy does not say which slot is in production; {_SLOT_FILE} on the host should.")
         return found[1]
 
     def switch(self, slot: str) -> None:
         """Send requests to a slot: those that come from now on. What is being answered stays where it is."""
-        self.host.write(_SLOT_FILE, f"production {slot}\n")
-        said = self.host.converse(_SOCKET, f"set map {_SLOT_MAP} production {slot}").strip()
+        self._host.write(_SLOT_FILE, f"production {slot}\n")
+        said = self._host.converse(_SOCKET, f"set map {_SLOT_MAP} production {slot}").strip()
         if said:
             raise UserError(f"HAProxy did not switch to {slot}: {said}")
 
     def has(self, slot: str, version: Version) -> bool:
         """Whether a version runs in a slot."""
-        return self.is_up(slot) and all(self._settings[name] == value for name, value in _runs(slot, version))
+        return self.is_up(slot) and self._settings.items() >= _runs(slot, version).items()
 
     def start(self, slot: str, version: Version) -> None:
         """Start a version in a slot, unless it runs there."""
         self._fetch(version.tags["image"])
-        self._settings |= _runs(slot, version)
-        self._write_settings()
+        self._write_settings(self._settings | _runs(slot, version))
         self._compose("up", "--detach", "--no-deps", slot)
 
     def stop(self, slot: str) -> None:
@@ -74,21 +78,21 @@ class Production:
         """Whether the container of a service runs."""
         labels = {"project": self._settings["COMPOSE_PROJECT_NAME"], "service": service}
         filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
-        return bool(self.host.run("docker", "ps", "--quiet", *filters).strip())
+        return bool(self._host.run("docker", "ps", "--quiet", *filters).strip())
 
     def port(self, name: str) -> int:
         """The port of this machine that leads to a slot, or to production."""
         key, default = _PORTS[name]
-        return self.host.port(int(self._settings.get(key, default)))
+        return self._host.port(int(self._settings.get(key, default)))
 
     def headers(self) -> dict[str, str]:
         """What a request needs, where the service wants an API key."""
-        keys = re.search(r"^API_KEYS=([^,\n]+)", self.host.read(_OWN_SETTINGS), re.MULTILINE)
+        keys = re.search(r"^API_KEYS=([^,\n]+)", self._host.read(_OWN_SETTINGS), re.MULTILINE)
         return {"X-API-Key": keys[1].strip()} if keys else {}
 
     def said(self, slot: str) -> str:
         """The last lines of what was said in a slot."""
-        return self.host.run("sh", "-c", f'docker compose logs "$0" 2>&1 | tail -n {_SHOWN}', slot)
+        return self._host.run("sh", "-c", f'docker compose logs "$0" 2>&1 | tail -n {_SHOWN}', slot)
 
     def newest_requests(self, slot: str, rows: int) -> list[str]:
         """The newest rows of the prediction log, as the version in a slot finds it, each in JSON."""
@@ -106,15 +110,16 @@ class Production:
                 'docker login --username token --password-stdin "$0" && '
             )
         there = 'docker image inspect "$1" > /dev/null 2>&1'
-        self.host.run("sh", "-c", f'{there} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
+        self._host.run("sh", "-c", f'{there} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
 
     def _compose(self, *arguments: str) -> str:
-        return self.host.run("docker", "compose", *arguments)
+        return self._host.run("docker", "compose", *arguments)
 
-    def _write_settings(self) -> None:
-        self.host.write(_SETTINGS, "".join(f"{name}={value}\n" for name, value in self._settings.items()))
+    def _write_settings(self, settings: dict[str, str]) -> None:
+        self._host.write(_SETTINGS, "".join(f"{name}={value}\n" for name, value in settings.items()))
+        self._settings = settings
 
 
-def _runs(slot: str, version: Version) -> list[tuple[str, str]]:
+def _runs(slot: str, version: Version) -> dict[str, str]:
     """What compose.yaml has to know of a version in a slot."""
-    return [(f"{slot.upper()}_IMAGE", version.tags["image"]), (f"{slot.upper()}_VERSION", str(version.number))]
+    return {f"{slot.upper()}_IMAGE": version.tags["image"], f"{slot.upper()}_VERSION": str(version.number)}

@@ -1,20 +1,23 @@
-"""Make a version the champion: `python -m model.release.promote NUMBER`. The last thing that a release does."""
+"""Make a version the champion: the last thing that a release does, and a rollback."""
 
-import argparse
 import os
 
-from model import console, contract
 from model.commands import CommandError, git
 from model.registry.store import change
 
 
-def promote(number: int, why: str) -> None:
+def promote(number: int, why: str, *, deployed: bool) -> None:
     """Make a version the champion, and record who has done it.
+
+    Args:
+        number: Of the version.
+        why: For the history.
+        deployed: Whether it runs on a host that this repository deploys to.
 
     Raises:
         UserError: Where there is no such version, or the registry cannot be changed.
     """
-    change(lambda registry: registry.promote(number, _who(), why), f"Promote version {number}")
+    change(lambda registry: registry.promote(number, _who(), why, deployed=deployed), f"Promote version {number}")
 
 
 def _who() -> str:
@@ -22,16 +25,3 @@ def _who() -> str:
         return os.environ.get("GITHUB_ACTOR") or git("config", "user.name").strip()
     except CommandError:
         return "somebody"
-
-
-def main() -> None:
-    """Promote what was released."""
-    parser = argparse.ArgumentParser(prog="python -m model.release.promote", description=__doc__)
-    parser.add_argument("number", type=int)
-    number = parser.parse_args().number
-    promote(number, "released")
-    print(f"version {number} of {contract.NAME} is the champion")
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -17,7 +17,7 @@ from model.params import load_params
 from model.pipeline import stage
 from model.pipeline.track import find_or_log
 from model.predictor import Predictor
-from model.proposal.proposal import COMPARED, REPORT
+from model.proposal import COMPARED, REPORT
 from model.registry.store import change
 from model.registry.versions import Registry, Version
 from model.release.card import Trained, card

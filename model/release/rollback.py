@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from model import console, contract
+from model import console
 from model.commands import CommandError, run
 from model.console import UserError
 from model.registry.store import existing
+from model.registry.versions import Version
 from model.release.client import ask
-from model.release.deploy import bring, how_to_run
-from model.release.host import configured, connected
+from model.release.deploy import into_production
+from model.release.host import configured
 from model.release.image import find_engine
 from model.release.production import Production
-from model.release.promote import promote
 from model.release.smoke import ANSWERS, DRY_RUN
 
 _REPLAYED = 500  # rows
@@ -75,20 +75,22 @@ def main() -> None:
     arguments = parser.parse_args()
     with existing() as registry:
         version, champion = registry.version(arguments.number), registry.champion()
+        if champion and champion.deployed and not configured():
+            raise UserError("production runs on a host: set DEPLOY_HOST to its address, as for `ssh`.")
         answers = json.loads(registry.document(version, ANSWERS))
         contracts = [json.loads(registry.document(one, "contract.json")) for one in (version, champion or version)]
     differing = difference(*contracts)
-    if configured():
-        with connected(configured()) as host:
-            bring(host, version, answers, lambda production, slot: replay(production, slot, differing))
-    else:
-        try:
-            run([find_engine(), "pull", "--quiet", version.tags.get("image", "")])
-        except CommandError as error:
-            raise UserError(f"the image of version {version.number} is not there any more:\n{error}") from error
-        print(how_to_run(version))
-    promote(version.number, arguments.why)
-    print(f"version {version.number} of {contract.NAME} is the champion")
+    if not configured():
+        _pull(version)
+    into_production(version, answers, arguments.why, lambda production, slot: replay(production, slot, differing))
+
+
+def _pull(version: Version) -> None:
+    """See that the image is still there, where no host would."""
+    try:
+        run([find_engine(), "pull", "--quiet", version.tags.get("image", "")])
+    except CommandError as error:
+        raise UserError(f"the image of version {version.number} is not there any more:\n{error}") from error
 
 
 if __name__ == "__main__":

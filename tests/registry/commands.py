@@ -25,7 +25,7 @@ def promote(repository: Repository, *said: str, **environment: str) -> None:
     for one in said:
         number, who, why = one.split(" ", 2)
         with in_process.inside(repository, **environment):
-            change(lambda registry: registry.promote(int(number), who, why), "Promote")  # noqa: B023 - called at once
+            change(lambda registry: registry.promote(int(number), who, why, deployed=False), "Promote")  # noqa: B023 - called at once
 
 
 def table(repository: Repository, *arguments: str, **environment: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -84,11 +85,6 @@ class Story:
         assert error == ""
         return said
 
-    def release(self, number: int) -> None:
-        """What release.yml does with a version that is registered."""
-        self.must("deploy", str(number))
-        self.must("promote", str(number))
-
     def running(self) -> str:
         """The version that answers in production."""
         found: str = httpx.get(f"{self.host.url}/model", timeout=5).json()["version"]
@@ -126,7 +122,7 @@ def story(released: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ite
             story.version(NARROW)
             story.version()
             for number in (1, 2):
-                story.release(number)
+                story.must("deploy", str(number))
             yield story
         engine.run("rmi", "--force", image)
 
@@ -158,7 +154,7 @@ def test_back_and_forth_without_a_failed_request(story: Story) -> None:
         eventually(lambda: seen.requests > 100)
         said = story.must("rollback", "1", "--why", "too many alarms")
         assert story.running() == "1"
-        story.release(2)
+        story.must("deploy", "2")
         last = seen.requests
         eventually(lambda: seen.requests > last + 50)
     assert seen.failed == []
@@ -210,6 +206,9 @@ def test_refused_before_anything_is_touched(story: Story) -> None:
     _, error = story.run("rollback", str(number), "--why", "an incident")
     assert "docker pull" in error
     assert gone in error
+    # From where nobody knows of the host.
+    _, error = in_process.run(story.repository, "model.release.rollback", "1", "--why", "an incident")
+    assert error == "production runs on a host: set DEPLOY_HOST to its address, as for `ssh`."
     # Somebody else is at it: as long as that connection lasts.
     with connected_to(story.host):
         _, error = story.run("deploy", "1")
@@ -238,6 +237,26 @@ def answering(story: Story) -> str:
         return story.running()
     except httpx.TransportError:
         return ""
+
+
+def test_no_host(released: Repository, tmp_path: Path) -> None:
+    """It ends with the line that runs the image; and goes back to what can still be had."""
+    engine, clone = find_engine(), clone_of(released, tmp_path)
+    gone, there = f"127.0.0.1:9/story@sha256:{'d' * 64}", engine.base
+    for image in (gone, there):
+        clone.must("git", "commit", "--quiet", "--allow-empty", "--message", image)
+        register(clone, "--image", image)
+    environment = engine.environment | {"GITHUB_ACTOR": "somebody"}
+    for number in ("1", "2"):
+        said = in_process.must(clone, "model.release.deploy", number, **environment)
+    options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000 --env MODEL_VERSION=2"
+    assert said.splitlines() == [
+        "version 2 is the champion; no host is configured (DEPLOY_HOST). Run it by:",
+        f"docker run {options} {there}",
+    ]
+    _, error = in_process.run(clone, "model.release.rollback", "1", "--why", "odd", **environment)
+    assert error.startswith("the image of version 1 is not there any more:\n")
+    assert table(clone, "history")[-1].split()[0] == "2"
 
 
 @contextmanager
