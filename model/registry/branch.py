@@ -44,7 +44,9 @@ class Branch:
         if not (self.folder / "HEAD").exists():
             git("init", "--quiet", "--bare", str(self.folder))
             self._git("config", "gc.auto", "0")
-            self._git("config", "core.compression", "1")  # a database of many versions takes a second otherwise
+            # A database of many versions takes a second otherwise.
+            self._git("config", "core.looseCompression", "0")
+            self._git("config", "pack.compression", "1")
         # Contents are asked for when they are read: of hundreds of versions, that is one.
         settings = {"url": self.remote, "promisor": "true", "partialclonefilter": "blob:none"}
         for key, value in settings.items():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Tags: of a version, the first with a time; of the model, the version for which they were written last.
-_PROMOTED, _DEPLOYED, _RECORDED = "promoted.", "deployed", "recorded_champion"
+# A tag of a version: its last promotion. With a time behind it, tags of the model: all promotions, found in one call.
+_PROMOTED = "promoted"
 _MOST = 10_000  # versions; MLflow gives no more at a time
 _T = TypeVar("_T")
 
@@ -51,12 +50,12 @@ class Version:
     @property
     def was_champion(self) -> bool:
         """Whether it is or has been in production."""
-        return any(key.startswith(_PROMOTED) for key in self.tags)
+        return _PROMOTED in self.tags
 
     @property
     def deployed(self) -> bool:
         """Whether it went to a host when it was made the champion the last time."""
-        return bool(self.tags.get(_DEPLOYED))
+        return bool(self.structured(_PROMOTED).get("deployed"))
 
     def structured(self, name: str) -> Any:
         """A tag that is JSON; an empty mapping where there is none."""
@@ -150,29 +149,27 @@ class Registry:
             why: Is it done.
             deployed: Whether it runs on a host that this repository deploys to.
         """
-        champion, name = self.champion(), str(self.version(number).number)
+        champion, name, past = self.champion(), str(self.version(number).number), self.history()
         with self._errors_for_people():
             if champion is None or champion.number != number:
                 self._client.set_registered_model_alias(contract.NAME, CHAMPION, name)
-            # The alias keeps no history. What was recorded last is known without asking each version.
-            if self._client.get_registered_model(contract.NAME).tags.get(_RECORDED) != name:
-                key = f"{_PROMOTED}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-                said = json.dumps({"who": who, "why": why}, ensure_ascii=False)
-                self._client.set_model_version_tag(contract.NAME, name, key, said)
-                self._client.set_model_version_tag(contract.NAME, name, _DEPLOYED, "yes" if deployed else "")
-                self._client.set_registered_model_tag(contract.NAME, _RECORDED, name)
+            # The alias keeps no history.
+            if not past or past[-1].number != number:
+                said = {"number": number, "who": who, "why": why}
+                last = json.dumps({**said, "deployed": deployed}, ensure_ascii=False)
+                self._client.set_model_version_tag(contract.NAME, name, _PROMOTED, last)
+                key = f"{_PROMOTED}.{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+                self._client.set_registered_model_tag(contract.NAME, key, json.dumps(said, ensure_ascii=False))
 
     def history(self) -> list[Promotion]:
         """Who was made champion, the first at first."""
-        found = []
-        for version in self.newest(_MOST):
-            for key, said in version.tags.items():
-                if key.startswith(_PROMOTED):
-                    at = datetime.fromisoformat(key.removeprefix(_PROMOTED))
-                    found.append(Promotion(at, version.number, **json.loads(said)))
-        found.sort(key=lambda one: one.at)
-        # One that was cut off between its record and the note of it was recorded twice.
-        return [one for before, one in pairwise([None, *found]) if one and (not before or before.number != one.number)]
+        model = self._known(lambda: self._client.get_registered_model(contract.NAME))
+        found = [
+            Promotion(datetime.fromisoformat(key.removeprefix(f"{_PROMOTED}.")), **json.loads(said))
+            for key, said in (model.tags if model else {}).items()
+            if key.startswith(f"{_PROMOTED}.")
+        ]
+        return sorted(found, key=lambda one: one.at)
 
     def add_document(self, run: str, commit: str, name: str, text: str) -> None:
         """Keep a text with the version of a run that was made from a commit."""
