@@ -24,8 +24,20 @@ def main() -> None:
         git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))
         print("Recorded dvc.lock and the reports on main.")
     except CommandError as error:
+        if _is_there(remote):
+            print("dvc.lock and the reports are recorded on main already.")
+            return
         why = github.one_line(error)
         print(f"::notice title=Not recorded on main::dvc.lock and the reports stay as they were merged: {why}")
+
+
+def _is_there(remote: str) -> bool:
+    """Whether main has them as they are here: an earlier run of the same commit has been so far."""
+    try:
+        git("fetch", "--quiet", "origin", "main", **github.git_credentials(remote))
+        return git("diff", "--name-only", "HEAD", "FETCH_HEAD", "--", *_RECORDED) == ""
+    except CommandError:
+        return False
 
 
 if __name__ == "__main__":

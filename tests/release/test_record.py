@@ -20,8 +20,8 @@ def clone(released: Repository, tmp_path: Path) -> Repository:
     return clone
 
 
-def record(clone: Repository) -> str:
-    return in_process.must(clone, "model.release.record")
+def record(clone: Repository, **environment: str) -> str:
+    return in_process.must(clone, "model.release.record", **environment)
 
 
 def main(clone: Repository) -> str:
@@ -37,6 +37,18 @@ def test_recorded(clone: Repository) -> None:
     assert clone.must("git", "diff", "--name-only", "origin/main~1", "origin/main").split() == ["dvc.lock"]
     assert clone.must("git", "log", "-1", "--format=%s", "origin/main").strip() == SUBJECT
     assert record(clone) == "dvc.lock and the reports are as they were merged.\n"
+
+
+def test_recorded_by_an_earlier_run(clone: Repository) -> None:
+    merged = main(clone)
+    record(clone)
+    recorded = main(clone)
+    lock = (clone.folder / "dvc.lock").read_bytes()
+    clone.must("git", "reset", "--quiet", "--hard", merged)
+    (clone.folder / "dvc.lock").write_bytes(lock)
+    later = record(clone, GIT_COMMITTER_DATE="2100-01-01T00:00:00Z")
+    assert later == "dvc.lock and the reports are recorded on main already.\n"
+    assert main(clone) == recorded
 
 
 def test_branch_protection(clone: Repository) -> None:

@@ -66,6 +66,7 @@ def rehearse(
         "REHEARSED_STAND_INS": str(STAND_INS),
         "REHEARSED_ORIGIN": str(origin),
         "REHEARSED_BRANCH": "proposal" if event["event"] == "pull_request" else "main",
+        "REHEARSED_COMMIT": event.get("after", "origin/main"),
         "REHEARSED_CACHE": str(origin),
         "REHEARSED_ARTIFACTS": str(artifacts),
     }

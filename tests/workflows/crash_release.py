@@ -107,7 +107,7 @@ def test_killed_at_any_moment(fork: Fork) -> None:
     print(f"\nSEED={SEED}")
     is_done(fork, fork.release(), fork.head())
     merged, started = merge(fork, 0), time.monotonic()
-    is_done(fork, fork.release(), merged)
+    is_done(fork, fork.release(merged), merged)
     takes = time.monotonic() - started
     seen: list[Traffic] = []
     went = {"before it ended": 0, "the version before answered": 0, "the new one answered": 0}
@@ -119,7 +119,7 @@ def test_killed_at_any_moment(fork: Fork) -> None:
             went["before it ended"] += killed_after(fork, moment)
             running, _ = holds(fork, before, merged)
             went["the version before answered" if running == before[0] else "the new one answered"] += 1
-            is_done(fork, fork.release(), merged)
+            is_done(fork, fork.release(merged), merged)
     print(f"a release takes {takes:.0f} s; killed {went}; {asked.requests} requests, {len(asked.failed)} failed")
     assert asked.failed == []
 
@@ -129,16 +129,15 @@ def test_two_merges_at_once(fork: Fork) -> None:
     is_done(fork, fork.release(), fork.head())
     first = merge(fork, 1)
     results: list[Rehearsal] = []
-    one = threading.Thread(target=lambda: results.append(fork.release("one")))
+    one = threading.Thread(target=lambda: results.append(fork.release(first, "one")))
     one.start()
-    time.sleep(5)  # it has checked out
     second = merge(fork, 2)
-    results.append(fork.release("other"))
+    results.append(fork.release(second, "other"))
     one.join()
     version, commit = fork.running()
     assert commit in {first, second}
     assert {line[1] for line in fork.versions() if line[0] == version} <= {"champion", version}
     for done in results:
         assert done.passed or "somebody else" in done.output or "of a later commit" in done.output, done.output
-    is_done(fork, fork.release(), second)
+    is_done(fork, fork.release(second), second)
     assert len(fork.versions()) <= 3

@@ -52,10 +52,11 @@ class Fork:
         """The newest commit of main."""
         return self.main.must("git", "rev-parse", "main").strip()
 
-    def release(self, folder: str = "run") -> Rehearsal:
-        """Run release.yml for the newest commit of main."""
-        before = self.main.must("git", "rev-parse", "main~1").strip()
-        return self._play("release.yml:deploy", folder, event="push", before=before, after=self.head())
+    def release(self, commit: str = "", folder: str = "run") -> Rehearsal:
+        """Run release.yml for a commit; by default for the newest one of main."""
+        after = commit or self.head()
+        before = self.main.must("git", "rev-parse", f"{after}~1").strip()
+        return self._play("release.yml:deploy", folder, event="push", before=before, after=after)
 
     def rollback(self, number: str, why: str) -> Rehearsal:
         """Run rollback.yml."""
