@@ -46,7 +46,7 @@ def test_recorded_by_an_earlier_run(clone: Repository) -> None:
     lock = (clone.folder / "dvc.lock").read_bytes()
     clone.must("git", "reset", "--quiet", "--hard", merged)
     (clone.folder / "dvc.lock").write_bytes(lock)
-    later = record(clone, GIT_COMMITTER_DATE="2100-01-01T00:00:00Z")
+    later = record(clone, GIT_COMMITTER_DATE="2090-01-01T00:00:00Z")
     assert later == "dvc.lock and the reports are recorded on main already.\n"
     assert main(clone) == recorded
 
