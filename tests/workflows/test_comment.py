@@ -210,4 +210,7 @@ def test_artifact_that_is_no_report(
 def test_report_full_of_mentions(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
     comments(proposed, archive((FILE, f"{REPORT}\n@acme/all @{BOT} fixes #1 <img src=x> <!-- psst -->\n::error::no\n")))
     (body,) = bodies(github)
-    assert not {"@", "#1", "<img", "<!--"} & {body[i : i + n] for n in (1, 2, 4) for i in range(len(body))}
+    # CML's mark has a commit after its #, which may begin with a 1.
+    text, mark, _ = body.partition("![](https://cml.dev/watermark.png#")
+    assert mark
+    assert not {"@", "#1", "<img", "<!--"} & {text[i : i + n] for n in (1, 2, 4) for i in range(len(text))}
