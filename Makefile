@@ -16,7 +16,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-co
 
 .PHONY: all
 all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
-	@python -m model.pipeline
+	@python -m model.pipeline $(if $(UNTRACKED),--untracked)
 
 .PHONY: setup
 setup: $(READY) ## Only make .venv

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+# By whose name a workflow's token writes.
+BOT = "github-actions[bot]"
 _AT_A_TIME = 100
 _MOST_PAGES = 50
 _PATIENCE = 20  # seconds

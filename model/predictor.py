@@ -137,8 +137,13 @@ def _load_skops(folder: Path) -> Score:
 _LOADERS: dict[str, Callable[[Path], Score]] = {"onnx": _load_onnx, "skops": _load_skops}
 
 
+def differing_columns(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The columns in which two contracts differ, as JSON Schema."""
+    ours, theirs = one.get("properties", {}), other.get("properties", {})
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
 def _difference(other: dict[str, Any]) -> str:
     """In which columns another contract differs from the code's."""
-    theirs, ours = other.get("properties", {}), contract.json_schema()["properties"]
-    differing = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+    differing = differing_columns(contract.json_schema(), other)
     return f"it differs in {', '.join(differing)}" if differing else "it differs in the target or the identity"

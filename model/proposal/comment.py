@@ -21,7 +21,6 @@ from model.proposal.words import LONGEST, clean, foreign
 COMMENT = Path("artifacts/comment.md")
 ARTIFACT, FILE = "report", "report.md"
 # Whoever has the job's own token comments by this name.
-AUTHOR = "github-actions[bot]"
 TITLE = "ml-report"
 _MOST_BYTES = 4 * LONGEST  # a character has 4 at most
 _WATERMARK = f'![](https://cml.dev/watermark.png#{{commit}} "CML watermark {TITLE}")'
@@ -141,7 +140,7 @@ def _post(number: int) -> None:
 
 
 def _is_own(comment: dict[str, Any]) -> bool:
-    return comment["user"] is not None and comment["user"]["login"] == AUTHOR
+    return comment["user"] is not None and comment["user"]["login"] == github.BOT
 
 
 def _newest(comments: list[dict[str, Any]]) -> int | None:

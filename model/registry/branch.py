@@ -12,9 +12,7 @@ from pathlib import Path
 
 from model.commands import CommandError, git
 from model.console import UserError
-from model.github import git_credentials
-
-_BOT = "github-actions[bot]"
+from model.github import BOT, git_credentials
 
 
 class LostError(Exception):
@@ -88,7 +86,7 @@ class Branch:
             content = self._git("hash-object", "-w", str(file.resolve())).strip()
             self._git("update-index", "--add", "--cacheinfo", f"100644,{content},{path}", **index)
         tree = self._git("write-tree", "--missing-ok", **index).strip()
-        who = {f"GIT_{role}_{what}": _BOT for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        who = {f"GIT_{role}_{what}": BOT for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         commit = self._git("commit-tree", tree, "-m", message, **who).strip()
         reference = f"refs/heads/{self.name}"
         try:

@@ -86,7 +86,7 @@ def _answers(port: int) -> str:
     predictor = Predictor.load(stage.MODEL)
     seen = {"rows": rows, "probabilities": predictor.probabilities(to_columns(table))}
     try:
-        off = max(difference(port, answers) for answers in (expected_answers(predictor), seen))
+        off = max(difference(port, answers, {}) for answers in (expected_answers(predictor), seen))
     except UserError as error:
         raise _unfit(str(error)) from error
     if off > SAME:

@@ -12,6 +12,7 @@ from typing import Any
 from model import console
 from model.commands import CommandError, run
 from model.console import UserError
+from model.predictor import differing_columns
 from model.registry.store import existing
 from model.registry.versions import Version
 from model.release.client import ask
@@ -61,12 +62,6 @@ def _refused(port: int, rows: list[dict[str, Any]], headers: Mapping[str, str]) 
     return [why for row in rows for why in _refused(port, [row], headers)]
 
 
-def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The columns in which two contracts differ."""
-    ours, theirs = one["properties"], other["properties"]
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-
-
 def main() -> None:
     """Put it back, and record who has done it, and why."""
     parser = argparse.ArgumentParser(prog="python -m model.release.rollback", description=__doc__)
@@ -79,7 +74,7 @@ def main() -> None:
             raise UserError("production runs on a host: set DEPLOY_HOST to its address, as for `ssh`.")
         answers = json.loads(registry.document(version, ANSWERS))
         contracts = [json.loads(registry.document(one, "contract.json")) for one in (version, champion or version)]
-    differing = difference(*contracts)
+    differing = differing_columns(*contracts)
     if not configured():
         _pull(version)
     into_production(version, answers, arguments.why, lambda production, slot: replay(production, slot, differing))

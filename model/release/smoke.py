@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     return {"rows": rows, "probabilities": predictor.probabilities(to_columns(table)).tolist()}
 
 
-def difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str] = MappingProxyType({})) -> float:
+def difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str]) -> float:
     """By how much a service's probabilities are off, at most.
 
     Raises:

@@ -53,7 +53,7 @@ def propose(origin: Path, server: GitHub, folder: Path) -> tuple[Rehearsal, str]
 def origin_of(root: Path, folder: Path) -> Repository:
     """What stands for the repository at GitHub: main, and a working tree as it is as the branch `proposal`."""
     here = ("-C", str(root))
-    main = next((name for name in ("origin/main", "main") if _is_there(*here, name)), None)
+    main = next((name for name in ("origin/main", "main") if _is_there(root, name)), None)
     if main is None:
         raise UserError("there is no branch main to propose to.")
     folder.mkdir(parents=True)
@@ -72,9 +72,9 @@ def origin_of(root: Path, folder: Path) -> Repository:
     return Repository(folder)
 
 
-def _is_there(*arguments: str) -> bool:
+def _is_there(root: Path, branch: str) -> bool:
     try:
-        return bool(git(*arguments[:2], "rev-parse", "--verify", "--quiet", *arguments[2:]))
+        return bool(git("-C", str(root), "rev-parse", "--verify", "--quiet", branch))
     except CommandError:
         return False
 
@@ -88,7 +88,7 @@ def merge_and_go_back(fork: Fork, say: Callable[[str], None]) -> None:
     before, _ = fork.running()
     fork.main.must("git", "checkout", "--quiet", "--detach", "main")
     fork.main.must("git", "merge", "--quiet", "--no-ff", "--message", "Merge pull request #7", "proposal")
-    fork.merge("")
+    fork.push()
     say("release.yml: the merge is trained, judged, packed, registered and deployed")
     _must(fork.release())
     after, commit = fork.running()

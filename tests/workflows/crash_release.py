@@ -21,7 +21,7 @@ from tqdm import tqdm
 from tests.github.server import GitHub
 from tests.registry.commands import table
 from tests.repository import Repository, change_params, with_estimator
-from tests.traffic import Traffic, traffic
+from tests.traffic import traffic
 from tests.workflows.act import Rehearsal
 from tests.workflows.fork import Fork, fork_of
 
@@ -109,10 +109,8 @@ def test_killed_at_any_moment(fork: Fork) -> None:
     merged, started = merge(fork, 0), time.monotonic()
     is_done(fork, fork.release(merged), merged)
     takes = time.monotonic() - started
-    seen: list[Traffic] = []
     went = {"before it ended": 0, "the version before answered": 0, "the new one answered": 0}
     with traffic(fork.host.url) as asked:
-        seen.append(asked)
         for number in tqdm(range(1, MOMENTS + 1), "killed"):
             before, merged = fork.running(), merge(fork, number)
             moment = chance.uniform(0, takes)

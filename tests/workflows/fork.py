@@ -39,9 +39,12 @@ class Fork:
     folder: Path
 
     def merge(self, message: str) -> str:
-        """What is changed in the work tree comes to main, by pull request 7; the commit."""
-        if self.main.must("git", "status", "--porcelain"):
-            self.main.commit(message)
+        """What is changed in the work tree comes to main; the commit."""
+        self.main.commit(message)
+        return self.push()
+
+    def push(self) -> str:
+        """What is checked out comes to main, by pull request 7; the commit."""
         self.main.must("git", "branch", "--force", "main", "HEAD")
         self.github.answers[f"commits/{self.head()}/pulls"] = [
             {"number": 7, "merge_commit_sha": self.head(), "user": {"login": "somebody"}, "labels": []}
