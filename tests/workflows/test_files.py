@@ -126,3 +126,17 @@ def test_the_key_to_production_is_where_the_environment_guards_it() -> None:
     for path in WORKFLOWS:
         for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
             assert ("secrets.DEPLOY_KEY" in str(job)) == (job.get("environment") == "production"), path
+
+
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml"])
+def test_what_asks_the_registry_can_log_in_there_and_nothing_else_can(workflow: str) -> None:
+    asks = re.compile(r"make (?:propose|rollback)|model\.release\.(?:plan|register|deploy|announce)\b")
+    for job in yaml.safe_load((ROOT / ".github/workflows" / workflow).read_text(encoding="utf-8"))["jobs"].values():
+        for step in job["steps"]:
+            known = {**job.get("env", {}), **step.get("env", {})}
+            if asks.search(step.get("run", "")):
+                assert known["MLFLOW_TRACKING_URI"] == "${{ vars.MLFLOW_TRACKING_URI }}"
+                for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+                    assert known[name] == f"${{{{ secrets.{name} }}}}", step
+            else:
+                assert "secrets." not in str(step), step
