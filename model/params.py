@@ -18,6 +18,8 @@ PARAMS = Path("params.yaml")
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
+# What can be told of production, where rows are counted and not kept.
+LiveMetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -84,6 +86,57 @@ def _known_category(name: str) -> str:
     return name
 
 
+def _known_column(name: str) -> str:
+    columns = [column.name for column in contract.INPUTS]
+    if name not in columns:
+        raise ValueError(f"{name!r} is no input of the contract{_meant(name, columns)}")
+    return name
+
+
+ColumnName = Annotated[str, AfterValidator(_known_column)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Distance(Settings):
+    """How far apart two distributions are, and from where on they are taken for different.
+
+    Attributes:
+        method: See model/monitoring/drift.py.
+        threshold: In terms of the method.
+    """
+
+    method: Literal["jensen_shannon", "psi", "kolmogorov_smirnov"]
+    threshold: Annotated[float, Field(gt=0)]
+
+
+class Monitoring(Settings):
+    """When a model in production has to be looked at.
+
+    Attributes:
+        days: That are looked at.
+        rows: With fewer nothing is said.
+        season: Columns that are compared with the same season.
+        drift: Of a column, unless `columns` says otherwise.
+        columns: By column.
+        drifted_importance: The share of the importance of all columns, from which on columns that drift are a warning.
+        missing: By how much the share of rows with a missing value may grow.
+        unseen: By how much the share of rows with unseen categories may grow.
+        out_of_range: By how much the share of rows outside of the range of the training data may grow.
+        worse_by_at_most: How much worse than promised, by metric: the whole interval has to lie beyond.
+    """
+
+    days: Count
+    rows: Count
+    season: tuple[ColumnName, ...]
+    drift: Distance
+    columns: dict[ColumnName, Distance]
+    drifted_importance: Share
+    missing: Share
+    unseen: Share
+    out_of_range: Share
+    worse_by_at_most: dict[LiveMetricName, Margin]
+
+
 class Params(Settings):
     """All of params.yaml."""
 
@@ -97,6 +150,7 @@ class Params(Settings):
     metrics: Metrics
     slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
     gates: Gates
+    monitoring: Monitoring
 
     @model_validator(mode="after")
     def _holdout_after_window(self) -> Self:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.params import MetricName
 
 Floats = NDArray[np.float64]
-Weights = NDArray[np.uint8]
+Weights = NDArray[np.unsignedinteger]
 
 # In the order of the last axis of what `Scores.metrics` returns.
 METRICS: tuple[MetricName, ...] = get_args(MetricName)

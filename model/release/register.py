@@ -23,6 +23,7 @@ from model.registry.versions import Registry, Version
 from model.release.card import Trained, card
 from model.release.image import REQUIREMENTS, contents
 from model.release.lineage import write_lineage
+from model.release.reference import REFERENCE, make_reference
 from model.release.smoke import ANSWERS, expected_answers
 
 
@@ -67,6 +68,7 @@ def register(image: str, sbom: Path | None) -> Version:
         "lineage.json": json.dumps(lineage, indent=2, ensure_ascii=False),
         "slices.json": json.dumps(slices),
         ANSWERS: json.dumps(expected_answers(Predictor.load(stage.MODEL))),
+        REFERENCE: make_reference(params).model_dump_json(),
     }
     documents |= {"report.md": REPORT.read_text(encoding="utf-8")} if REPORT.exists() else {}
     documents |= {"sbom.json": sbom.read_text(encoding="utf-8")} if sbom else {}

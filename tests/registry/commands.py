@@ -12,7 +12,8 @@ def clone_of(released: Repository, folder: Path) -> Repository:
     released.must("git", "clone", "--quiet", "--bare", str(released.folder), str(folder / "origin.git"))
     released.must("git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "clone"))
     clone = Repository(folder / "clone")
-    clone.must("cp", "-r", str(released.folder / "artifacts"), str(clone.folder))
+    for name in ("artifacts", "data"):
+        clone.must("cp", "-r", str(released.folder / name), str(clone.folder))
     return clone
 
 

@@ -71,20 +71,34 @@ def test_a_version_has_its_whole_lineage(registered: Repository) -> None:
         "import json; from model.registry.store import opened\n"
         "with opened() as registry:\n"
         "    one = registry.version(1)\n"
-        "    names = ('card.md', 'contract.json', 'lineage.json', 'slices.json')\n"
+        "    names = ('card.md', 'contract.json', 'lineage.json', 'slices.json', 'reference.json')\n"
         "    print(json.dumps([dict(one.tags), [registry.document(one, name) for name in names]]))"
     )
-    tags, (card, schema, lineage, slices) = json.loads(registered.must("python", "-c", code))
+    tags, (card, schema, lineage, slices, reference) = json.loads(registered.must("python", "-c", code))
     assert tags["commit"] == json.loads(lineage)["commit"]
     assert json.loads(schema) == contract.json_schema()
     metrics = json.loads((registered.folder / "reports/metrics.json").read_text(encoding="utf-8"))
     assert json.loads(tags["metrics"]) == metrics["model"]
     assert set(json.loads(slices)) == {"origin", "carrier"}
+    assert set(json.loads(reference)["months"]) == {"2013-01", "2013-02", "2013-03"}
     assert card.startswith(f"# {contract.NAME}\n")
     assert tags["author"] == "Test"
     for name in ("data", "dvc_lock", "model", "contract", "requirements"):
         assert re.fullmatch(r"[0-9a-f]{32,64}(\.dir)?", tags[name]), name
         assert tags[name] in card
+
+
+def test_the_champion_is_watched(registered: Repository, tmp_path: Path) -> None:
+    """By what was kept with it: the data is not needed for it."""
+    clone = Repository(tmp_path / "clone")
+    registered.must("git", "clone", "--quiet", str(registered.folder.parent / "origin.git"), str(clone.folder))
+    log = {"PREDICTION_LOG_URL": f"sqlite:///{tmp_path / 'log.db'}"}
+    for arguments, said in (
+        ((), "version 1, "),
+        (("--version", "2"), "version 2, "),
+        (("--version", "9"), "error: there is no version 9 of"),
+    ):
+        assert clone.run("python", "-m", "model.monitoring", "check", *arguments, **log).stdout.startswith(said)
 
 
 def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:

@@ -1,0 +1,198 @@
+"""The check: is what production is asked, answers and achieves what the model was made for?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from model.distributions import PROBABILITY, count
+from model.monitoring.drift import Drift, drifted_importance, drifts
+from model.monitoring.findings import Finding, Level
+from model.monitoring.log import Log
+from model.monitoring.performance import Performance, judge, performance
+from model.monitoring.quality import quality
+from model.params import Monitoring, Params
+from model.pipeline.metrics import IN_WORDS
+from model.release.reference import Reference
+
+# Days of which the quietest tells how few predictions a day may have.
+_DAYS_BEFORE = 7
+_HALF = 0.5
+# The share of outcomes with an impossible time that is no accident.
+_EARLY = 0.01
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check has found.
+
+    Attributes:
+        version: That was checked.
+        since: The first moment of the period.
+        until: The first one after it.
+        rows: How many predictions of this version are in it.
+        others: And how many of others.
+        findings: The worst first.
+        drifts: Of each variable; of none where there are too few rows.
+        importance: The share of those that have drifted in the importance of all columns.
+        performance: As far as outcomes are known.
+    """
+
+    version: str
+    since: datetime
+    until: datetime
+    rows: int
+    others: dict[str, int]
+    findings: Sequence[Finding]
+    drifts: Sequence[Drift]
+    importance: float
+    performance: Performance | None
+
+    @property
+    def status(self) -> Level:
+        """The worst of what was found."""
+        return max((finding.level for finding in self.findings), default=Level.OK)
+
+
+def check(log: Log, version: str, reference: Reference, params: Params) -> Check:
+    """Compare what the log has of a version with its reference.
+
+    Args:
+        log: Of the period.
+        version: As the service calls it.
+        reference: Of this version.
+        params: Their `monitoring` says what may be.
+    """
+    settings, mine = params.monitoring, log.of(version)
+    others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
+    rows = others.pop(version, 0)
+    findings, found, importance = [*_volume(mine, rows), *_clocks(log)], list[Drift](), 0.0
+    if rows >= settings.rows:
+        live = count(mine.predictions, reference.bins)
+        found = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
+        broken = list(quality(reference, live, found, settings))
+        # What has a simpler explanation is no drift.
+        unexplained = [one for one in found if one.variable.name not in {finding.subject for finding in broken}]
+        importance = drifted_importance(reference, unexplained)
+        findings += [*broken, *_drift(unexplained, importance, settings)]
+    known = performance(mine.outcomes, rows, params)
+    if known and known.labelled >= settings.rows:
+        findings += judge(known, reference.metrics, params)
+    findings.sort(key=lambda finding: -finding.level)
+    return Check(version, log.since, log.until, rows, others, findings, found, importance, known)
+
+
+def _volume(log: Log, rows: int) -> Iterator[Finding]:
+    """Are there fewer predictions than there were?"""
+    if not rows:
+        yield Finding("volume", "predictions", Level.WARN, "there are none in this time.")
+        return
+    day = f"floor(({log.until.timestamp()!r} - time) / 86400)::INT AS days_ago"
+    by_day = dict(log.predictions.project(day).aggregate("days_ago, count(*)", "days_ago").fetchall())
+    before = [by_day.get(days_ago, 0) for days_ago in range(1, _DAYS_BEFORE + 1)]
+    last = by_day.get(0, 0)
+    if last < min(before) * _HALF:
+        said = f"the last day has {last:,}, each of the {_DAYS_BEFORE} days before has at least {min(before):,}."
+        yield Finding("volume", "predictions", Level.WARN, f"{said} Are requests refused? See model_requests_total.")
+
+
+def _clocks(log: Log) -> Iterator[Finding]:
+    """Are there times that cannot be?"""
+    if log.ahead:
+        yield Finding(
+            "clock", "predictions", Level.WARN, f"{log.ahead:,} are of the future, by the clock of this machine."
+        )
+    early, reported = log.outcomes.aggregate("count(*) FILTER (reported < time), count(*)").fetchall()[0]
+    if early > _EARLY * reported:
+        yield Finding(
+            "clock", "outcomes", Level.WARN, f"{early:,} of {reported:,} were reported before their prediction."
+        )
+
+
+def _drift(found: Sequence[Drift], importance: float, settings: Monitoring) -> Iterator[Finding]:
+    drifted = [one for one in found if one.drifted]
+    if importance >= settings.drifted_importance:
+        names = ", ".join(one.variable.name for one in drifted if one.variable.column != PROBABILITY)
+        said = f"{names} look like in no month that the model knows, and have {importance:.0%} of the importance."
+        yield Finding("drift", "inputs", Level.WARN, said)
+    for one in drifted:
+        if one.variable.column == PROBABILITY:
+            said = (
+                f"the probabilities look like in no month that the model knows; {one.found:.2f} from "
+                f"{one.compared[0]} by {one.distance.method}."
+            )
+            yield Finding("prediction drift", PROBABILITY, Level.WARN, said)
+
+
+def as_json(found: Check) -> dict[str, Any]:
+    """What was found, for machines."""
+    known = found.performance
+    whole: dict[str, Any] = _rounded(
+        {
+            "status": found.status.name.lower(),
+            "version": found.version,
+            "since": found.since.isoformat(),
+            "until": found.until.isoformat(),
+            "rows": found.rows,
+            "rows_of_other_versions": found.others,
+            "findings": [{**one._asdict(), "level": one.level.name.lower()} for one in found.findings],
+            "drifted_importance": found.importance,
+            "drift": [
+                {
+                    "variable": one.variable.name,
+                    "method": one.distance.method,
+                    "distance": one.found,
+                    "threshold": one.threshold,
+                    "nearest": one.compared[0],
+                    "drifted": one.drifted,
+                }
+                for one in found.drifts
+            ],
+            "performance": known
+            and {
+                **asdict(known),
+                "delay": dict(zip(("median", "ninth_decile"), known.delay, strict=True)),
+                "metrics": {name: one._asdict() for name, one in known.metrics.items()},
+            },
+        }
+    )
+    return whole
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    # Further digits mean nothing.
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def in_words(found: Check, reference: Reference) -> str:
+    """What was found, for people."""
+    lines = [
+        f"version {found.version}, {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC: "
+        f"{found.rows:,} predictions" + "".join(f", {number:,} of {name}" for name, number in found.others.items())
+    ]
+    if not found.drifts:
+        lines.append("Too few of them to say anything of their distribution.")
+    known = found.performance
+    if known:
+        lines.append(
+            f"{known.labelled:,} outcomes known ({known.coverage:.0%}), reported after {known.delay[0]:.1f} days, nine "
+            f"of ten within {known.delay[1]:.1f}; {known.base_rate:.1%} positive, {known.predicted_rate:.1%} predicted"
+        )
+        for name, live in known.metrics.items():
+            promised = reference.metrics[name]
+            lines.append(
+                f"  {IN_WORDS[name]:18} {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], promised "
+                f"{promised['value']:.3f} [{promised['low']:.3f}, {promised['high']:.3f}]"
+            )
+    else:
+        lines.append("No outcome known yet.")
+    harmless = [one.variable.name for one in found.drifts if one.drifted and one.variable.column != PROBABILITY]
+    if harmless:
+        lines.append(f"Drifted, with {found.importance:.1%} of the importance: {', '.join(harmless)}.")
+    lines += [f"{one.level.name.lower()}: {one.kind}: {one.subject} {one.evidence}" for one in found.findings]
+    return "\n".join([*lines, f"status: {found.status.name.lower()}"])

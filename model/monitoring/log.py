@@ -1,0 +1,178 @@
+"""The prediction log, read into DuckDB: from a SQLite or PostgreSQL database, or Parquet files wherever fsspec goes.
+
+It is read once, in columns, and goes to a file of DuckDB's beside: however many rows there are, memory stays bounded.
+Parquet files have the columns of the tables in `prediction_log.py`, and lie in folders `predictions` and `feedback`.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import sqlalchemy as sa
+from adbc_driver_manager import Error as AdbcError
+from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
+
+from model import contract
+from model.console import UserError
+from model.serving.prediction_log import FEEDBACK, PREDICTIONS, create_log_engine
+
+_MEMORY = "512MB"
+_TYPES = {"category": "VARCHAR", "integer": "DOUBLE", "number": "DOUBLE", "timestamp": "TIMESTAMP"}
+_INPUTS = json.dumps({column.name: _TYPES[column.type] for column in contract.INPUTS})
+_PREDICTION = ("id", "time", "model_version", "contract_version", "inputs", "probability")
+_DATABASES = ("sqlite", "postgresql")
+_SKEW = 300  # seconds by which a clock may be ahead
+
+# The first moment, the first one after, and the first that nobody can have seen.
+_Period = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Log:
+    """The predictions of a period, and what is known of their outcomes.
+
+    Attributes:
+        since: The first moment of the period.
+        until: The first one after it.
+        predictions: The columns of the contract, `probability`, `time`, `model_version` and `contract_version`.
+        outcomes: `probability`, `time`, `model_version`, `outcome` and the time when that was `reported`; of those
+            predictions alone for which it was.
+        elsewhere: How many outcomes were reported in the period of predictions that are not in it: earlier ones, or
+            such as the log does not know.
+        ahead: How many predictions are of the future, by the clock of this machine.
+    """
+
+    since: datetime
+    until: datetime
+    predictions: DuckDBPyRelation
+    outcomes: DuckDBPyRelation
+    elsewhere: int
+    ahead: int
+
+    def of(self, version: str) -> "Log":
+        """What it has of one version of the model."""
+        mine = ColumnExpression("model_version") == ConstantExpression(version)
+        return replace(self, predictions=self.predictions.filter(mine), outcomes=self.outcomes.filter(mine))
+
+
+@contextmanager
+def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
+    """Read a period of a prediction log.
+
+    Args:
+        url: Of a database, as the service has it; or of a folder with Parquet files, as fsspec has it.
+        since: Its first moment.
+        until: The first moment after it.
+
+    Raises:
+        UserError: Where the log cannot be read.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    settings: dict[str, Any] = {"memory_limit": _MEMORY, "threads": cores, "preserve_insertion_order": False}
+    period = since.timestamp(), until.timestamp(), time.time() + _SKEW
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        connection = stack.enter_context(duckdb.connect(Path(folder) / "log.duckdb", config=settings))
+        try:
+            if url.partition(":")[0].partition("+")[0] in _DATABASES:
+                _connect_database(connection, url, period, stack)
+            else:
+                _connect_files(connection, url, period)
+            log = _read(connection, since, until, period[-1])
+        except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"the prediction log cannot be read: {reason}") from error
+        yield log
+
+
+def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
+    """Have the rows of a database as `logged` and `reported`, streamed in columns."""
+    engine = create_log_engine(url)
+    with engine.connect() as checked:  # tells better than what reads columns why there is no way
+        there = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK)]
+    engine.dispose()
+    first, after, ahead = period
+    columns, moment = [PREDICTIONS.c[name] for name in _PREDICTION], PREDICTIONS.c.time
+    asked: dict[str, sa.Select[Any]] = {
+        "logged": sa.select(*columns).where(moment >= first, sa.or_(moment < after, moment >= ahead)),
+        "reported": sa.select(FEEDBACK).where(FEEDBACK.c.time >= first),
+    }
+    for (name, question), exists in zip(asked.items(), there, strict=True):
+        if not exists:
+            _nothing(connection, name)
+            continue
+        cursor: Any = stack.enter_context(stack.enter_context(_columns_of(engine)).cursor())
+        cursor.execute(str(question.compile(engine, compile_kwargs={"literal_binds": True})))
+        connection.register(name, cursor.fetch_record_batch())
+
+
+def _columns_of(engine: sa.Engine) -> Any:
+    """A connection to a database that gives its rows in columns."""
+    if engine.dialect.name == "sqlite":
+        import adbc_driver_sqlite.dbapi
+
+        return adbc_driver_sqlite.dbapi.connect(engine.url.database)
+    import adbc_driver_postgresql.dbapi
+
+    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return adbc_driver_postgresql.dbapi.connect(address)
+
+
+def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) -> None:
+    """Have the rows of Parquet files as `logged` and `reported`."""
+    import fsspec
+
+    files, folder = fsspec.core.url_to_fs(url)
+    if not files.isdir(folder):
+        raise UserError(f"there is no prediction log at {url}: it is no folder, and no URL of a database.")
+    if "://" in url:
+        connection.register_filesystem(files)
+    first, after, ahead = period
+    rows = {
+        "logged": f"time >= {first!r} AND (time < {after!r} OR time >= {ahead!r})",
+        "reported": f"time >= {first!r}",
+    }
+    for name, place in (("logged", "predictions"), ("reported", "feedback")):
+        found = sorted(files.glob(f"{folder}/{place}/*.parquet"))
+        if "://" in url:
+            found = [files.unstrip_protocol(file) for file in found]
+        if found:
+            connection.read_parquet(found).filter(rows[name]).create_view(name)
+        else:
+            _nothing(connection, name)
+
+
+def _nothing(connection: DuckDBPyConnection, name: str) -> None:
+    """Have no rows."""
+    kinds = {"time": "DOUBLE", "probability": "DOUBLE", "outcome": "BOOLEAN"}
+    columns = _PREDICTION if name == "logged" else FEEDBACK.c.keys()
+    shown = ", ".join(f"NULL::{kinds.get(column, 'VARCHAR')} AS {column}" for column in columns)
+    connection.query(f"SELECT {shown} LIMIT 0").create_view(name)
+
+
+def _read(connection: DuckDBPyConnection, since: datetime, until: datetime, future: float) -> Log:
+    """Read `logged` and `reported`, each once."""
+    after = until.timestamp()
+    inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
+    kept = "hash(id) AS key, time, model_version, contract_version, probability"
+    parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
+    parsed.project(f"{kept}, {inputs}").to_table("predictions")
+    # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
+    reported = connection.view("reported").project(
+        "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
+    )
+    reported.to_table("feedback")
+    everything, feedback = connection.table("predictions"), connection.table("feedback")
+    (ahead,) = everything.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
+    predictions = everything.filter(f"time < {after!r}")
+    within = feedback.filter(f"reported < {after!r}")
+    (elsewhere,) = within.join(predictions, "key", "anti").aggregate("count(*)").fetchall()[0]
+    outcomes = predictions.project("key, time, model_version, probability").join(feedback, "key")
+    return Log(since, until, predictions, outcomes, int(elsewhere), int(ahead))
