@@ -18,6 +18,8 @@ from model.release.reference import Reference
 # Days of which the quietest tells how few predictions a day may have.
 _DAYS_BEFORE = 7
 _HALF = 0.5
+# The share of refused requests from which on not only a client has made a mistake.
+_REFUSED = 0.01
 # The share of outcomes with an impossible time that is no accident.
 _EARLY = 0.01
 _DIGITS = 6
@@ -67,7 +69,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     settings, mine = params.monitoring, log.of(version)
     others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
     rows = others.pop(version, 0)
-    findings, found, importance = [*_volume(mine, rows), *_clocks(log)], list[Drift](), 0.0
+    findings, found, importance = [*_volume(mine, rows), *_schema(mine, rows), *_clocks(log)], list[Drift](), 0.0
     if rows >= settings.rows:
         live = count(mine.predictions, reference.bins)
         found = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
@@ -95,6 +97,15 @@ def _volume(log: Log, rows: int) -> Iterator[Finding]:
     if last < min(before) * _HALF:
         said = f"the last day has {last:,}, each of the {_DAYS_BEFORE} days before has at least {min(before):,}."
         yield Finding("volume", "predictions", Level.WARN, f"{said} Are requests refused? See model_requests_total.")
+
+
+def _schema(log: Log, rows: int) -> Iterator[Finding]:
+    """Do many requests break the contract?"""
+    by_error = log.refusals.aggregate("field, error, sum(requests)::BIGINT AS number", "field, error")
+    for field, error, number in by_error.order("number DESC, field, error").fetchall():
+        if number > _REFUSED * (number + rows):
+            said = f"{number:,} requests were refused: {error}."
+            yield Finding("schema", field or "requests", Level.ACT, said)
 
 
 def _clocks(log: Log) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """The prediction log, read into DuckDB: from a SQLite or PostgreSQL database, or Parquet files wherever fsspec goes.
 
 It is read once, in columns, and goes to a file of DuckDB's beside: however many rows there are, memory stays bounded.
-Parquet files have the columns of the tables in `prediction_log.py`, and lie in folders `predictions` and `feedback`.
+Parquet files have the columns of the tables in `prediction_log.py`, and lie in folders that are called as these.
 """
 
 import json
@@ -22,7 +22,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from model import contract
 from model.console import UserError
-from model.serving.prediction_log import FEEDBACK, PREDICTIONS, create_log_engine
+from model.serving.prediction_log import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
 
 _MEMORY = "512MB"
 _TYPES = {"category": "VARCHAR", "integer": "DOUBLE", "number": "DOUBLE", "timestamp": "TIMESTAMP"}
@@ -45,6 +45,7 @@ class Log:
         predictions: The columns of the contract, `probability`, `time`, `model_version` and `contract_version`.
         outcomes: `probability`, `time`, `model_version`, `outcome` and the time when that was `reported`; of those
             predictions alone for which it was.
+        refusals: `model_version`, `field`, `error` and number of the `requests` that broke the contract.
         elsewhere: How many outcomes were reported in the period of predictions that are not in it: earlier ones, or
             such as the log does not know.
         ahead: How many predictions are of the future, by the clock of this machine.
@@ -54,13 +55,15 @@ class Log:
     until: datetime
     predictions: DuckDBPyRelation
     outcomes: DuckDBPyRelation
+    refusals: DuckDBPyRelation
     elsewhere: int
     ahead: int
 
     def of(self, version: str) -> "Log":
         """What it has of one version of the model."""
         mine = ColumnExpression("model_version") == ConstantExpression(version)
-        return replace(self, predictions=self.predictions.filter(mine), outcomes=self.outcomes.filter(mine))
+        parts = {name: getattr(self, name).filter(mine) for name in ("predictions", "outcomes", "refusals")}
+        return replace(self, **parts)
 
 
 @contextmanager
@@ -93,16 +96,17 @@ def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
 
 
 def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
-    """Have the rows of a database as `logged` and `reported`, streamed in columns."""
+    """Have the rows of a database as `logged`, `reported` and `refused`, streamed in columns."""
     engine = create_log_engine(url)
     with engine.connect() as checked:  # tells better than what reads columns why there is no way
-        there = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK)]
+        there = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK, REFUSALS)]
     engine.dispose()
     first, after, ahead = period
     columns, moment = [PREDICTIONS.c[name] for name in _PREDICTION], PREDICTIONS.c.time
     asked: dict[str, sa.Select[Any]] = {
         "logged": sa.select(*columns).where(moment >= first, sa.or_(moment < after, moment >= ahead)),
         "reported": sa.select(FEEDBACK).where(FEEDBACK.c.time >= first),
+        "refused": sa.select(REFUSALS).where(REFUSALS.c.time >= first, REFUSALS.c.time < after),
     }
     for (name, question), exists in zip(asked.items(), there, strict=True):
         if not exists:
@@ -126,7 +130,7 @@ def _columns_of(engine: sa.Engine) -> Any:
 
 
 def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) -> None:
-    """Have the rows of Parquet files as `logged` and `reported`."""
+    """Have the rows of Parquet files as `logged`, `reported` and `refused`."""
     import fsspec
 
     files, folder = fsspec.core.url_to_fs(url)
@@ -138,8 +142,9 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
     rows = {
         "logged": f"time >= {first!r} AND (time < {after!r} OR time >= {ahead!r})",
         "reported": f"time >= {first!r}",
+        "refused": f"time >= {first!r} AND time < {after!r}",
     }
-    for name, place in (("logged", "predictions"), ("reported", "feedback")):
+    for name, place in (("logged", "predictions"), ("reported", "feedback"), ("refused", "refusals")):
         found = sorted(files.glob(f"{folder}/{place}/*.parquet"))
         if "://" in url:
             found = [files.unstrip_protocol(file) for file in found]
@@ -151,14 +156,14 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
 
 def _nothing(connection: DuckDBPyConnection, name: str) -> None:
     """Have no rows."""
-    kinds = {"time": "DOUBLE", "probability": "DOUBLE", "outcome": "BOOLEAN"}
-    columns = _PREDICTION if name == "logged" else FEEDBACK.c.keys()
+    kinds = {"time": "DOUBLE", "probability": "DOUBLE", "outcome": "BOOLEAN", "requests": "INTEGER"}
+    columns = {"logged": _PREDICTION, "reported": FEEDBACK.c.keys(), "refused": REFUSALS.c.keys()}[name]
     shown = ", ".join(f"NULL::{kinds.get(column, 'VARCHAR')} AS {column}" for column in columns)
     connection.query(f"SELECT {shown} LIMIT 0").create_view(name)
 
 
 def _read(connection: DuckDBPyConnection, since: datetime, until: datetime, future: float) -> Log:
-    """Read `logged` and `reported`, each once."""
+    """Read `logged`, `reported` and `refused`, each once."""
     after = until.timestamp()
     inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
     kept = "hash(id) AS key, time, model_version, contract_version, probability"
@@ -175,4 +180,5 @@ def _read(connection: DuckDBPyConnection, since: datetime, until: datetime, futu
     within = feedback.filter(f"reported < {after!r}")
     (elsewhere,) = within.join(predictions, "key", "anti").aggregate("count(*)").fetchall()[0]
     outcomes = predictions.project("key, time, model_version, probability").join(feedback, "key")
-    return Log(since, until, predictions, outcomes, int(elsewhere), int(ahead))
+    connection.view("refused").to_table("refusals")
+    return Log(since, until, predictions, outcomes, connection.table("refusals"), int(elsewhere), int(ahead))

@@ -5,6 +5,7 @@ more time than the model.
 """
 
 import asyncio
+import contextlib
 import functools
 import hmac
 import logging
@@ -12,6 +13,7 @@ import os
 import random
 import re
 import time
+from collections import Counter as CountOf
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,7 +24,7 @@ from model import contract
 from model.predictor import Predictor
 from model.serving import schema
 from model.serving.openapi import openapi
-from model.serving.prediction_log import Outcome, Prediction
+from model.serving.prediction_log import Outcome, Prediction, Refusal
 from model.serving.schema import Feedback, Row
 from model.serving.scorer import Scorer
 from model.serving.settings import ServingSettings
@@ -67,7 +69,7 @@ class _RefusedError(Exception):
 
     def __init__(self, status: int, error: str, headers: Sequence[tuple[bytes, bytes]] = (), **where: Any) -> None:
         super().__init__(error)
-        self.status, self.headers = status, headers
+        self.status, self.headers, self.where = status, headers, where
         self.body = msgspec.json.encode({"error": error, **where})
 
 
@@ -113,6 +115,9 @@ class Application:
         }
         # The requests that are being answered, and since when; and those of them that take too long.
         self._running: dict[asyncio.Task[Any], float] = {}
+        # The requests that broke the contract since they were last written down, by field and error.
+        self._refused: CountOf[tuple[str, str]] = CountOf()
+        self._refused_since = time.monotonic()
         self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -126,6 +131,7 @@ class Application:
         """Write what has been answered, and stop."""
         if self._watch:
             self._watch.cancel()
+        self._write_refused()
         await asyncio.to_thread(self._spool.close)
         await asyncio.to_thread(self._telemetry.stop)
 
@@ -201,10 +207,15 @@ class Application:
 
     async def _predict(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         body = await self._body(headers, receive)
-        rows = self._decoded(self._rows, body)
         dry_run = headers.get(b"x-dry-run", b"false")
         if dry_run not in {b"true", b"false"}:
             raise _RefusedError(400, "the header X-Dry-Run is true or false")
+        try:
+            rows = self._decoded(self._rows, body)
+        except _RefusedError as refused:
+            if dry_run == b"false":
+                self._count_refused(refused)
+            raise
         if dry_run == b"true":
             predictions = self._described(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
         else:
@@ -230,6 +241,26 @@ class Application:
             {"id": number, "probability": probability, "label": probability >= self._threshold}
             for number, probability in zip(ids, probabilities, strict=True)
         ]
+
+    def _count_refused(self, refused: _RefusedError) -> None:
+        error = str(refused) if isinstance(refused.__cause__, msgspec.ValidationError) else "the body is no JSON"
+        # A field's name is the client's, and PostgreSQL does not take all that JSON does.
+        field, error = (_UNPRINTABLE.sub("?", text) for text in (str(refused.where.get("field", "")), error))
+        kind = (field, error)
+        # However many ways a client finds to be wrong, they do not fill the memory, nor the log.
+        self._refused[kind if kind in self._refused or len(self._refused) < _REFUSED_KINDS else _OTHERS] += 1
+
+    def _write_refused(self) -> None:
+        """Put into the log how many requests broke the contract."""
+        counted, self._refused, self._refused_since = self._refused, CountOf(), time.monotonic()
+        now = time.time()
+        ids = _new_ids(now, len(counted))
+        records = [
+            Refusal(number, now, self._version, *kind, requests)
+            for number, (kind, requests) in zip(ids, counted.items(), strict=True)
+        ]
+        with contextlib.suppress(SpoolFullError):  # predictions come first
+            self._spool.write(self._encode_lines(records))
 
     async def _take_feedback(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         del request_id
@@ -285,6 +316,8 @@ class Application:
             # One look at all requests costs less than a timer for each.
             await asyncio.sleep(min(1.0, self._settings.request_timeout / 4))
             self._spool.keep_drained()
+            if self._refused and time.monotonic() > self._refused_since + _REFUSED_INTERVAL:
+                self._write_refused()
             latest = time.perf_counter() - self._settings.request_timeout
             for task, started in list(self._running.items()):
                 if started < latest and task not in self._late:
@@ -299,6 +332,10 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}
 _DIGITS = 19  # of a number of bytes that can be meant
 _DISCARDED = 16  # times the limit of a body
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_REFUSED_INTERVAL = 10  # seconds in which they are counted together
+_REFUSED_KINDS = 100
+_OTHERS = ("", "others")
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
 

@@ -1,5 +1,7 @@
 """The prediction log: every answered prediction, and what turned out to be true of it, in a database.
 
+Beside them are counts of the requests that broke the contract: what they held is not kept.
+
 A request is answered once its record is in the spool, a file on the local disk (spool.py). A process beside the
 workers moves the records on to the database and removes them from the spool, in this order (drain.py): a record is in
 one of the two at any time, and being written twice changes nothing. So:
@@ -43,6 +45,16 @@ FEEDBACK = sa.Table(
     sa.Column("time", sa.Float(53), nullable=False, comment="seconds since 1970-01-01 UTC, of the latest report"),
     sa.Column("outcome", sa.Boolean, nullable=False),
 )
+REFUSALS = sa.Table(
+    "refusals",
+    _TABLES,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("time", sa.Float(53), nullable=False, index=True, comment="seconds since 1970-01-01 UTC, of the count"),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("field", sa.Text, nullable=False, comment="of the contract, or unknown to it"),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+)
 
 
 class Prediction(msgspec.Struct, Generic[Inputs], frozen=True, array_like=True, tag="p", gc=False):
@@ -65,8 +77,19 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
     outcome: bool
 
 
+class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
+    """A record of the spool: how many requests have broken the contract in the same way."""
+
+    id: str
+    time: float
+    model_version: str
+    field: str
+    error: str
+    requests: int
+
+
 # As the spool has them: the inputs stay as they are, in JSON.
-Record = Prediction[msgspec.Raw] | Outcome
+Record = Prediction[msgspec.Raw] | Outcome | Refusal
 
 _PLAIN = [name for name in Prediction.__struct_fields__ if name != "inputs"]
 
@@ -131,8 +154,11 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
         if isinstance(record, Prediction)
     ]
     outcomes = [msgspec.structs.asdict(record) for record in records if isinstance(record, Outcome)]
+    refusals = [msgspec.structs.asdict(record) for record in records if isinstance(record, Refusal)]
     if predictions:
         connection.execute(insert(PREDICTIONS).on_conflict_do_nothing(), predictions)
+    if refusals:
+        connection.execute(insert(REFUSALS).on_conflict_do_nothing(), refusals)
     if outcomes:
         new = insert(FEEDBACK)
         latest = {name: new.excluded[name] for name in ("time", "outcome")}

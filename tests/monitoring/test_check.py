@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -142,6 +143,24 @@ def test_predictions_that_stop_are_noticed(watched: Watched, tmp_path: Path) -> 
     with opened(write_log(tmp_path / "log", until_then, feedback), SINCE, UNTIL) as log:
         result = check(log, VERSION, watched.reference, watched.params)
     assert found(result) == {("volume", "predictions")}
+
+
+def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0)))
+    refused = {
+        "id": ["1", "2", "3", "4"],
+        "time": [SINCE.timestamp() + 1, SINCE.timestamp() + 2, SINCE.timestamp() + 3, UNTIL.timestamp()],
+        "model_version": [VERSION] * 4,
+        "field": ["dest", "dest", "carrier", "dest"],
+        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a text"] + ["of the time after"],
+        "requests": [200, 300, 3, 1_000],
+    }
+    (tmp_path / "log/refusals").mkdir()
+    pq.write_table(pa.table(refused), tmp_path / "log/refusals/2013-03.parquet")
+    with opened(folder, SINCE, UNTIL) as log:
+        (finding,) = check(log, VERSION, watched.reference, watched.params).findings
+    assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
+    assert finding.evidence == "500 requests were refused: Object contains unknown field `dest`."
 
 
 def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) -> None:

@@ -117,6 +117,37 @@ def test_all_that_was_answered_is_in_the_database_after_sigterm(trained: Path, t
     assert segments(tmp_path) == []
 
 
+def test_requests_that_break_the_contract_are_counted(trained: Path, tmp_path: Path, url: str) -> None:
+    """By what was wrong, and without what they held."""
+    renamed = {"dest" if name == "destination" else name: value for name, value in EXAMPLE.items()}
+    wrong = [renamed, [EXAMPLE, renamed], renamed, EXAMPLE | {"carrier": "secret"}, EXAMPLE | {"\0": 1}]
+    with running(trained, tmp_path, PREDICTION_LOG_URL=url) as service:
+        for body in wrong:
+            assert service.post(json=body).status_code == 400
+        for content in ("{", '{"carrier": '):
+            assert service.post(content=content, headers={"Content-Type": "application/json"}).status_code == 400
+        assert service.post(json={}, headers={"X-Dry-Run": "true"}).status_code == 400
+        assert service.stop() == 0
+    counted = {
+        (field, error): number for field, error, number in found(url, "select field, error, requests from refusals")
+    }
+    assert sum(counted.values()) == 7
+    assert counted["", "the body is no JSON"] == 2
+    assert {field: number for (field, _), number in counted.items() if field} == {"dest": 3, "carrier": 1, "?": 1}
+    assert "secret" not in str(counted)
+    assert {row[0] for row in found(url, "select model_version from refusals")} == {"test-1"}
+
+
+def test_ways_to_be_wrong_without_end_do_not_fill_the_log(trained: Path, tmp_path: Path) -> None:
+    with running(trained, tmp_path) as service, httpx.Client() as client:
+        for number in range(300):
+            assert client.post(f"{service.url}/predict", json=EXAMPLE | {f"f{number}": 1}).status_code == 400
+        assert service.stop() == 0
+        counted = service.log("select field, requests from refusals")
+    assert sum(number for _, number in counted) == 300
+    assert len(counted) <= 2 * 101  # had it been written down once in between
+
+
 def test_database_away_at_start_killed_under_load_and_back(trained: Path, tmp_path: Path, server: Postgresql) -> None:
     url = server.database()
     server.stop()
