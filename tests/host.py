@@ -169,7 +169,7 @@ def _settle(folder: Path) -> tuple[int, dict[str, int]]:
     folder.mkdir(mode=0o700)
     port, slots = free_port(), {name: free_port() for name in ("blue", "green")}
     settings = {"COMPOSE_PROJECT_NAME": f"{contract.NAME}-{port}", "PORT": str(port)}
-    settings |= {f"{name.upper()}_PORT": str(number) for name, number in slots.items()}
+    settings |= {f"{name.upper()}_PORT": str(number) for name, number in {**slots, "postgres": free_port()}.items()}
     (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
     shared = [f"{path}:{path}:ro" for path in _SHARED if Path(path).exists()]
     override = {"services": {name: {"image": image, "volumes": shared} for name, image in _IMAGES.items()}}

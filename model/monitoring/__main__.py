@@ -11,9 +11,8 @@ from model.files import write_json
 from model.monitoring.check import as_json, check, in_words
 from model.monitoring.findings import Level
 from model.monitoring.log import opened
-from model.monitoring.watched import watched
+from model.monitoring.watched import log_url, watched
 from model.params import load_params
-from model.serving.settings import load_settings
 
 FOUND = Path("artifacts/monitoring/check.json")
 # Those of errors, and of arguments that make no sense, are 1 and 2.
@@ -43,7 +42,7 @@ def main() -> None:
     if since >= until:
         raise UserError(f"there is no time between {since.isoformat()} and {until.isoformat()}.")
     version, reference = watched(arguments.version, params)
-    with opened(load_settings().log_url(), since, until) as log:
+    with log_url() as url, opened(url, since, until) as log:
         found = check(log, version, reference, params)
     write_json(FOUND, as_json(found))
     print(in_words(found, reference))

@@ -1,11 +1,20 @@
-"""What is watched: the champion of the registry, or the model of the working tree where there is no registry yet."""
+"""What is watched: the champion of the registry, or the model of the working tree where there is no registry yet.
+
+And by which prediction log: that of the environment, that of production, or that of `make serve`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from model.console import UserError
 from model.params import Params
 from model.pipeline import stage
 from model.registry.store import opened
+from model.release import host
 from model.release.lineage import LINEAGE, read_lineage
+from model.release.production import Production
 from model.release.reference import REFERENCE, Reference, make_reference
+from model.serving.settings import load_settings
 
 
 def watched(number: int | None, params: Params) -> tuple[str, Reference]:
@@ -25,3 +34,18 @@ def watched(number: int | None, params: Params) -> tuple[str, Reference]:
     if number is not None:
         raise UserError("there is no registry yet, and so no version.")
     return read_lineage(LINEAGE, stage.MODEL)["version"], make_reference(params)
+
+
+@contextmanager
+def log_url() -> Iterator[str]:
+    """The URL of the prediction log: of PREDICTION_LOG_URL, else by SSH of DEPLOY_HOST, else of this working tree.
+
+    Raises:
+        UserError: Where there is no way to the host.
+    """
+    settings, address = load_settings(), host.configured()
+    if settings.prediction_log_url or not address:
+        yield settings.log_url()
+    else:
+        with host.connected(address, alone=False) as there:
+            yield Production(there).log_url()

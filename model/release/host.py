@@ -19,7 +19,8 @@ _SHOWN = 12  # lines of what a command has said
 _BUSY = 75
 # Held as long as this connection lasts: nobody is kept out by a deployment that was killed.
 _FOLDER = f"umask 077 && mkdir -p {contract.NAME} && cd {contract.NAME}"
-_LOCK = f"{_FOLDER} && exec flock --nonblock --conflict-exit-code {_BUSY} .lock sh -c 'echo locked && exec cat'"
+_STAY = "sh -c 'echo there && exec cat'"
+_STAY_ALONE = f"flock --nonblock --conflict-exit-code {_BUSY} .lock {_STAY}"
 
 
 def configured() -> str:
@@ -113,13 +114,14 @@ class Host:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Host]:
-    """Connect to a host; nobody else can meanwhile.
+def connected(address: str, *, alone: bool = True) -> Iterator[Host]:
+    """Connect to a host.
 
     With the key and the host's own key of the environment (DEPLOY_KEY, DEPLOY_HOST_KEY), else as `ssh` does by itself.
 
     Args:
         address: As `ssh` takes it: `user@host`, or `ssh://user@host:port`.
+        alone: Whether nobody else can change what runs there meanwhile.
 
     Raises:
         UserError: Where there is no way, or somebody else is at it.
@@ -128,14 +130,14 @@ def connected(address: str) -> Iterator[Host]:
         folder = Path(name)
         ssh = ["ssh", "-S", str(folder / "master"), *_options(folder)]
         with subprocess.Popen(
-            [*ssh, "-M", "--", address, _LOCK],
+            [*ssh, "-M", "--", address, f"{_FOLDER} && exec {_STAY_ALONE if alone else _STAY}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as master:
             try:
-                if not master.stdout or master.stdout.readline() != "locked\n":
+                if not master.stdout or master.stdout.readline() != "there\n":
                     said = master.communicate()[1].strip()
                     if master.returncode == _BUSY:
                         raise UserError(f"{address} is deployed to by somebody else just now. Try again afterwards.")

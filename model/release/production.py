@@ -16,7 +16,12 @@ _COMPOSE, _HAPROXY = "compose.yaml", "haproxy/haproxy.cfg"
 # What HAProxy goes by: in its process, reached by the socket, and for its next start in the file.
 _SOCKET, _SLOT_FILE, _SLOT_MAP = "run/admin.sock", "haproxy/slots.map", "/usr/local/etc/haproxy/slots.map"
 _SETTINGS, _OWN_SETTINGS = ".env", "service.env"
-_PORTS = {"blue": ("BLUE_PORT", 3001), "green": ("GREEN_PORT", 3002), "production": ("PORT", 80)}
+_PORTS = {
+    "blue": ("BLUE_PORT", 3001),
+    "green": ("GREEN_PORT", 3002),
+    "production": ("PORT", 80),
+    "postgres": ("POSTGRES_PORT", 5433),
+}
 _SHOWN = 20  # lines of what a container has said
 
 
@@ -81,9 +86,21 @@ class Production:
         return bool(self._host.run("docker", "ps", "--quiet", *filters).strip())
 
     def port(self, name: str) -> int:
-        """The port of this machine that leads to a slot, or to production."""
+        """The port of this machine that leads to a slot, to production or to the database."""
         key, default = _PORTS[name]
         return self._host.port(int(self._settings.get(key, default)))
+
+    def log_url(self) -> str:
+        """The prediction log, from this machine.
+
+        Raises:
+            UserError: Where nothing was deployed there yet.
+        """
+        if "POSTGRES_PASSWORD" not in self._settings:
+            raise UserError("nothing was deployed to the host yet, and so there is no prediction log.")
+        login = f"service:{self._settings['POSTGRES_PASSWORD']}"
+        own = self._settings.get("PREDICTION_LOG_URL")
+        return own or f"postgresql://{login}@127.0.0.1:{self.port('postgres')}/predictions"
 
     def headers(self) -> dict[str, str]:
         """What a request needs, where the service wants an API key."""

@@ -82,6 +82,16 @@ class Telemetry:
             ["feature", "bin"],
             **own,
         )
+        expected = prometheus_client.Gauge(
+            "model_feature_expected_share",
+            "Share of the rows of the training data by feature and bin.",
+            ["feature", "bin"],
+            multiprocess_mode="livemax",
+            **own,
+        )
+        for name, known in bins.items():
+            for label, share in zip(known["labels"], known["shares"], strict=True):
+                expected.labels(name, label).set(share)
         prometheus_client.Gauge(
             "model_info", "What is served.", ["version", "commit"], multiprocess_mode="livemax", **own
         ).labels(version, commit).set(1)

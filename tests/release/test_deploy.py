@@ -212,6 +212,9 @@ def test_refused_before_anything_is_touched(story: Story) -> None:
     # Somebody else is at it: as long as that connection lasts.
     with connected_to(story.host):
         _, error = story.run("deploy", "1")
+        # Who only looks need not wait.
+        check = story.repository.run("python", "-m", "model.monitoring", "check", **story.host.environment)
+        assert re.match(r"version 2, .*: [1-9]\d* predictions", check.stdout), check.stdout
     assert "is deployed to by somebody else just now" in error
     assert story.running() == "2"
 
