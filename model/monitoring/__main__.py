@@ -1,17 +1,22 @@
-"""`python -m model.monitoring check`: is the model in production still what it was made for?"""
+"""`python -m model.monitoring check`: is the model in production still what it was made for?
+
+`… watch` is what monitor.yml runs: the same, and the issues at GitHub are kept by it.
+"""
 
 import argparse
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from model import console
+from model import console, github
 from model.console import UserError
-from model.files import write_json
-from model.monitoring.check import as_json, check, in_words
+from model.files import replacing_file, write_json
+from model.monitoring.check import Check, check
 from model.monitoring.findings import Level
+from model.monitoring.issues import keep_issues
 from model.monitoring.log import opened
-from model.monitoring.watched import log_url, watched
+from model.monitoring.report import as_json, as_markdown, in_words
+from model.monitoring.watched import is_deployed, log_url, watched
 from model.params import load_params
 
 FOUND = Path("artifacts/monitoring/check.json")
@@ -19,14 +24,8 @@ FOUND = Path("artifacts/monitoring/check.json")
 _EXIT = {Level.OK: 0, Level.WARN: 3, Level.ACT: 4}
 
 
-def _moment(text: str) -> datetime:
-    """A date or a time, in UTC unless it says otherwise."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def main() -> None:
-    """Check, print what was found, and end with a status that tells it."""
+    """Run a command."""
     parser = argparse.ArgumentParser(prog="python -m model.monitoring", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("check", help="compare production with what the model was trained and judged on")
@@ -35,18 +34,46 @@ def main() -> None:
     )
     command.add_argument("--since", type=_moment, help="default: so many days before as params.yaml says")
     command.add_argument("--version", type=int, help="of the registry; default: the champion")
+    commands.add_parser("watch", help="check, and open, change and close the issues at GitHub by what is found")
     arguments = parser.parse_args()
+    if arguments.command == "check":
+        found = _check(arguments.since, arguments.until, arguments.version)
+        sys.exit(_EXIT[found.status])
+    _watch()
+
+
+def _check(since: datetime | None, until: datetime, number: int | None) -> Check:
+    """Check, and print and write what was found."""
     params = load_params()
-    until = arguments.until
-    since = arguments.since or until - timedelta(days=params.monitoring.days)
+    since = since or until - timedelta(days=params.monitoring.days)
     if since >= until:
         raise UserError(f"there is no time between {since.isoformat()} and {until.isoformat()}.")
-    version, reference = watched(arguments.version, params)
+    version, reference = watched(number, params)
     with log_url() as url, opened(url, since, until) as log:
         found = check(log, version, reference, params)
+    with replacing_file(FOUND.with_suffix(".md")) as aside:
+        aside.write_text(as_markdown(found, reference), encoding="utf-8")
     write_json(FOUND, as_json(found))
     print(in_words(found, reference))
-    sys.exit(_EXIT[found.status])
+    return found
+
+
+def _watch() -> None:
+    if not is_deployed():
+        print("::notice title=Nothing to watch::Name the prediction log: by DEPLOY_HOST or PREDICTION_LOG_URL.")
+        return
+    found = _check(None, datetime.now(UTC), None)
+    try:
+        for line in keep_issues(as_json(found)):
+            print(line)
+    except github.Errors as error:
+        raise UserError(f"GitHub did not do what it was asked: {github.one_line(error)}") from error
+
+
+def _moment(text: str) -> datetime:
+    """A date or a time, in UTC unless it says otherwise."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
 """The check: is what production is asked, answers and achieves what the model was made for?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from model.distributions import PROBABILITY, count
 from model.monitoring.drift import Drift, drifted_importance, drifts
-from model.monitoring.findings import Finding, Level
+from model.monitoring.findings import KNOWN_ANYWAY, KNOWN_OF_OUTCOMES, KNOWN_OF_ROWS, Finding, Level
 from model.monitoring.log import Log
 from model.monitoring.performance import Performance, judge, performance
 from model.monitoring.quality import quality
 from model.params import Monitoring, Params
-from model.pipeline.metrics import IN_WORDS
 from model.release.reference import Reference
 
 # Days of which the quietest tells how few predictions a day may have.
@@ -22,7 +20,6 @@ _HALF = 0.5
 _REFUSED = 0.01
 # The share of outcomes with an impossible time that is no accident.
 _EARLY = 0.01
-_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,7 @@ class Check:
         rows: How many predictions of this version are in it.
         others: And how many of others.
         findings: The worst first.
+        judged: The kinds of trouble that there was enough for to find them.
         drifts: Of each variable; of none where there are too few rows.
         importance: The share of those that have drifted in the importance of all columns.
         performance: As far as outcomes are known.
@@ -47,6 +45,7 @@ class Check:
     rows: int
     others: dict[str, int]
     findings: Sequence[Finding]
+    judged: Sequence[str]
     drifts: Sequence[Drift]
     importance: float
     performance: Performance | None
@@ -70,6 +69,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
     rows = others.pop(version, 0)
     findings, found, importance = [*_volume(mine, rows), *_schema(mine, rows), *_clocks(log)], list[Drift](), 0.0
+    judged = [*KNOWN_ANYWAY]
     if rows >= settings.rows:
         live = count(mine.predictions, reference.bins)
         found = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
@@ -78,11 +78,13 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         unexplained = [one for one in found if one.variable.name not in {finding.subject for finding in broken}]
         importance = drifted_importance(reference, unexplained)
         findings += [*broken, *_drift(unexplained, importance, settings)]
+        judged += KNOWN_OF_ROWS
     known = performance(mine.outcomes, rows, params)
     if known and known.labelled >= settings.rows:
         findings += judge(known, reference.metrics, params)
+        judged += KNOWN_OF_OUTCOMES
     findings.sort(key=lambda finding: -finding.level)
-    return Check(version, log.since, log.until, rows, others, findings, found, importance, known)
+    return Check(version, log.since, log.until, rows, others, findings, judged, found, importance, known)
 
 
 def _volume(log: Log, rows: int) -> Iterator[Finding]:
@@ -134,76 +136,3 @@ def _drift(found: Sequence[Drift], importance: float, settings: Monitoring) -> I
                 f"{one.compared[0]} by {one.distance.method}."
             )
             yield Finding("prediction drift", PROBABILITY, Level.WARN, said)
-
-
-def as_json(found: Check) -> dict[str, Any]:
-    """What was found, for machines."""
-    known = found.performance
-    whole: dict[str, Any] = _rounded(
-        {
-            "status": found.status.name.lower(),
-            "version": found.version,
-            "since": found.since.isoformat(),
-            "until": found.until.isoformat(),
-            "rows": found.rows,
-            "rows_of_other_versions": found.others,
-            "findings": [{**one._asdict(), "level": one.level.name.lower()} for one in found.findings],
-            "drifted_importance": found.importance,
-            "drift": [
-                {
-                    "variable": one.variable.name,
-                    "method": one.distance.method,
-                    "distance": one.found,
-                    "threshold": one.threshold,
-                    "nearest": one.compared[0],
-                    "drifted": one.drifted,
-                }
-                for one in found.drifts
-            ],
-            "performance": known
-            and {
-                **asdict(known),
-                "delay": dict(zip(("median", "ninth_decile"), known.delay, strict=True)),
-                "metrics": {name: one._asdict() for name, one in known.metrics.items()},
-            },
-        }
-    )
-    return whole
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_rounded(one) for one in value]
-    # Further digits mean nothing.
-    return round(value, _DIGITS) if isinstance(value, float) else value
-
-
-def in_words(found: Check, reference: Reference) -> str:
-    """What was found, for people."""
-    lines = [
-        f"version {found.version}, {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC: "
-        f"{found.rows:,} predictions" + "".join(f", {number:,} of {name}" for name, number in found.others.items())
-    ]
-    if not found.drifts:
-        lines.append("Too few of them to say anything of their distribution.")
-    known = found.performance
-    if known:
-        lines.append(
-            f"{known.labelled:,} outcomes known ({known.coverage:.0%}), reported after {known.delay[0]:.1f} days, nine "
-            f"of ten within {known.delay[1]:.1f}; {known.base_rate:.1%} positive, {known.predicted_rate:.1%} predicted"
-        )
-        for name, live in known.metrics.items():
-            promised = reference.metrics[name]
-            lines.append(
-                f"  {IN_WORDS[name]:18} {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], promised "
-                f"{promised['value']:.3f} [{promised['low']:.3f}, {promised['high']:.3f}]"
-            )
-    else:
-        lines.append("No outcome known yet.")
-    harmless = [one.variable.name for one in found.drifts if one.drifted and one.variable.column != PROBABILITY]
-    if harmless:
-        lines.append(f"Drifted, with {found.importance:.1%} of the importance: {', '.join(harmless)}.")
-    lines += [f"{one.level.name.lower()}: {one.kind}: {one.subject} {one.evidence}" for one in found.findings]
-    return "\n".join([*lines, f"status: {found.status.name.lower()}"])

@@ -3,6 +3,24 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+# Each kind of trouble, in words. What is first is known of any log, the others take enough rows, the last outcomes.
+KNOWN_ANYWAY = {
+    "volume": "Fewer predictions than there were",
+    "schema": "Requests break the contract",
+    "clock": "Times that cannot be",
+}
+KNOWN_OF_ROWS = {
+    "missing": "Values are missing",
+    "constant": "A column always has the same value",
+    "unseen": "Categories that the model has never seen",
+    "unit": "A column comes in another unit",
+    "range": "Values outside of the training data",
+    "drift": "The inputs have drifted",
+    "prediction drift": "The predictions have drifted",
+}
+KNOWN_OF_OUTCOMES = {"performance": "The model is worse than promised"}
+KINDS = KNOWN_ANYWAY | KNOWN_OF_ROWS | KNOWN_OF_OUTCOMES
+
 
 class Level(IntEnum):
     """How much it matters: somebody should know, or somebody has to do something."""

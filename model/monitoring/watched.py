@@ -36,6 +36,11 @@ def watched(number: int | None, params: Params) -> tuple[str, Reference]:
     return read_lineage(LINEAGE, stage.MODEL)["version"], make_reference(params)
 
 
+def is_deployed() -> bool:
+    """Whether the environment tells of a prediction log that is not this working tree's own."""
+    return bool(load_settings().prediction_log_url or host.configured())
+
+
 @contextmanager
 def log_url() -> Iterator[str]:
     """The URL of the prediction log: of PREDICTION_LOG_URL, else by SSH of DEPLOY_HOST, else of this working tree.

@@ -29,6 +29,7 @@ class GitHub:
         comments: At a pull request, by number, the oldest first.
         artifacts: Zip file of what a run has left, by number of the run, name and number of the artifact.
         releases: As they were made.
+        issues: The issues, the oldest first.
         refused: Methods that are answered with 403.
         asked: Method, path and body of each request.
         tokens: The tokens that came with them.
@@ -40,6 +41,7 @@ class GitHub:
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     artifacts: dict[tuple[int, str, int], bytes] = field(default_factory=dict)
     releases: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[dict[str, Any]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -56,12 +58,20 @@ class GitHub:
         self.comments.setdefault(number, []).append(one)
         return one | {"html_url": f"{self.url}/{NAME}/pull/{number}#issuecomment-{one['id']}"}
 
+    def issue(self, title: str, body: str, labels: list[str], author: str = BOT) -> dict[str, Any]:
+        """Somebody opens an issue."""
+        one = {"number": 100 + len(self.issues), "title": title, "body": body, "state": "open", "closed_by": None}
+        self.issues.append(one | {"user": {"login": author}, "labels": [{"name": label} for label in labels]})
+        return self.issues[-1]
+
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         """Status and answer to a call."""
         self.asked.append((method, path, body))
         if method in self.refused:
             return 403, {"message": "Resource not accessible by integration"}
-        found = self._found(method, path, query, body)
+        found = self._of_issues(method, path, query, body)
+        if found is None:
+            found = self._found(method, path, query, body)
         if found is None:
             return 404, {"message": "Not Found"}
         if isinstance(found, list):
@@ -101,6 +111,22 @@ class GitHub:
                 ]
                 return {"total_count": len(listed), "artifacts": listed}
         return self.answers.get(path) if method == "GET" else None
+
+    def _of_issues(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        match method, *path.split("/"):
+            case "GET", "issues":
+                asked = {"open", "closed"} if query["state"] == "all" else {query["state"]}
+                label = {"name": query["labels"]}
+                listed = [one for one in self.issues if one["state"] in asked and label in one["labels"]]
+                return listed if query["direction"] == "asc" else listed[::-1]
+            case "POST", "issues":
+                return self.issue(**body)
+            case (("GET" | "PATCH"), "issues", number):
+                (issue,) = (one for one in self.issues if one["number"] == int(number))
+                if method == "PATCH":
+                    issue |= body | {"closed_by": {"login": BOT} if body.get("state") == "closed" else None}
+                return issue
+        return None
 
     def stored(self, path: str) -> bytes | None:
         """What an artifact's number stands for, at the API and in the store that it redirects to."""

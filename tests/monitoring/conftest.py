@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +20,7 @@ from model.months import month_path, read_month, to_columns
 from model.params import Params, load_params
 from model.predictor import Predictor
 from model.release.reference import Reference, make_reference
+from model.serving.prediction_log import Outcome, Prediction, Record, create_log_engine, create_tables, write_records
 from tests.repository import Repository
 
 VERSION = "1"
@@ -39,7 +42,7 @@ class Watched:
         chosen = np.random.default_rng(seed).permutation(self.window.num_rows)[:rows]
         return self.window.take(pa.array(chosen))
 
-    def records(self, rows: pa.Table, version: str = VERSION) -> tuple[pa.Table, pa.Table]:
+    def records(self, rows: pa.Table, version: str = VERSION, until: datetime = UNTIL) -> tuple[pa.Table, pa.Table]:
         """What the log has when the model was asked these rows, evenly over time, and told each outcome a day later."""
         inputs = [column.name for column in contract.INPUTS]
         asked = [
@@ -47,7 +50,8 @@ class Watched:
             for row in rows.select(inputs).to_pylist()
         ]
         ids = [f"{number:032x}" for number in range(rows.num_rows)]
-        times = np.linspace(SINCE.timestamp(), UNTIL.timestamp(), rows.num_rows, endpoint=False)
+        last = until.timestamp()
+        times = np.linspace(last - 28 * DAY, last, rows.num_rows, endpoint=False)
         predictions = {
             "id": ids,
             "time": times,
@@ -81,11 +85,33 @@ def write_log(folder: Path, predictions: pa.Table, feedback: pa.Table) -> str:
     return str(folder)
 
 
-@pytest.fixture(scope="module")
-def watched(finished: Repository) -> Iterator[Watched]:
-    """A model of two months, judged on a third; the tests of a module are in its repository."""
+def fill(url: str, *tables: pa.Table) -> None:
+    """Write to a database what is in tables of predictions and of feedback, as the service does."""
+    records: list[Record] = []
+    for row in (row for table in tables for row in table.to_pylist()):
+        if "inputs" in row:
+            records.append(Prediction(**row | {"inputs": msgspec.Raw(row["inputs"].encode())}))
+        else:
+            records.append(Outcome(**row))
+    engine = create_log_engine(url)
+    with engine.begin() as connection:
+        create_tables(connection)
+        write_records(connection, records)
+    engine.dispose()
+
+
+@contextmanager
+def watched_in(repository: Repository) -> Iterator[Watched]:
+    """The model of a repository, as long as its folder is the one that is worked in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(finished.folder)
+        patch.chdir(repository.folder)
         params = load_params()
         window = pa.concat_tables([read_month(month_path(month)) for month in params.window.months()])
         yield Watched(params, make_reference(params), Predictor.load(Path("artifacts/model")), window)
+
+
+@pytest.fixture(scope="module")
+def watched(finished: Repository) -> Iterator[Watched]:
+    """A model of two months, judged on a third; the tests of a module are in its repository."""
+    with watched_in(finished) as found:
+        yield found

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from model.console import UserError
-from model.monitoring.check import Check, as_json, check
+from model.monitoring.check import Check, check
 from model.monitoring.findings import Level
 from model.monitoring.log import opened
-from model.serving.prediction_log import Outcome, Prediction, Record, create_log_engine, create_tables, write_records
-from tests.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, write_log
+from model.monitoring.report import as_json
+from tests.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, fill, write_log
 from tests.repository import Repository
 from tests.serving.postgresql import Postgresql, postgresql_server
 
@@ -32,21 +31,6 @@ def postgresql() -> Iterator[Postgresql]:
 def checked(watched: Watched, url: str) -> Check:
     with opened(url, SINCE, UNTIL) as log:
         return check(log, VERSION, watched.reference, watched.params)
-
-
-def fill(url: str, *tables: pa.Table) -> None:
-    """Write to a database what is in tables of predictions and of feedback, as the service does."""
-    records: list[Record] = []
-    for row in (row for table in tables for row in table.to_pylist()):
-        if "inputs" in row:
-            records.append(Prediction(**row | {"inputs": msgspec.Raw(row["inputs"].encode())}))
-        else:
-            records.append(Outcome(**row))
-    engine = create_log_engine(url)
-    with engine.begin() as connection:
-        create_tables(connection)
-        write_records(connection, records)
-    engine.dispose()
 
 
 def test_the_same_is_found_wherever_the_log_is(watched: Watched, tmp_path: Path, postgresql: Postgresql) -> None:
@@ -158,6 +142,9 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
     assert done.stdout.endswith("status: ok\n")
     found = json.loads((finished.folder / "artifacts/monitoring/check.json").read_text(encoding="utf-8"))
     assert (found["status"], found["rows"], found["findings"]) == ("ok", 500, [])
+    page = (finished.folder / "artifacts/monitoring/check.md").read_text(encoding="utf-8")
+    assert page.startswith("## flight-delay: ok\n\n```text\nversion ")
+    assert "| humidity | 0." in page
 
     done = run()
     assert done.returncode == 3
