@@ -1,6 +1,7 @@
 """`python -m model.monitoring check`: is the model in production still what it was made for?
 
-`… watch` is what monitor.yml runs: the same, and the issues at GitHub are kept by it.
+`… watch` is what monitor.yml runs: the same for the last days, with the page of pictures and the snapshot of yesterday,
+and the issues at GitHub are kept by it.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from model.monitoring.check import Check, check
 from model.monitoring.findings import Level
 from model.monitoring.issues import keep_issues
 from model.monitoring.log import opened
+from model.monitoring.page import write_page
 from model.monitoring.report import as_json, as_markdown, in_words
+from model.monitoring.snapshot import write_snapshot
 from model.monitoring.watched import is_deployed, log_url, watched
 from model.params import load_params
 
-FOUND = Path("artifacts/monitoring/check.json")
+_FOLDER = Path("artifacts/monitoring")
 # Those of errors, and of arguments that make no sense, are 1 and 2.
 _EXIT = {Level.OK: 0, Level.WARN: 3, Level.ACT: 4}
 
@@ -34,26 +37,33 @@ def main() -> None:
     )
     command.add_argument("--since", type=_moment, help="default: so many days before as params.yaml says")
     command.add_argument("--version", type=int, help="of the registry; default: the champion")
+    command.add_argument("--page", action="store_true", help="draw the distributions, too")
     commands.add_parser("watch", help="check, and open, change and close the issues at GitHub by what is found")
     arguments = parser.parse_args()
     if arguments.command == "check":
-        found = _check(arguments.since, arguments.until, arguments.version)
+        since = arguments.since or arguments.until - timedelta(days=load_params().monitoring.days)
+        if since >= arguments.until:
+            raise UserError(f"there is no time between {since.isoformat()} and {arguments.until.isoformat()}.")
+        found = _check(since, arguments.until, arguments.version, draw=arguments.page)
         sys.exit(_EXIT[found.status])
     _watch()
 
 
-def _check(since: datetime | None, until: datetime, number: int | None) -> Check:
+def _check(since: datetime, until: datetime, number: int | None, *, draw: bool) -> Check:
     """Check, and print and write what was found."""
     params = load_params()
-    since = since or until - timedelta(days=params.monitoring.days)
-    if since >= until:
-        raise UserError(f"there is no time between {since.isoformat()} and {until.isoformat()}.")
     version, reference = watched(number, params)
     with log_url() as url, opened(url, since, until) as log:
         found = check(log, version, reference, params)
-    with replacing_file(FOUND.with_suffix(".md")) as aside:
+        if draw and found.drifts:
+            write_page(_FOLDER / "report.html", log.of(version), reference, found.drifts)
+        yesterday = until.date() - timedelta(days=1)
+        write_snapshot(
+            _FOLDER / f"{yesterday}.parquet", log.of(version).of_day(yesterday), reference, yesterday, version
+        )
+    with replacing_file(_FOLDER / "check.md") as aside:
         aside.write_text(as_markdown(found, reference), encoding="utf-8")
-    write_json(FOUND, as_json(found))
+    write_json(_FOLDER / "check.json", as_json(found))
     print(in_words(found, reference))
     return found
 
@@ -62,7 +72,8 @@ def _watch() -> None:
     if not is_deployed():
         print("::notice title=Nothing to watch::Name the prediction log: by DEPLOY_HOST or PREDICTION_LOG_URL.")
         return
-    found = _check(None, datetime.now(UTC), None)
+    now = datetime.now(UTC)
+    found = _check(now - timedelta(days=load_params().monitoring.days), now, None, draw=True)
     try:
         for line in keep_issues(as_json(found)):
             print(line)

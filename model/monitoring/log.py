@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,17 @@ class Log:
         mine = ColumnExpression("model_version") == ConstantExpression(version)
         parts = {name: getattr(self, name).filter(mine) for name in ("predictions", "outcomes", "refusals")}
         return replace(self, **parts)
+
+    def of_day(self, day: date) -> "Log":
+        """The predictions of a day, in UTC."""
+        since = datetime.combine(day, datetime.min.time(), UTC)
+        until = since + timedelta(days=1)
+        within = self.predictions.filter(f"time >= {since.timestamp()!r} AND time < {until.timestamp()!r}")
+        return replace(self, since=since, until=until, predictions=within)
+
+    def sample(self, rows: int) -> DuckDBPyRelation:
+        """Some of the predictions, always the same."""
+        return self.predictions.order("hash(time, probability)").limit(rows)
 
 
 @contextmanager

@@ -146,6 +146,11 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
     assert page.startswith("## flight-delay: ok\n\n```text\nversion ")
     assert "| humidity | 0." in page
 
+    done = run("--until", "2013-03-29", "--page")
+    assert done.returncode == 0, done.stdout
+    left = {path.name for path in (finished.folder / "artifacts/monitoring").iterdir()}
+    assert left == {"check.json", "check.md", "2013-03-28.parquet", "report.html"}
+
     done = run()
     assert done.returncode == 3
     assert "warn: volume: predictions there are none in this time." in done.stdout

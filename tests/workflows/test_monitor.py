@@ -59,6 +59,8 @@ def test_trouble_begins_and_ends(watch: Watch, in_production: Repository, github
     assert "| humidity |" in done.summary
     assert json.loads((done.artifacts / "check/check.json").read_text(encoding="utf-8"))["status"] == "act"
 
+    assert {path.suffix for path in (done.artifacts / "check").iterdir()} == {".json", ".md", ".html", ".parquet"}
+
     # What cannot be looked at is neither over nor new.
     done = watch("away", PREDICTION_LOG_URL="postgresql://nobody@127.0.0.1:1/log")
     assert not done.passed
