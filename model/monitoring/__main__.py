@@ -12,6 +12,7 @@ from pathlib import Path
 from model import console, github
 from model.console import UserError
 from model.files import replacing_file, write_json
+from model.monitoring import explain
 from model.monitoring.check import Check, check
 from model.monitoring.findings import Level
 from model.monitoring.issues import keep_issues
@@ -39,14 +40,20 @@ def main() -> None:
     command.add_argument("--version", type=int, help="of the registry; default: the champion")
     command.add_argument("--page", action="store_true", help="draw the distributions, too")
     commands.add_parser("watch", help="check, and open, change and close the issues at GitHub by what is found")
+    command = commands.add_parser("explain", help="why a prediction is as it is")
+    command.add_argument("prediction", help="its id, as the service told it")
     arguments = parser.parse_args()
-    if arguments.command == "check":
+    if arguments.command == "explain":
+        with log_url() as url:
+            print(explain.in_words(explain.explain(url, arguments.prediction, load_params())))
+    elif arguments.command == "check":
         since = arguments.since or arguments.until - timedelta(days=load_params().monitoring.days)
         if since >= arguments.until:
             raise UserError(f"there is no time between {since.isoformat()} and {arguments.until.isoformat()}.")
         found = _check(since, arguments.until, arguments.version, draw=arguments.page)
         sys.exit(_EXIT[found.status])
-    _watch()
+    else:
+        _watch()
 
 
 def _check(since: datetime, until: datetime, number: int | None, *, draw: bool) -> Check:

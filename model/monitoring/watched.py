@@ -5,6 +5,7 @@ And by which prediction log: that of the environment, that of production, or tha
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from model.console import UserError
 from model.params import Params
@@ -15,6 +16,8 @@ from model.release.lineage import LINEAGE, read_lineage
 from model.release.production import Production
 from model.release.reference import REFERENCE, Reference, make_reference
 from model.serving.settings import load_settings
+
+_LINEAGE = ("commit", "pull_request", "author", "window", "data", "dvc_lock")
 
 
 def watched(number: int | None, params: Params) -> tuple[str, Reference]:
@@ -34,6 +37,28 @@ def watched(number: int | None, params: Params) -> tuple[str, Reference]:
     if number is not None:
         raise UserError("there is no registry yet, and so no version.")
     return read_lineage(LINEAGE, stage.MODEL)["version"], make_reference(params)
+
+
+def model_of(name: str, folder: Path, params: Params) -> tuple[Path, Reference, dict[str, str]]:
+    """The model folder, the reference and the lineage of what the service calls so.
+
+    Args:
+        name: Of the version.
+        folder: To put the model into.
+        params: Of the working tree.
+
+    Raises:
+        UserError: Where it is neither a version of the registry nor the model of the working tree.
+    """
+    with opened() as registry:
+        if registry and name.isdecimal():
+            version = registry.version(int(name))
+            reference = Reference.model_validate_json(registry.document(version, REFERENCE))
+            return registry.model(version, folder), reference, {tag: version.tags.get(tag, "") for tag in _LINEAGE}
+    lineage = read_lineage(LINEAGE, stage.MODEL)
+    if lineage["version"] != name:
+        raise UserError(f"{name} is neither a version of the registry nor the model of this working tree.")
+    return stage.MODEL, make_reference(params), {tag: str(lineage[tag]) for tag in _LINEAGE if tag in lineage}
 
 
 def is_deployed() -> bool:

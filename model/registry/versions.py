@@ -187,6 +187,22 @@ class Registry:
             path = self._client.download_artifacts(version.run, f"{_documents(version.commit)}/{name}", folder)
             return Path(path).read_text(encoding="utf-8")
 
+    def model(self, version: Version, folder: Path) -> Path:
+        """The model folder of a version, put into a folder.
+
+        Raises:
+            UserError: Where it is not there.
+        """
+        import mlflow
+
+        self._fetch("")
+        with self._errors_for_people():
+            source = self._client.get_model_version(contract.NAME, str(version.number)).source
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{source}/artifacts/model", dst_path=str(folder), tracking_uri=self.uri
+            )
+        return Path(found)
+
     def _search(self, condition: str, most: int) -> list[Version]:
         asked = f"name = '{contract.NAME}'{condition}"
         with self._errors_for_people():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from model import contract
+from model.predictor import model_hash
 from tests.registry.commands import clone_of, commit, promote, register, table
 from tests.repository import Repository
 from tests.serving.conftest import free_port
@@ -99,6 +100,17 @@ def test_the_champion_is_watched(registered: Repository, tmp_path: Path) -> None
         (("--version", "9"), "error: there is no version 9 of"),
     ):
         assert clone.run("python", "-m", "model.monitoring", "check", *arguments, **log).stdout.startswith(said)
+    code = (
+        "import sys; from pathlib import Path; from model.params import load_params\n"
+        "from model.monitoring.watched import model_of\n"
+        "model, reference, lineage = model_of('1', Path(sys.argv[1]), load_params())\n"
+        "from model.predictor import model_hash; print(model_hash(model), lineage['commit'], *reference.months)"
+    )
+    (tmp_path / "model").mkdir()
+    model, commit, *months = clone.must("python", "-c", code, str(tmp_path / "model")).split()
+    assert model == model_hash(registered.folder / "artifacts/model")
+    assert commit == registered.must("git", "rev-parse", "HEAD~1").strip()
+    assert months == ["2013-01", "2013-02", "2013-03"]
 
 
 def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:
