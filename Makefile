@@ -112,6 +112,10 @@ bench-serving: all ## Measure the service beside others and write benchmarks/ser
 soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
 	@python -m benchmarks.soak
 
+.PHONY: bench-monitoring
+bench-monitoring: all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
+	@python -m benchmarks.monitoring
+
 .PHONY: bench-release
 bench-release: all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
 	@python -m benchmarks.release

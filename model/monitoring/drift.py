@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from model.distributions import VARIABLES, Distributions, Variable
 from model.params import Distance, Monitoring
@@ -171,7 +171,7 @@ def _chance(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     if table.shape[1] < 2 or not table.sum(axis=1).all():  # noqa: PLR2004 - in one bin nothing can differ
         return 1.0
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    return float(chi2.sf(((table - expected) ** 2 / expected).sum(), table.shape[1] - 1))
+    return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
 
 def _holm(chances: Sequence[float]) -> list[bool]:

@@ -17,6 +17,7 @@ from model.pipeline.metrics import IN_WORDS, METRICS, Interval, Scores, interval
 
 # Of the probability; a metric is right to a fraction of that.
 _STEPS = 2048
+_AT_A_TIME = 100  # resamples
 _GREATER_IS_BETTER = {"roc_auc": True, "average_precision": True, "log_loss": False, "brier_score": False}
 _CHANCE = 0.5  # the ROC AUC of guessing
 
@@ -70,8 +71,13 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
     found = counted.order("step, outcome").fetchnumpy()
     target, rows = found["outcome"].astype(np.bool_), found["rows"]
     scores = Scores(target, found["probability"], bins=1)
-    draws = np.random.default_rng(params.seed).poisson(rows, (params.metrics.resamples, len(rows)))
-    drawn = scores.metrics(draws.astype(np.uint32))
+    random = np.random.default_rng(params.seed)
+    parts = [
+        min(_AT_A_TIME, params.metrics.resamples - done) for done in range(0, params.metrics.resamples, _AT_A_TIME)
+    ]
+    drawn = np.concatenate(
+        [scores.metrics(random.poisson(rows, (some, len(rows))).astype(np.uint32)) for some in parts]
+    )
     whole = scores.metrics(rows[None].astype(np.uint32))[0]
     metrics = {
         name: interval(whole[place], drawn[:, place], params.metrics.confidence)

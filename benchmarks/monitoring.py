@@ -1,0 +1,251 @@
+"""Measure the check on ever larger logs, beside Evidently on a data frame, and write benchmarks/monitoring.md.
+
+The rows are those of the training window, over and over, in any order, with a fault in one column: what has drifted is
+known, and both have to say it. Each check is a process of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_postgresql.dbapi
+import adbc_driver_sqlite.dbapi
+import duckdb
+import pyarrow as pa
+from tqdm import tqdm
+
+from model import contract
+from model.distributions import PROBABILITY
+from model.monitoring.check import check
+from model.monitoring.log import opened
+from model.months import DATA, month_path, read_month, to_columns
+from model.params import load_params
+from model.pipeline import stage
+from model.predictor import Predictor
+from model.release.reference import Reference, make_reference
+from model.serving.prediction_log import create_log_engine, create_tables
+from tests.serving.postgresql import postgresql_server
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "benchmarks/monitoring.md"
+ROWS = (100_000, 1_000_000, 10_000_000)
+LARGEST_FRAME = 1_000_000  # of Evidently; ten times as many do not fit into this memory
+ROUNDS = 3
+VERSION = "1"
+FAULT = "humidity"  # comes as a share of 1
+UNTIL = datetime(2013, 8, 1, tzinfo=UTC)
+SINCE = UNTIL - timedelta(days=28)
+
+TEMPLATE = """\
+# The check, measured
+
+Written by `make bench-monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a process of
+its own with all that it imports. {columns} columns and the probability; half of the predictions have an outcome; one
+column comes in another unit. Memory is the peak of the process (what a database server takes beside it is its own).
+
+| log | predictions | seconds | µs a row | target, s | peak MiB | target |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+{logs}
+
+The same question (which columns have drifted, by the Jensen-Shannon distance and a threshold of 0.1) asked of Evidently
+on a pandas data frame of {frame:,} predictions and one of the {reference:,} training rows; both read from Parquet files
+with typed columns, which no log has. In turn, the ratio is the median of the rounds':
+
+| | seconds | peak MiB | drifted |
+| --- | ---: | ---: | --- |
+| the check, from the log | {ours:.1f} | {our_memory:,.0f} | {our_verdict} |
+| Evidently {evidently} | {theirs:.1f} | {their_memory:,.0f} | {their_verdict} |
+| ratio (target 10 and 10) | {ratio:.1f} | {memory_ratio:.1f} | |
+"""
+
+
+def write_rows(folder: Path, rows: int) -> None:
+    """Predictions and outcomes as Parquet files in the log's columns, and once more with typed columns."""
+    connection = duckdb.connect(config={"memory_limit": "4GB", "temp_directory": str(folder)})
+    names = [column.name for column in contract.INPUTS]
+    predictor, params = Predictor.load(stage.MODEL), load_params()
+    window = pa.concat_tables([read_month(month_path(month, DATA)) for month in params.window.months()])
+    scored = window.append_column(PROBABILITY, pa.array(predictor.probabilities(to_columns(window))))
+    connection.register("scored", scored)
+    in_any_order = "row_number() OVER (ORDER BY hash(scheduled_departure, carrier, flight_number)) - 1"
+    connection.execute(f"CREATE TABLE base AS SELECT {in_any_order} AS number, * FROM scored")  # noqa: S608
+    seconds = (UNTIL - SINCE).total_seconds() / rows
+    inputs = ", ".join(f"'{name}', {_value(name)}" for name in names)
+    typed = ", ".join(f'{_value(name)} AS "{name}"' for name in names)
+    chosen = f"FROM range({rows}) AS r(i) JOIN base ON base.number = (i * 7919) % {window.num_rows}"
+    written = {
+        "log/predictions": f"SELECT printf('%032x', i) AS id, ({SINCE.timestamp()} + i * {seconds})::DOUBLE AS time, "
+        f"'{VERSION}' AS model_version, '{contract.version()}' AS contract_version, printf('%016x', i) AS request_id, "
+        f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {chosen}",
+        "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
+        f"::DOUBLE AS time, {contract.TARGET} AS outcome {chosen} WHERE i % 2 = 0",
+        "typed": f"SELECT {typed}, probability {chosen}",
+    }
+    for place, query in written.items():
+        (folder / place).mkdir(parents=True)
+        connection.execute(f"COPY ({query}) TO '{folder / place / 'rows.parquet'}' (FORMAT parquet)")
+    plain = ", ".join(f'"{name}"' for name in names)
+    connection.execute(f"COPY (SELECT {plain}, probability FROM base) TO '{folder / 'reference.parquet'}'")  # noqa: S608
+
+
+def _value(name: str) -> str:
+    if name == FAULT:
+        return f'"{name}" / 100'
+    is_time = next(column.type == "timestamp" for column in contract.INPUTS if column.name == name)
+    return f"strftime(\"{name}\", '%Y-%m-%dT%H:%M:%S')" if is_time else f'"{name}"'
+
+
+def fill(url: str, folder: Path) -> None:
+    """Put what is in the files into a database."""
+    engine = create_log_engine(url)
+    with engine.begin() as connection:
+        create_tables(connection)
+    into = (
+        adbc_driver_sqlite.dbapi.connect(engine.url.database)
+        if engine.dialect.name == "sqlite"
+        else adbc_driver_postgresql.dbapi.connect(url)
+    )
+    with into, into.cursor() as cursor:
+        for table in ("predictions", "feedback"):
+            rows = duckdb.connect().read_parquet(str(folder / "log" / table / "rows.parquet"))
+            cursor.adbc_ingest(table, rows.to_arrow_reader(100_000), mode="append")
+        into.commit()
+    engine.dispose()
+
+
+def measured(*arguments: str | Path) -> dict[str, Any]:
+    """What a process of this script found, its seconds and the peak of its memory in MiB."""
+    command = [sys.executable, "-m", "benchmarks.monitoring", *map(str, arguments)]
+    started = time.perf_counter()
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found | {"seconds": time.perf_counter() - started}
+
+
+def ask_ours(url: str, reference: Path) -> None:
+    """Check a log."""
+    known = Reference.model_validate_json(reference.read_text(encoding="utf-8"))
+    with opened(url, SINCE, UNTIL) as log:
+        found = check(log, VERSION, known, load_params())
+    named = {finding.subject for finding in found.findings if finding.kind == "unit"}
+    drifted = {one.variable.name for one in found.drifts if one.drifted and one.variable.name != PROBABILITY}
+    _say(found.rows, sorted(drifted | named))
+
+
+def ask_evidently(folder: Path) -> None:
+    """Compare two data frames."""
+    warnings.simplefilter("ignore")
+    import pandas as pd
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    numbers = [column.name for column in contract.INPUTS if column.type in {"integer", "number"}]
+    categories = [column.name for column in contract.INPUTS if column.type == "category"]
+    live, reference = (pd.read_parquet(path) for path in (folder / "typed/rows.parquet", folder / "reference.parquet"))
+    definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
+    both = (Dataset.from_pandas(frame[numbers + categories], data_definition=definition) for frame in (live, reference))
+    found = Report([DataDriftPreset(method="jensenshannon", threshold=0.1)]).run(*both).dict()
+    drifts = {one["config"]["column"]: one["value"] for one in found["metrics"] if "ValueDrift" in one["metric_name"]}
+    _say(len(live), sorted(name for name, distance in drifts.items() if distance > 0.1))
+
+
+def _say(rows: int, drifted: list[str]) -> None:
+    # Not by `getrusage`, which counts what the process that has started this one had.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) / 2**10
+    print(json.dumps({"rows": rows, "drifted": drifted, "peak": peak}))
+
+
+@contextmanager
+def logs(folder: Path, rows: int) -> Iterator[dict[str, str]]:
+    """The same log in three places."""
+    write_rows(folder, rows)
+    with postgresql_server() as server:
+        found = {
+            "Parquet": str(folder / "log"),
+            "SQLite": f"sqlite:///{folder / 'log.db'}",
+            "PostgreSQL": server.database(),
+        }
+        for name in ("SQLite", "PostgreSQL"):
+            fill(found[name], folder)
+        yield found
+
+
+def main() -> None:
+    """Measure, and write the report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", nargs=2)
+    parser.add_argument("--evidently", type=Path)
+    arguments = parser.parse_args()
+    if arguments.check:
+        ask_ours(arguments.check[0], Path(arguments.check[1]))
+        return
+    if arguments.evidently:
+        ask_evidently(arguments.evidently)
+        return
+    lines, pairs = list[str](), list[tuple[dict[str, Any], dict[str, Any]]]()
+    with tempfile.TemporaryDirectory() as name:
+        reference = Path(name) / "reference.json"
+        made = make_reference(load_params())
+        reference.write_text(made.model_dump_json(), encoding="utf-8")
+        for rows in ROWS:
+            folder = Path(name) / str(rows)
+            with logs(folder, rows) as places:
+                for place, url in places.items():
+                    found = [measured("--check", url, reference) for _ in tqdm(range(ROUNDS), f"{place} {rows:,}")]
+                    seconds = statistics.median(one["seconds"] for one in found)
+                    peak = max(one["peak"] for one in found)
+                    target = (30, 1024) if rows == ROWS[-1] else ("", "")
+                    cells = (f"{rows:,}", f"{seconds:.1f}", f"{seconds / rows * 1e6:.2f}", target[0], f"{peak:,.0f}")
+                    lines.append(f"| {place} | {' | '.join(map(str, cells))} | {target[1]} |")
+                if rows == LARGEST_FRAME:
+                    pairs = [
+                        (measured("--check", places["Parquet"], reference), measured("--evidently", folder))
+                        for _ in tqdm(range(ROUNDS), "Evidently")
+                    ]
+            shutil.rmtree(folder)
+    ours, theirs = zip(*pairs, strict=True)
+    text = TEMPLATE.format(
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        rounds=ROUNDS,
+        columns=len(contract.INPUTS),
+        logs="\n".join(lines),
+        frame=LARGEST_FRAME,
+        reference=sum(month.rows for name, month in made.months.items() if name not in made.holdout),
+        evidently=_version("evidently"),
+        ours=statistics.median(one["seconds"] for one in ours),
+        our_memory=max(one["peak"] for one in ours),
+        our_verdict=", ".join(ours[0]["drifted"]) or "none",
+        theirs=statistics.median(one["seconds"] for one in theirs),
+        their_memory=max(one["peak"] for one in theirs),
+        their_verdict=", ".join(theirs[0]["drifted"]) or "none",
+        ratio=statistics.median(b["seconds"] / a["seconds"] for a, b in pairs),
+        memory_ratio=statistics.median(b["peak"] / a["peak"] for a, b in pairs),
+    )
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+if __name__ == "__main__":
+    main()
