@@ -6,6 +6,7 @@ seen to answer; and however a release was broken off, running it again makes one
 
 import os
 import random
+import re
 import shutil
 import signal
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
+from tests.containers import find_engine
 from tests.github.server import GitHub
 from tests.registry.commands import table
 from tests.repository import Repository, change_params, with_estimator
@@ -65,10 +67,20 @@ def killed_after(fork: Fork, seconds: float) -> bool:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         release.join(0.1)
-    # The machine is gone, and so is what was proved on it.
+    # The machine is gone, and so is what was proved on it, and what was built.
     fork.host.run("docker ps --all --quiet --filter name=proof | xargs --no-run-if-empty docker rm --force")
     shutil.rmtree(fork.folder / "run", ignore_errors=True)
+    remove_half_images()
     return was_running
+
+
+def remove_half_images() -> None:
+    """An image that was just being written keeps podman from listing any. The next runner would not have it."""
+    engine = find_engine()
+    while (listed := engine.run("images")).returncode:
+        half = re.search(r'image with ID "([0-9a-f]{64})"', listed.stderr)
+        assert half, listed.stderr
+        engine.run("rmi", "--force", half[1])
 
 
 def holds(fork: Fork, before: tuple[str, str], merged: str) -> tuple[str, ...]:
