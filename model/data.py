@@ -23,6 +23,10 @@ from model.validation import as_pandas, validate
 LATE_MINUTES = 15
 
 
+class NoRowsError(UserError):
+    """The source has no rows for a month."""
+
+
 def fetch(month: str) -> pd.DataFrame:
     """The rows of one month: the contract's inputs as they were known at the scheduled departure, and the target.
 
@@ -107,7 +111,7 @@ def ingest(month: str, folder: Path = DATA) -> bool:
         raise UserError(f"{month!r} is no month. Write it as year and month, for example 2013-08.")
     rows = fetch(month)
     if rows.empty:
-        raise UserError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
+        raise NoRowsError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
     try:
         # Sorted by what identifies a row, so that the order in which the source returns rows leaves no trace.
         table = pa.Table.from_pandas(rows.sort_values(list(contract.IDENTITY)), ARROW_SCHEMA, preserve_index=False)

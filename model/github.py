@@ -101,6 +101,23 @@ def send(method: str, path: str, **fields: str | Path) -> None:
         raise OSError(f"gh: {done.stderr.strip()}")
 
 
+def change(mutation: str, **variables: str) -> None:
+    """Change what only GitHub's other API can, the one by GraphQL.
+
+    Args:
+        mutation: In terms of GraphQL.
+        variables: That it names, all of them ids.
+
+    Raises:
+        ValueError: Where GitHub refuses; it says why.
+    """
+    named = ", ".join(f"${name}: ID!" for name in variables)
+    asked = json.dumps({"query": f"mutation({named}) {{ {mutation} }}", "variables": variables}).encode()
+    answer = json.loads(_read(os.environ["GITHUB_GRAPHQL_URL"], _MOST_BYTES, asked))
+    if answer.get("errors"):
+        raise ValueError("; ".join(str(error.get("message")) for error in answer["errors"]))
+
+
 def git_credentials(remote: str) -> dict[str, str]:
     """The environment in which git may do at a remote what the workflow's token may; and asks nobody for a password."""
     server, token = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_TOKEN")
@@ -115,8 +132,9 @@ def git_credentials(remote: str) -> dict[str, str]:
     }
 
 
-def _read(address: str, most: int) -> bytes:
-    request = urllib.request.Request(address, headers={"Accept": "application/vnd.github+json"})  # noqa: S310 - GitHub's
+def _read(address: str, most: int, given: bytes | None = None) -> bytes:
+    kind = {"Accept": "application/vnd.github+json"}
+    request = urllib.request.Request(address, given, kind)  # noqa: S310 - GitHub's
     # The token is not for the store that a download is redirected to.
     request.add_unredirected_header("Authorization", f"Bearer {os.environ['GITHUB_TOKEN']}")
     with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310

@@ -79,6 +79,24 @@ class Gates(Settings):
     model_mebibytes: Annotated[float, Field(gt=0)]
 
 
+class Retraining(Settings):
+    """When and how the repository proposes a new model by itself.
+
+    Attributes:
+        window: Whether it begins where it did, or has so many months.
+        max_age_days: After the last month that the champion knows.
+        new_labels: Outcomes in the prediction log since then.
+        cooldown_days: Between two proposals.
+        auto_merge: Whether one that is better, and passes each gate, may be merged by itself.
+    """
+
+    window: Literal["expanding"] | Count
+    max_age_days: Count
+    new_labels: Count
+    cooldown_days: Annotated[int, Field(ge=0)]
+    auto_merge: bool
+
+
 def _known_category(name: str) -> str:
     categories = [column.name for column in contract.INPUTS if column.type == "category"]
     if name not in categories:
@@ -151,6 +169,7 @@ class Params(Settings):
     slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
     gates: Gates
     monitoring: Monitoring
+    retraining: Retraining
 
     @model_validator(mode="after")
     def _holdout_after_window(self) -> Self:

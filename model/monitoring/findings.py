@@ -19,7 +19,9 @@ KNOWN_OF_ROWS = {
     "prediction drift": "The predictions have drifted",
 }
 KNOWN_OF_OUTCOMES = {"performance": "The model is worse than promised"}
-KINDS = KNOWN_ANYWAY | KNOWN_OF_ROWS | KNOWN_OF_OUTCOMES
+# And what only new data tells.
+DATA = "data"
+KINDS = KNOWN_ANYWAY | KNOWN_OF_ROWS | KNOWN_OF_OUTCOMES | {DATA: "New data breaks the contract"}
 
 
 class Level(IntEnum):

@@ -7,11 +7,12 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import contract, github
-from model.monitoring.findings import KINDS
+from model import github
+from model.monitoring.findings import KINDS, Finding
 from model.proposal.words import clean
 
 LABEL = "monitoring"
@@ -20,11 +21,14 @@ _MARK = "<!-- monitoring: {kind}; {subjects} -->"
 _MARKED = re.compile(r"<!-- monitoring: ([a-z ]+); ([0-9a-f ]*) -->\s*\Z")
 
 
-def keep_issues(found: Mapping[str, Any]) -> list[str]:
+def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, command: str) -> list[str]:
     """Open, change and close the issues.
 
     Args:
-        found: What a check has found, as `check.as_json` has it.
+        judged: The kinds of trouble that were looked for.
+        findings: What was found.
+        about: What was looked at.
+        command: By which anybody may look for themselves.
 
     Returns:
         What was done, a line each.
@@ -38,71 +42,72 @@ def keep_issues(found: Mapping[str, Any]) -> list[str]:
         if marked and issue["user"] and issue["user"]["login"] == github.BOT:
             known[marked[1]] = issue  # of several the newest
     done = []
-    for kind in found["judged"]:
-        trouble = [finding for finding in found["findings"] if finding["kind"] == kind]
-        said = _keep(kind, trouble, known.get(kind), found)
+    for kind in judged:
+        trouble = [finding for finding in findings if finding.kind == kind]
+        said = _keep(kind, _Trouble(trouble, about, command), known.get(kind))
         if said:
             done.append(f"{KINDS[kind]}: {said}")
     return done
 
 
-def _keep(
-    kind: str, trouble: Sequence[Mapping[str, Any]], issue: Mapping[str, Any] | None, found: Mapping[str, Any]
-) -> str:
+@dataclass(frozen=True)
+class _Trouble:
+    """Of one kind."""
+
+    findings: Sequence[Finding]
+    about: str
+    command: str
+
+    def subjects(self) -> set[str]:
+        """What it is about, in digits: a client may have chosen a name."""
+        return {hashlib.sha256(f"{one.subject} {one.level}".encode()).hexdigest()[:12] for one in self.findings}
+
+    def evidence(self) -> str:
+        lines = [
+            f"- **{one.subject}** {' '.join(one.evidence.split())} ({one.level.name.lower()})" for one in self.findings
+        ]
+        return clean("\n".join([f"{self.about}:", "", *lines]))
+
+    def body(self, kind: str) -> str:
+        """The text of an issue: the newest evidence. What was before, the comments tell."""
+        how = (
+            f"This is closed when it is over. Close it yourself to hear of it again only if there is more of it. "
+            f"To look for yourself: `{self.command}`."
+        )
+        subjects = " ".join(sorted(self.subjects()))
+        return f"{self.evidence()}\n{how}\n\n{_MARK.format(kind=kind, subjects=subjects)}\n"
+
+
+def _keep(kind: str, trouble: _Trouble, issue: Mapping[str, Any] | None) -> str:
     """What becomes of the issue of a kind of trouble; empty where nothing does."""
-    if not trouble:
+    if not trouble.findings:
         if issue and issue["state"] == "open":
-            _comment(issue, f"Over: the check up to {_day(found)} has not found it any more.")
+            _comment(issue, f"Over. {trouble.about}.")
             _send("PATCH", f"issues/{issue['number']}", state="closed", state_reason="completed")
             return "closed"
         return ""
-    body = _body(kind, trouble, found)
+    body = trouble.body(kind)
     if issue is None:
         _send("POST", "issues", title=f"Production: {KINDS[kind]}", body=body, **{"labels[]": LABEL})
         return "opened"
     before = set(_MARKED.findall(issue["body"])[-1][1].split())
-    is_news = not before >= {_digest(one) for one in trouble}
+    is_news = not before >= trouble.subjects()
     if issue["state"] == "closed":
         # Who closes it knows of it: only more of it is news. What was over, and is back, is.
         if not is_news and _closed_by_somebody(issue):
             return ""
         _send("PATCH", f"issues/{issue['number']}", state="open", body=body)
-        _comment(issue, _evidence(trouble, found))
+        _comment(issue, trouble.evidence())
         return "opened again"
     _send("PATCH", f"issues/{issue['number']}", body=body)
     if is_news:
-        _comment(issue, _evidence(trouble, found))
+        _comment(issue, trouble.evidence())
     return "changed" if is_news else "goes on"
 
 
 def _closed_by_somebody(issue: Mapping[str, Any]) -> bool:
     closed_by = github.get(f"issues/{issue['number']}")["closed_by"]
     return bool(closed_by) and closed_by["login"] != github.BOT
-
-
-def _body(kind: str, trouble: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str:
-    """The text of an issue: the newest evidence. What was before, the comments tell."""
-    how = (
-        f"Kept by `monitor.yml`, which closes it when it is over. Close it to hear of it again only if it grows. "
-        f"To look for yourself: `python -m model.monitoring check --until {_day(found)} --version {found['version']}`."
-    )
-    subjects = " ".join(sorted({_digest(one) for one in trouble}))
-    return f"{_evidence(trouble, found)}\n{how}\n\n{_MARK.format(kind=kind, subjects=subjects)}\n"
-
-
-def _evidence(trouble: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str:
-    rows = f"Version {found['version']} of {contract.NAME}, {found['rows']:,} predictions up to {_day(found)}:"
-    lines = [f"- **{one['subject']}** {' '.join(one['evidence'].split())} ({one['level']})" for one in trouble]
-    return clean("\n".join([rows, "", *lines]))
-
-
-def _day(found: Mapping[str, Any]) -> str:
-    return str(found["until"])[:10]
-
-
-def _digest(finding: Mapping[str, Any]) -> str:
-    """What a trouble is about, in digits: a client may have chosen its name."""
-    return hashlib.sha256(f"{finding['subject']} {finding['level']}".encode()).hexdigest()[:12]
 
 
 def _comment(issue: Mapping[str, Any], text: str) -> None:

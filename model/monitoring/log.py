@@ -5,6 +5,7 @@ Parquet files have the columns of the tables in `prediction_log.py`, and lie in 
 """
 
 import json
+import math
 import os
 import tempfile
 import time
@@ -94,16 +95,44 @@ def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     period = since.timestamp(), until.timestamp(), time.time() + _SKEW
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         connection = stack.enter_context(duckdb.connect(Path(folder) / "log.duckdb", config=settings))
-        try:
-            if url.partition(":")[0].partition("+")[0] in _DATABASES:
+        with _errors_for_people():
+            if _is_database(url):
                 _connect_database(connection, url, period, stack)
             else:
                 _connect_files(connection, url, period)
             log = _read(connection, since, until, period[-1])
-        except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"the prediction log cannot be read: {reason}") from error
         yield log
+
+
+def outcomes_since(url: str, since: datetime) -> int:
+    """How many outcomes were reported since a moment.
+
+    Raises:
+        UserError: Where the log cannot be read.
+    """
+    with _errors_for_people():
+        if _is_database(url):
+            engine = create_log_engine(url)
+            with engine.connect() as connection:
+                known = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
+                there = sa.inspect(connection).has_table(FEEDBACK.name)
+                return int(connection.execute(known).scalar_one()) if there else 0
+        with duckdb.connect() as files:
+            _connect_files(files, url, (since.timestamp(), math.inf, math.inf))
+            return int(files.view("reported").aggregate("count(*)").fetchall()[0][0])
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"the prediction log cannot be read: {reason}") from error
+
+
+def _is_database(url: str) -> bool:
+    return url.partition(":")[0].partition("+")[0] in _DATABASES
 
 
 def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
@@ -149,11 +178,11 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
         raise UserError(f"there is no prediction log at {url}: it is no folder, and no URL of a database.")
     if "://" in url:
         connection.register_filesystem(files)
-    first, after, ahead = period
+    first, after, ahead = (f"'{moment}'::DOUBLE" for moment in period)
     rows = {
-        "logged": f"time >= {first!r} AND (time < {after!r} OR time >= {ahead!r})",
-        "reported": f"time >= {first!r}",
-        "refused": f"time >= {first!r} AND time < {after!r}",
+        "logged": f"time >= {first} AND (time < {after} OR time >= {ahead})",
+        "reported": f"time >= {first}",
+        "refused": f"time >= {first} AND time < {after}",
     }
     for name, place in (("logged", "predictions"), ("reported", "feedback"), ("refused", "refusals")):
         found = sorted(files.glob(f"{folder}/{place}/*.parquet"))

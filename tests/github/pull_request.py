@@ -73,6 +73,7 @@ class PullRequest:
         name = f"{self.owner}/{NAME.partition('/')[2]}"
         return {
             "number": self.number,
+            "state": "open",
             "title": self.title,
             "base": {"ref": "main", "sha": self._commit("main")},
             "head": {

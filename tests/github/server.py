@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -30,6 +31,8 @@ class GitHub:
         artifacts: Zip file of what a run has left, by number of the run, name and number of the artifact.
         releases: As they were made.
         issues: The issues, the oldest first.
+        dispatched: The workflows that were started, with what they were given.
+        auto_merged: The pull requests that are merged when all checks have passed.
         refused: Methods that are answered with 403.
         asked: Method, path and body of each request.
         tokens: The tokens that came with them.
@@ -42,6 +45,8 @@ class GitHub:
     artifacts: dict[tuple[int, str, int], bytes] = field(default_factory=dict)
     releases: list[dict[str, Any]] = field(default_factory=list)
     issues: list[dict[str, Any]] = field(default_factory=list)
+    dispatched: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    auto_merged: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -64,12 +69,24 @@ class GitHub:
         self.issues.append(one | {"user": {"login": author}, "labels": [{"name": label} for label in labels]})
         return self.issues[-1]
 
+    def pull(self, title: str, body: str, head: str, base: str, author: str = BOT) -> dict[str, Any]:
+        """Somebody opens a pull request from a branch of the repository."""
+        owner, number = {"login": NAME.partition("/")[0]}, 200 + len(self.pulls)
+        repository = {"full_name": NAME, "fork": False, "owner": owner}
+        one = {"number": number, "node_id": f"PR_{number}", "title": title, "body": body, "state": "open", "labels": []}
+        one |= {"user": {"login": author}, "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        one |= {"head": {"ref": head, "user": owner, "repo": repository}, "base": {"ref": base}}
+        self.pulls.append(one)
+        return one
+
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         """Status and answer to a call."""
         self.asked.append((method, path, body))
         if method in self.refused:
             return 403, {"message": "Resource not accessible by integration"}
         found = self._of_issues(method, path, query, body)
+        if found is None:
+            found = self._of_pulls(method, path, body)
         if found is None:
             found = self._found(method, path, query, body)
         if found is None:
@@ -85,7 +102,7 @@ class GitHub:
                 return [
                     one
                     for one in self.pulls
-                    if query["state"] == "open"
+                    if query["state"] in {one["state"], "all"}
                     and query["base"] == one["base"]["ref"]
                     and query["head"] == f"{one['head']['user']['login']}:{one['head']['ref']}"
                 ]
@@ -128,6 +145,27 @@ class GitHub:
                 return issue
         return None
 
+    def _of_pulls(self, method: str, path: str, body: Any) -> Any:
+        match method, *path.split("/"):
+            case "POST", "pulls":
+                return self.pull(**body)
+            case "PATCH", "pulls", number:
+                (pull,) = (one for one in self.pulls if one["number"] == int(number))
+                pull |= body
+                return pull
+            case "POST", "issues", number, "labels":
+                (pull,) = (one for one in self.pulls if one["number"] == int(number))
+                pull["labels"] += [{"name": name} for name in body["labels"]]
+                return pull["labels"]
+            case "POST", "actions", "workflows", name, "dispatches":
+                self.dispatched.append((name, body))
+                return {}
+            case "POST", "graphql":
+                assert "enablePullRequestAutoMerge" in body["query"]
+                self.auto_merged.append(body["variables"]["pull"])
+                return {"data": {}}
+        return None
+
     def stored(self, path: str) -> bytes | None:
         """What an artifact's number stands for, at the API and in the store that it redirects to."""
         number = re.fullmatch(r"(?:actions/artifacts/|/store/)(\d+)(?:/zip)?", path)
@@ -152,7 +190,7 @@ def github() -> Iterator[GitHub]:
                 found = stand_in.stored(url.path)
                 self._send(400 if token or found is None else 200, found or b"", "application/zip")
                 return
-            path = url.path.removeprefix(_API)
+            path = url.path.removeprefix(_API).removeprefix("/api/")
             stand_in.tokens.add((token or "").removeprefix("Bearer ").removeprefix("token "))
             if self.command == "GET" and stand_in.stored(path) is not None:
                 stand_in.asked.append((self.command, path, None))

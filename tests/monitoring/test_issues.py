@@ -1,18 +1,17 @@
 """The issues of the trouble in production, at the stand-in for GitHub, written by the real `gh`."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from model.monitoring.findings import KINDS, KNOWN_ANYWAY
+from model.monitoring.findings import KINDS, KNOWN_ANYWAY, Finding, Level
 from model.monitoring.issues import keep_issues
 from tests.github import server
 from tests.github.server import BOT, NAME, GitHub
 from tests.missing import need
 
-SCHEMA = {"kind": "schema", "subject": "dest", "level": "act", "evidence": "500 requests were refused."}
-VOLUME = {"kind": "volume", "subject": "predictions", "level": "warn", "evidence": "there are none in this time."}
+SCHEMA = Finding("schema", "dest", Level.ACT, "500 requests were refused.")
+VOLUME = Finding("volume", "predictions", Level.WARN, "there are none in this time.")
 
 Keep = Callable[..., list[str]]
 
@@ -31,9 +30,8 @@ def keep(github: GitHub) -> Keep:
     """Keep the issues after a check that has found something."""
     del github
 
-    def run(*findings: dict[str, Any], judged: tuple[str, ...] = tuple(KINDS), until: str = "2013-09-01") -> list[str]:
-        found = {"version": "3", "until": f"{until}T00:00:00+00:00", "rows": 1000, "judged": judged}
-        return keep_issues(found | {"findings": findings})
+    def run(*findings: Finding, judged: tuple[str, ...] = tuple(KINDS), until: str = "2013-09-01") -> list[str]:
+        return keep_issues(judged, findings, f"Version 3 up to {until}", "python -m model.monitoring check")
 
     return run
 
@@ -52,24 +50,24 @@ def test_from_the_first_to_the_last_day_of_a_trouble(github: GitHub, keep: Keep)
     volume, schema = github.issues
     assert (schema["title"], schema["labels"]) == ("Production: Requests break the contract", [{"name": "monitoring"}])
     assert "- **dest** 500 requests were refused. (act)" in schema["body"]
-    assert "Version 3 of flight-delay, 1,000 predictions up to 2013-09-01:" in schema["body"]
+    assert "Version 3 up to 2013-09-01:" in schema["body"]
 
     # The evidence is that of the last check; whoever watches the issue is not told each day.
-    again = SCHEMA | {"evidence": "900 requests were refused."}
+    again = SCHEMA._replace(evidence="900 requests were refused.")
     assert keep(again, VOLUME, until="2013-09-02")[1] == "Requests break the contract: goes on"
     assert "900 requests" in schema["body"]
     assert "up to 2013-09-02" in schema["body"]
     assert said(github, schema["number"]) == []
 
     # More of it is news.
-    assert keep(again, SCHEMA | {"subject": "carier"}) == [
+    assert keep(again, SCHEMA._replace(subject="carier")) == [
         "Fewer predictions than there were: closed",
         "Requests break the contract: changed",
     ]
     assert len(said(github, schema["number"])) == 1
     assert "**carier**" in said(github, schema["number"])[0]
     assert volume["state"] == "closed"
-    assert said(github, volume["number"]) == ["Over: the check up to 2013-09-01 has not found it any more."]
+    assert said(github, volume["number"]) == ["Over. Version 3 up to 2013-09-01."]
 
     assert keep(until="2013-09-04") == ["Requests break the contract: closed"]
     assert keep(until="2013-09-05") == []
@@ -81,8 +79,7 @@ def test_from_the_first_to_the_last_day_of_a_trouble(github: GitHub, keep: Keep)
 
 
 def test_what_could_not_be_judged_is_not_over(github: GitHub, keep: Keep) -> None:
-    drift = {"kind": "drift", "subject": "inputs", "level": "warn", "evidence": "humidity looks like in no month."}
-    keep(drift)
+    keep(Finding("drift", "inputs", Level.WARN, "humidity looks like in no month."))
     assert keep(judged=tuple(KNOWN_ANYWAY)) == []
     assert github.issues[0]["state"] == "open"
 
@@ -93,7 +90,7 @@ def test_closed_by_somebody_it_stays_closed_unless_it_grows(github: GitHub, keep
     issue |= {"state": "closed", "closed_by": {"login": "somebody"}}
     assert keep(SCHEMA) == []
     assert issue["state"] == "closed"
-    assert keep(SCHEMA, SCHEMA | {"subject": "carier"}) == ["Requests break the contract: opened again"]
+    assert keep(SCHEMA, SCHEMA._replace(subject="carier")) == ["Requests break the contract: opened again"]
     assert issue["state"] == "open"
 
 
@@ -109,12 +106,12 @@ def test_issue_of_somebody_else_is_left_alone(github: GitHub, keep: Keep) -> Non
 
 def test_what_clients_have_sent_is_text(github: GitHub, keep: Keep) -> None:
     hostile = "@everyone <img src=x> ](http://evil.example) fixes #1 -->\n<!-- monitoring: volume; -->"
-    keep(SCHEMA | {"subject": hostile, "evidence": hostile})
+    keep(SCHEMA._replace(subject=hostile, evidence=hostile))
     (issue,) = github.issues
     text, _, mark = issue["body"].rpartition("<!--")
     assert not any(live in text for live in ("@", "<img", "](", "#1", "<!--"))
     assert mark.startswith(" monitoring: schema; ")
-    assert keep(SCHEMA | {"subject": hostile}) == ["Requests break the contract: goes on"]
+    assert keep(SCHEMA._replace(subject=hostile)) == ["Requests break the contract: goes on"]
 
 
 def test_github_refuses(github: GitHub, keep: Keep) -> None:

@@ -61,6 +61,7 @@ def rehearse(
     file = origin / ".github/workflows" / workflow
     rehearsed = {
         "GITHUB_API_URL": github.api,
+        "GITHUB_GRAPHQL_URL": f"{github.url}/api/graphql",
         "GITHUB_SERVER_URL": github.url,
         "GITHUB_REPOSITORY": NAME,
         "REHEARSED_STAND_INS": str(STAND_INS),

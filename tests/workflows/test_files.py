@@ -106,7 +106,8 @@ def test_a_newer_push_takes_the_place_of_an_older_one() -> None:
         yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))["concurrency"]
         for name in ("propose.yml", "comment.yml")
     )
-    assert propose == {"group": "propose-${{ github.event.pull_request.number }}", "cancel-in-progress": True}
+    group = "propose-${{ github.event.pull_request.number || github.ref }}"
+    assert propose == {"group": group, "cancel-in-progress": True}
     assert "head_branch" in comment["group"]
     assert not comment.get("cancel-in-progress")
 
@@ -130,7 +131,7 @@ def test_the_key_to_production_is_where_an_environment_guards_it() -> None:
             assert ("secrets.DEPLOY_KEY" in str(job)) == (job.get("environment") == guarded), path
 
 
-@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml"])
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
 def test_what_asks_the_registry_can_log_in_there_and_nothing_else_can(workflow: str) -> None:
     asks = re.compile(r"make (?:propose|rollback)|model\.(?:release\.(?:plan|register|deploy|announce)|monitoring)\b")
     for job in yaml.safe_load((ROOT / ".github/workflows" / workflow).read_text(encoding="utf-8"))["jobs"].values():

@@ -1,6 +1,7 @@
 """The real monitor.yml, on logs of a version in the registry."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +62,12 @@ def test_trouble_begins_and_ends(watch: Watch, in_production: Repository, github
 
     assert {path.suffix for path in (done.artifacts / "check").iterdir()} == {".json", ".md", ".html", ".parquet"}
 
+    # What it knows ended in March of 2013: a new model is due.
+    ((workflow, given),) = github.dispatched
+    assert (workflow, given["ref"]) == ("retrain.yml", "main")
+    assert re.fullmatch(r"what the champion knows ended \d{4,} days ago", given["inputs"]["why"])
+    github.pull("Retrain on data up to 2013-04", "", "retraining", "main")
+
     # What cannot be looked at is neither over nor new.
     done = watch("away", PREDICTION_LOG_URL="postgresql://nobody@127.0.0.1:1/log")
     assert not done.passed
@@ -70,3 +77,4 @@ def test_trouble_begins_and_ends(watch: Watch, in_production: Repository, github
     done = watch("right", PREDICTION_LOG_URL=logs["right"])
     assert done.passed, done.output
     assert (len(github.issues), issue["state"]) == (1, "closed")
+    assert len(github.dispatched) == 1  # one was proposed just now
