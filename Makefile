@@ -112,6 +112,10 @@ bench-serving: all ## Measure the service beside others and write benchmarks/ser
 soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
 	@python -m benchmarks.soak
 
+.PHONY: simulate
+simulate: all ## Live through eight months under three policies of retraining and write benchmarks/simulation.md (about 20 minutes)
+	@python -m benchmarks.simulate
+
 .PHONY: bench-monitoring
 bench-monitoring: all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
 	@python -m benchmarks.monitoring

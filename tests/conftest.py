@@ -33,6 +33,7 @@ _LONG = (
     "test_release.py",
     "test_deploy.py",
     "workflows",
+    "monitoring",
     "proposal",
     "test_track.py",
     "test_make.py",
@@ -95,9 +96,9 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with small months in which `make` has run once; tests of a module share it and leave it so."""
+    """A repository with small months in which `make` has run once; tests share it and leave it so."""
     repository = copy_repository(tmp_path_factory.mktemp("finished"), small)
     made = repository.make()
     assert made.returncode == 0, made.stdout

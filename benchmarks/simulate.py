@@ -1,0 +1,276 @@
+"""Replay the months after a model's window against the running service, under three policies of retraining.
+
+Hour by hour the service is asked what was known then, and told each outcome a day later. At the end of a month a policy
+may retrain: new months are ingested, a model is trained and compared, and merged where it passes the gate. What the
+service stamps with today's time is moved to the simulated hour once a month is over; nothing else is made up.
+"""
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from model import contract
+from model.data import ingest
+from model.monitoring.check import check
+from model.monitoring.log import opened, outcomes_since
+from model.monitoring.policy import due, known_until
+from model.monitoring.renew import renew
+from model.monitoring.watched import watched
+from model.months import month_path, month_range
+from model.params import load_params
+from tests import in_process
+from tests.registry.commands import promote, register
+from tests.repository import ROOT, Repository, change_params, copy_repository
+from tests.serving.conftest import running
+
+REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.png"
+WINDOW, HOLDOUT = ("2013-01", "2013-03"), "2013-04"
+LIVE = month_range("2013-05", "2013-12")
+DAY = 86_400
+# Above the simulated times, below those that the service stamps.
+_TODAY = 1.6e9
+# Months differ: with the floors of one of the best, none of the others could be proposed at all.
+FLOORS: dict[str, Any] = {"at_least": {"roc_auc": 0.6}, "at_most": {"log_loss": 0.7}}
+
+TEMPLATE = """\
+# Retraining, simulated
+
+Written by `make simulate`: a model of {window}, judged on {holdout}, in front of the flights of {live}. Three policies,
+each with its own clone, registry, service and prediction log.
+
+![ROC AUC by month of three policies](simulation.png)
+
+| | {months} | mean | trainings |
+| --- | {rule} | ---: | ---: |
+{lines}
+
+The triggered policy reaches {gain:.0%} of what monthly retraining gains over none (target 95%), with {share:.0%} of its
+trainings (target at most 60%). It is what `retraining` in params.yaml says; the gates are those there, with a floor of
+{floor} for the ROC AUC. Why it trained, and what became of it:
+
+{trainings}
+"""
+
+
+@dataclass
+class Policy:
+    """A way to retrain, and what came of it.
+
+    Attributes:
+        name: In the report.
+        asks: Whether to retrain at the end of a month, and why; empty where not.
+        auc: By month, live.
+        trainings: Month, why, and what became of it.
+    """
+
+    name: str
+    asks: Callable[["Policy", Repository, str, datetime], str]
+    auc: dict[str, float] = field(default_factory=dict)
+    trainings: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def never(*_: object) -> str:
+    return ""
+
+
+def monthly(*_: object) -> str:
+    return "a month has passed"
+
+
+def triggered(policy: Policy, repository: Repository, log: str, until: datetime) -> str:
+    """As monitor.yml decides."""
+    with in_process.inside(repository):
+        params = load_params()
+        version, reference = watched(None, params)
+        known = known_until(reference)
+        with opened(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
+            found = check(read, version, reference, params)
+        last = month_after(policy.trainings[-1][0]) if policy.trainings else None
+        for finding in found.findings:
+            tqdm.write(f"{until:%Y-%m-%d} {finding.level.name}: {finding.kind}: {finding.subject} {finding.evidence}")
+        return due(found, outcomes_since(log, known), known, last, params.retraining)
+
+
+def month_after(month: str) -> datetime:
+    """The first moment after a month."""
+    return (pd.Timestamp(month, tz=UTC) + pd.offsets.MonthBegin()).to_pydatetime()
+
+
+def begin(folder: Path) -> Repository:
+    """A repository with the first model in production."""
+    repository = copy_repository(folder / "main")
+    repository.must("dvc", "pull", "--quiet", "data.dvc")
+    for path in (repository.folder / "data").glob("*.parquet"):
+        if path.stem > HOLDOUT:
+            path.unlink()
+    repository.must("dvc", "add", "--quiet", "data")
+    gates = load_params().gates.model_dump() | FLOORS
+    change_params(
+        repository,
+        window={"first": WINDOW[0], "last": WINDOW[1]},
+        holdout={"first": HOLDOUT, "last": HOLDOUT},
+        gates=gates,
+    )
+    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.commit("The first model")
+    repository.must("git", "init", "--quiet", "--bare", str(folder / "origin.git"))
+    repository.must("git", "remote", "add", "origin", str(folder / "origin.git"))
+    release(repository, "the first")
+    return repository
+
+
+def release(repository: Repository, why: str) -> None:
+    """What is committed goes into production."""
+    number = register(repository).split()[1]
+    promote(repository, f"{number} simulation {why}")
+
+
+def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path) -> float:
+    """Ask the service of the champion for each flight of a month, hour by hour; the ROC AUC of its answers."""
+    with in_process.inside(repository):
+        version, _ = watched(None, load_params())
+    log = folder / "log.db"
+    hours = rows["scheduled_departure"].dt.floor("h")
+    inputs = [column.name for column in contract.INPUTS]
+    waiting: list[tuple[pd.Timestamp, list[dict[str, Any]]]] = []
+    settings = {"MODEL_VERSION": version, "PREDICTION_LOG_URL": f"sqlite:///{log}"}
+    with (
+        running(repository.folder, folder / f"state-{month}", **settings) as service,
+        httpx.Client(base_url=service.url, timeout=30) as client,
+    ):
+        for hour, now in tqdm(rows.groupby(hours), month, leave=False):
+            asked = json.loads(now[inputs].to_json(orient="records", date_format="iso", date_unit="s"))
+            for row in asked:
+                row["scheduled_departure"] = row["scheduled_departure"][:19]
+            stamp = {"X-Request-ID": str(int(hour.timestamp()))}
+            answer = client.post("/predict", json=asked, headers=stamp).raise_for_status().json()["predictions"]
+            told = zip(answer, now[contract.TARGET], strict=True)
+            waiting.append((hour, [{"prediction_id": one["id"], "outcome": bool(late)} for one, late in told]))
+            while waiting and waiting[0][0] <= hour - pd.Timedelta(days=1):
+                client.post("/feedback", json=waiting.pop(0)[1]).raise_for_status()
+        for _, outcomes in waiting:
+            client.post("/feedback", json=outcomes).raise_for_status()
+        if service.stop():
+            raise SystemExit(service.output.read_text(encoding="utf-8"))
+    with closing(sqlite3.connect(log)) as connection, connection:
+        connection.execute("UPDATE predictions SET time = CAST(request_id AS REAL) WHERE time > ?", (_TODAY,))
+        connection.execute(
+            "UPDATE feedback SET time = ? + (SELECT time FROM predictions WHERE id = prediction_id) WHERE time > ?",
+            (DAY, _TODAY),
+        )
+        begins, ends = pd.Timestamp(month, tz=UTC).timestamp(), month_after(month).timestamp()
+        known = connection.execute(
+            "SELECT outcome, probability FROM predictions JOIN feedback ON id = prediction_id "
+            "WHERE predictions.time >= ? AND predictions.time < ?",
+            (begins, ends),
+        ).fetchall()
+    outcome, probability = zip(*known, strict=True)
+    return float(roc_auc_score(outcome, probability))
+
+
+def retrain(repository: Repository, until: datetime, why: str) -> str:
+    """Propose a model of the newest months, and merge it where it passes; what became of it."""
+    with in_process.inside(repository):
+        months = renew(load_params(), until)
+    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.commit(f"Retrain on data up to {months[-1]}")
+    judged = repository.run("python", "-m", "model.proposal", "--base", "HEAD~1")
+    verdict = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8").partition("\n")[0]
+    if judged.returncode == 0:
+        release(repository, why)
+    else:
+        repository.must("git", "reset", "--quiet", "--hard", "HEAD~1")
+        repository.must("dvc", "checkout", "--quiet", "--force")
+    return verdict.lstrip("# ")
+
+
+def simulate(policy: Policy, first: Repository, months: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Live through the months under a policy."""
+    shutil.copytree(first.folder.parent, folder, symlinks=True)
+    repository = Repository(folder / "main")
+    repository.must("git", "remote", "set-url", "origin", str(folder / "origin.git"))
+    log = f"sqlite:///{folder / 'log.db'}"
+    for month in tqdm(LIVE, policy.name):
+        policy.auc[month] = replay(repository, month, months[month], folder)
+        until = month_after(month)
+        why = policy.asks(policy, repository, log, until) if month != LIVE[-1] else ""
+        if why:
+            policy.trainings.append((month, why, retrain(repository, until, why)))
+        tqdm.write(f"{policy.name} {month}: ROC AUC {policy.auc[month]:.4f}{f', retrained: {why}' if why else ''}")
+
+
+def draw(policies: list[Policy]) -> None:
+    """The picture: live ROC AUC by month, and when each policy trained."""
+    mpl.use("Agg")
+    figure, axes = plt.subplots(figsize=(8, 4), dpi=120)
+    for policy, colour, style in zip(policies, ("#888888", "#4477aa", "#ee6677"), ("--", "-", "-"), strict=True):
+        values = [policy.auc[month] for month in LIVE]
+        axes.plot(LIVE, values, style, color=colour, label=f"{policy.name}: {len(policy.trainings)} trainings")
+        trained = [LIVE.index(month) for month, *_ in policy.trainings]
+        axes.plot([place + 0.5 for place in trained], [values[place] for place in trained], "v", color=colour)
+    axes.set_ylabel("ROC AUC, live")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(PICTURE)
+
+
+def main() -> None:
+    """Simulate, and write the report."""
+    policies = [Policy("never", never), Policy("monthly", monthly), Policy("triggered", triggered)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        months = {}
+        for month in tqdm(LIVE, "months"):
+            ingest(month, folder / "data")
+            months[month] = pd.read_parquet(month_path(month, folder / "data"))
+        (folder / "first").mkdir()
+        first = begin(folder / "first")
+        for policy in policies:
+            simulate(policy, first, months, folder / policy.name)
+    draw(policies)
+    none, each, some = (float(np.mean(list(policy.auc.values()))) for policy in policies)
+    lines = [
+        f"| {policy.name} | {' | '.join(f'{policy.auc[month]:.3f}' for month in LIVE)} | "
+        f"{np.mean(list(policy.auc.values())):.4f} | {len(policy.trainings)} |"
+        for policy in policies
+    ]
+    trainings = [
+        f"- {policy.name}, after {month}: {why}. {became}."
+        for policy in policies
+        for month, why, became in policy.trainings
+    ]
+    text = TEMPLATE.format(
+        window=f"{WINDOW[0]} to {WINDOW[1]}",
+        holdout=HOLDOUT,
+        live=f"{LIVE[0]} to {LIVE[-1]}",
+        months=" | ".join(LIVE),
+        rule=" | ".join(["---:"] * len(LIVE)),
+        lines="\n".join(lines),
+        gain=(some - none) / (each - none),
+        share=len(policies[2].trainings) / len(policies[1].trainings),
+        floor=FLOORS["at_least"]["roc_auc"],
+        trainings="\n".join(trainings),
+    )
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
