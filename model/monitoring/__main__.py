@@ -5,6 +5,7 @@ them. `… watch` is what monitor.yml does: check, keep the issues at GitHub, an
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from model import console, contract, github
-from model.commands import CommandError
+from model.commands import CommandError, git
 from model.console import UserError
 from model.files import replacing_file, write_json
 from model.monitoring import explain
@@ -25,6 +26,7 @@ from model.monitoring.policy import due, known_until
 from model.monitoring.renew import renew
 from model.monitoring.report import as_json, as_markdown, in_words
 from model.monitoring.retrain import last_proposed, propose
+from model.monitoring.site import publish
 from model.monitoring.snapshot import write_snapshot
 from model.monitoring.watched import is_deployed, log_url, watched
 from model.params import Params, load_params
@@ -106,6 +108,8 @@ def _watch(now: datetime, params: Params) -> None:
         with opened(url, now - timedelta(days=params.monitoring.days), now) as log:
             found = _checked(log, version, reference, params, draw=True)
         labels = outcomes_since(url, known)
+    if os.environ.get("PAGES"):
+        publish(git("remote", "get-url", "origin").strip(), _FOLDER, f"{now:%Y-%m-%d}", as_json(found))
     about = f"Version {version} of {contract.NAME}, {found.rows:,} predictions up to {now:%Y-%m-%d}"
     command = f"python -m model.monitoring check --until {now:%Y-%m-%d} --version {version}"
     with _github():

@@ -6,7 +6,7 @@ somebody has been faster, nothing happens.
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +68,14 @@ class Branch:
         """The files in a folder."""
         return self._git("ls-tree", "--name-only", commit, f"{folder}/").splitlines()
 
-    def replace(self, base: str | None, files: Mapping[str, Path], message: str) -> None:
+    def replace(self, base: str | None, files: Mapping[str, Path], message: str, without: Sequence[str] = ()) -> None:
         """Put files into it, beside those that it has.
 
         Args:
             base: The commit that was fetched; None where there was none.
             files: By their paths in the branch.
             message: Of the commit.
+            without: Paths that it is not to have any more.
 
         Raises:
             LostError: Where the branch is not at `base` any more.
@@ -85,6 +86,9 @@ class Branch:
         for path, file in files.items():
             content = self._git("hash-object", "-w", str(file.resolve())).strip()
             self._git("update-index", "--add", "--cacheinfo", f"100644,{content},{path}", **index)
+        for path in without:
+            # Git wants to be in a work tree for that, and looks at none.
+            self._git("update-index", "--force-remove", path, **index, GIT_WORK_TREE=str(self.folder.resolve()))
         tree = self._git("write-tree", "--missing-ok", **index).strip()
         who = {f"GIT_{role}_{what}": BOT for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         commit = self._git("commit-tree", tree, "-m", message, **who).strip()
