@@ -106,8 +106,7 @@ def _schema(log: Log, rows: int) -> Iterator[Finding]:
     by_error = log.refusals.aggregate("field, error, sum(requests)::BIGINT AS number", "field, error")
     for field, error, number in by_error.order("number DESC, field, error").fetchall():
         if number > _REFUSED * (number + rows):
-            said = f"{number:,} requests were refused: {error}."
-            yield Finding("schema", field or "requests", Level.ACT, said)
+            yield Finding("schema", field or "body", Level.ACT, f"kept {number:,} requests from an answer: {error}.")
 
 
 def _clocks(log: Log) -> Iterator[Finding]:

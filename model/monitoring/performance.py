@@ -13,7 +13,7 @@ from duckdb import DuckDBPyRelation
 
 from model.monitoring.findings import Finding, Level
 from model.params import LiveMetricName, Params
-from model.pipeline.metrics import IN_WORDS, METRICS, Interval, Scores, interval
+from model.pipeline.metrics import METRICS, Interval, Scores, interval
 
 # Of the probability; a metric is right to a fraction of that.
 _STEPS = 2048
@@ -95,21 +95,22 @@ def judge(found: Performance, promised: Mapping[str, Any], params: Params) -> It
         promised: The metrics of the holdout, as metrics.json has them.
         params: Their margins.
     """
+    auc = found.metrics.get("roc_auc")
+    flipped = bool(auc and auc.high < _CHANCE)
+    if auc and flipped:
+        said = f"{_in_words(auc)}, worse than guessing: are the outcomes flipped, or do they mean something else now?"
+        yield Finding("performance", "roc_auc", Level.ACT, said)
     for name, margin in params.monitoring.worse_by_at_most.items():
         live, value = found.metrics.get(name), promised[name]["value"]
-        if live is None or value is None:
+        if live is None or value is None or (flipped and name == "roc_auc"):
             continue
         greater = _GREATER_IS_BETTER[name]
-        best, bound = (live.high, value - margin) if greater else (live.low, value + margin)
-        if name == "roc_auc" and live.high < _CHANCE:
-            said = (
-                f"the ROC AUC is {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], worse than guessing: are the "
-                f"outcomes flipped, or do they mean something else now?"
-            )
+        beyond = live.high < value - margin if greater else live.low > value + margin
+        if beyond:
+            allowed = f"{margin:g} {'less' if greater else 'more'} is allowed"
+            said = f"{_in_words(live)}; on the holdout it was {value:.3f}, and {allowed}."
             yield Finding("performance", name, Level.ACT, said)
-        elif best < bound if greater else best > bound:
-            said = (
-                f"{IN_WORDS[name]} is {live.value:.3f} [{live.low:.3f}, {live.high:.3f}]; the holdout had {value:.3f}, "
-                f"and {margin:g} less is allowed."
-            )
-            yield Finding("performance", name, Level.ACT, said.replace("less", "less" if greater else "more"))
+
+
+def _in_words(live: Interval) -> str:
+    return f"is {live.value:.3f} [{live.low:.3f}, {live.high:.3f}]"

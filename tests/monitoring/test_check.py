@@ -160,7 +160,7 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
     with opened(folder, SINCE, UNTIL) as log:
         (finding,) = check(log, VERSION, watched.reference, watched.params).findings
     assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
-    assert finding.evidence == "500 requests were refused: Object contains unknown field `dest`."
+    assert finding.evidence == "kept 500 requests from an answer: Object contains unknown field `dest`."
 
 
 def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) -> None:
