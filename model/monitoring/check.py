@@ -126,12 +126,9 @@ def _drift(found: Sequence[Drift], importance: float, settings: Monitoring) -> I
     drifted = [one for one in found if one.drifted]
     if importance >= settings.drifted_importance:
         names = ", ".join(one.variable.name for one in drifted if one.variable.column != PROBABILITY)
-        said = f"{names} look like in no month that the model knows, and have {importance:.0%} of the importance."
+        said = f"are like in no month that the model knows, with {importance:.0%} of the importance: {names}."
         yield Finding("drift", "inputs", Level.WARN, said)
     for one in drifted:
         if one.variable.column == PROBABILITY:
-            said = (
-                f"the probabilities look like in no month that the model knows; {one.found:.2f} from "
-                f"{one.compared[0]} by {one.distance.method}."
-            )
+            said = f"is like in no month that the model knows: {one.found:.2f} from {one.compared[0]} by {one.distance.method}."
             yield Finding("prediction drift", PROBABILITY, Level.WARN, said)

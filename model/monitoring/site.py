@@ -27,6 +27,7 @@ _PAGE = """<!DOCTYPE html>
   body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }}
   table {{ border-collapse: collapse; width: 100%; }}
   th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ddd; vertical-align: top; }}
+  td:first-child {{ white-space: nowrap; }}
   .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
   .ok {{ color: #1a7f37; }} .warn {{ color: #9a6700; }} .act {{ color: #cf222e; font-weight: bold; }}
 </style>
