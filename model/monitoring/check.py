@@ -130,5 +130,6 @@ def _drift(found: Sequence[Drift], importance: float, settings: Monitoring) -> I
         yield Finding("drift", "inputs", Level.WARN, said)
     for one in drifted:
         if one.variable.column == PROBABILITY:
-            said = f"is like in no month that the model knows: {one.found:.2f} from {one.compared[0]} by {one.distance.method}."
+            away = f"{one.found:.2f} from {one.compared[0]} by {one.distance.method}"
+            said = f"is like in no month that the model knows: {away}."
             yield Finding("prediction drift", PROBABILITY, Level.WARN, said)
