@@ -35,6 +35,7 @@ def test_column_that_the_champion_needs_and_these_rows_do_not_have(proposing: Re
     assert column
     edit(proposing, "model/contract.py", column[0], "")
     edit(proposing, "model/features.py", '    "visibility",\n', "")
+    edit(proposing, "params.yaml", "  - visibility\n", "")
     for path in (proposing.folder / "data").iterdir():
         pq.write_table(pq.read_table(path).drop_columns("visibility"), path)
     report = propose(proposing, passed=True)

@@ -214,7 +214,7 @@ def test_refused_before_anything_is_touched(story: Story) -> None:
         _, error = story.run("deploy", "1")
         # Who only looks need not wait.
         check = story.repository.run("python", "-m", "model.monitoring", "check", **story.host.environment)
-        assert re.match(r"version 2, .*: [1-9]\d* predictions", check.stdout), check.stdout
+        assert re.match(r"version 2, .*: [1-9][\d,]* predictions", check.stdout), check.stdout
     assert "is deployed to by somebody else just now" in error
     assert story.running() == "2"
 
