@@ -143,7 +143,7 @@ help: ## List the targets
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'
-	@echo 'making .venv (about 900 MB) …'
+	@echo 'making .venv (about 1.7 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
 	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
 	@touch $@
