@@ -39,10 +39,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text."""
+    with replacing_file(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, byte for byte the same for the same value."""
-    with replacing_file(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def require_space(folder: Path, needed: int) -> None:

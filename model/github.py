@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-# By whose name a workflow's token writes.
+# By whose name a workflow's token writes, and git with it: by the address GitHub shows a commit as its own.
 BOT = "github-actions[bot]"
+AS_BOT = ("-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com")
 _AT_A_TIME = 100
 _MOST_PAGES = 50
 _PATIENCE = 20  # seconds
@@ -77,20 +78,23 @@ def download(path: str, most: int) -> bytes:
     return _read(url(path), most)
 
 
-def send(method: str, path: str, **fields: str | Path) -> None:
-    """Write, by GitHub's own program `gh`, which every runner of theirs has; a path stands for the text of a file.
+def send(method: str, path: str, **fields: Any) -> None:
+    """Write, by GitHub's own program `gh`, which every runner of theirs has.
+
+    Args:
+        method: Of HTTP.
+        path: In this repository.
+        fields: As GitHub's API names them, in terms of JSON.
 
     Raises:
         OSError: Where there is no `gh`, or GitHub refuses.
     """
-    given = [
-        f"--field={name}=@{text}" if isinstance(text, Path) else f"--raw-field={name}={text}"
-        for name, text in fields.items()
-    ]
     # The token goes by either name: GitHub's own host takes the one, an enterprise's the other.
     token = os.environ["GITHUB_TOKEN"]
     done = subprocess.run(
-        ["gh", "api", "--silent", "--method", method, url(path), *given],
+        # By its input: an argument may not be as long as a report.
+        ["gh", "api", "--silent", "--method", method, "--input", "-", url(path)],
+        input=json.dumps(fields),
         env=os.environ | {"GH_TOKEN": token, "GH_ENTERPRISE_TOKEN": token},
         capture_output=True,
         text=True,

@@ -5,10 +5,8 @@ Columns that clients have made up and values that they have sent are in it: what
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from model import github
@@ -83,12 +81,12 @@ def _keep(kind: str, trouble: _Trouble, issue: Mapping[str, Any] | None) -> str:
     if not trouble.findings:
         if issue and issue["state"] == "open":
             _comment(issue, f"Over. {trouble.about}.")
-            _send("PATCH", f"issues/{issue['number']}", state="closed", state_reason="completed")
+            github.send("PATCH", f"issues/{issue['number']}", state="closed", state_reason="completed")
             return "closed"
         return ""
     body = trouble.body(kind)
     if issue is None:
-        _send("POST", "issues", title=f"Production: {KINDS[kind]}", body=body, **{"labels[]": LABEL})
+        github.send("POST", "issues", title=f"Production: {KINDS[kind]}", body=body, labels=[LABEL])
         return "opened"
     before = set(_MARKED.findall(issue["body"])[-1][1].split())
     is_news = not before >= trouble.subjects()
@@ -96,10 +94,10 @@ def _keep(kind: str, trouble: _Trouble, issue: Mapping[str, Any] | None) -> str:
         # Who closes it knows of it: only more of it is news. What was over, and is back, is.
         if not is_news and _closed_by_somebody(issue):
             return ""
-        _send("PATCH", f"issues/{issue['number']}", state="open", body=body)
+        github.send("PATCH", f"issues/{issue['number']}", state="open", body=body)
         _comment(issue, trouble.evidence())
         return "opened again"
-    _send("PATCH", f"issues/{issue['number']}", body=body)
+    github.send("PATCH", f"issues/{issue['number']}", body=body)
     if is_news:
         _comment(issue, trouble.evidence())
     return "changed" if is_news else "goes on"
@@ -111,15 +109,4 @@ def _closed_by_somebody(issue: Mapping[str, Any]) -> bool:
 
 
 def _comment(issue: Mapping[str, Any], text: str) -> None:
-    _send("POST", f"issues/{issue['number']}/comments", body=text)
-
-
-def _send(method: str, path: str, **fields: str) -> None:
-    """Write; texts by a file, as they may be long."""
-    with tempfile.TemporaryDirectory() as folder:
-        given: dict[str, str | Path] = dict(fields)
-        if "body" in fields:
-            file = Path(folder) / "body.md"
-            file.write_text(fields["body"], encoding="utf-8")
-            given["body"] = file
-        github.send(method, path, **given)
+    github.send("POST", f"issues/{issue['number']}/comments", body=text)

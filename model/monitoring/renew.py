@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from model.commands import run
 from model.console import UserError
 from model.data import NoRowsError, ingest
-from model.files import replacing_file
+from model.files import write_text
 from model.months import DATA, month_path, month_range
 from model.params import PARAMS, Params, load_params
 
@@ -67,8 +67,7 @@ def _move_window(params: Params, newest: str) -> None:
     values["holdout"] |= {"first": newest, "last": newest}
     text = io.StringIO()
     yaml.dump(values, text)
-    with replacing_file(PARAMS) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    write_text(PARAMS, text.getvalue())
     load_params()  # it can be read
 
 

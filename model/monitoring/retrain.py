@@ -8,7 +8,6 @@ GitHub's API.
 import json
 import os
 import sys
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from model.proposal.words import LONGEST, clean
 
 BRANCH, LABEL = "retraining", "retraining"
 _MARK = "<!-- retraining on data {data} -->"
-_ADDRESS = f"41898282+{github.BOT}@users.noreply.github.com"
 
 
 def proposed() -> list[dict[str, Any]]:
@@ -70,8 +68,7 @@ def propose(months: list[str], why: str, params: Params) -> str:
     run([sys.executable, "-m", "model.pipeline", "--untracked"])
     run(["dvc", "push", "--quiet", "data.dvc"])
     git("add", "--all")
-    who = ("-c", f"user.name={github.BOT}", "-c", f"user.email={_ADDRESS}")
-    git(*who, "commit", "--quiet", "--message", f"Retrain on data up to {months[-1]}")
+    git(*github.AS_BOT, "commit", "--quiet", "--message", f"Retrain on data up to {months[-1]}")
     better = _is_better(main)
     remote = git("remote", "get-url", "origin").strip()
     git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{BRANCH}", **github.git_credentials(remote))
@@ -80,10 +77,13 @@ def propose(months: list[str], why: str, params: Params) -> str:
     about = f"New months: {', '.join(months)}. Due because {clean(why).strip()}.\n\n"
     body = f"{about}{clean(REPORT.read_text(encoding='utf-8'))[: LONGEST - len(about)]}\n\n{mark}\n"
     opened = next((one["number"] for one in before if one["state"] == "open"), None)
-    _send("PATCH" if opened else "POST", f"pulls/{opened}" if opened else "pulls", title, body)
+    if opened:
+        github.send("PATCH", f"pulls/{opened}", title=title, body=body)
+    else:
+        github.send("POST", "pulls", title=title, body=body, head=BRANCH, base="main")
     pull = proposed()[0]
     number = pull["number"]
-    github.send("POST", f"issues/{number}/labels", **{"labels[]": LABEL})
+    github.send("POST", f"issues/{number}/labels", labels=[LABEL])
     # What the workflow's own token opens starts no workflow by itself.
     github.send("POST", "actions/workflows/propose.yml/dispatches", ref=BRANCH)
     if params.retraining.auto_merge and better:
@@ -111,11 +111,3 @@ def _is_better(base: str) -> bool:
         return False
     found = json.loads(COMPARED.read_text(encoding="utf-8"))
     return bool(found["passed"]) and any(one["verdict"] == "better" for one in found["metrics"].values())
-
-
-def _send(method: str, path: str, title: str, body: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "body.md"
-        file.write_text(body, encoding="utf-8")
-        where = {} if method == "PATCH" else {"head": BRANCH, "base": "main"}
-        github.send(method, path, title=title, body=file, **where)

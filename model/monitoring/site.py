@@ -3,21 +3,17 @@
 import html
 import json
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from model import contract
-from model.console import UserError
-from model.registry.branch import Branch, LostError
+from model.registry.branch import Branch
 
 BRANCH = "gh-pages"
 _HISTORY, _INDEX = "history.json", "index.html"
 # A page of pictures has some megabytes; a day in the index, and its counts, have none.
 _KEPT_PAGES = 30
-_TRIES = 5
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -53,18 +49,12 @@ def publish(remote: str, folder: Path, day: str, found: Mapping[str, Any]) -> No
     Raises:
         UserError: Where the branch cannot be pushed.
     """
-    with tempfile.TemporaryDirectory() as name:
-        branch = Branch(BRANCH, Path(name) / "git", remote)
-        for attempt in range(_TRIES):
-            with suppress(LostError):
-                _publish(branch, Path(name), folder, {"day": day, **found})
-                return
-            time.sleep(attempt)
-    raise UserError(f"the branch {BRANCH} could not be changed: somebody else was faster {_TRIES} times.")
+    with tempfile.TemporaryDirectory() as kept:
+        branch = Branch(BRANCH, Path(kept), remote)
+        branch.change(lambda commit, aside: _publish(branch, commit, aside, folder, {"day": day, **found}))
 
 
-def _publish(branch: Branch, aside: Path, folder: Path, found: Mapping[str, Any]) -> None:
-    commit = branch.fetch()
+def _publish(branch: Branch, commit: str | None, aside: Path, folder: Path, found: Mapping[str, Any]) -> None:
     there = set(branch.paths(commit, ".")) if commit else set()
     before = json.loads(branch.read(commit, _HISTORY)) if commit and _HISTORY in there else []
     days = sorted([*(one for one in before if one["day"] != found["day"]), found], key=lambda one: str(one["day"]))

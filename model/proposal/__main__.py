@@ -4,12 +4,11 @@ import argparse
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from model import console
 from model.commands import CommandError, git
 from model.console import UserError
-from model.files import replacing_file, write_json
+from model.files import write_json, write_text
 from model.proposal import COMPARED, OUTPUT, PLOTS, REPORT
 
 # What else is needed is imported when the pipeline has run: it imports files that a proposal may have broken, and that
@@ -32,7 +31,7 @@ def main() -> None:
         old.unlink(missing_ok=True)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if _reproduce():
-        _write(REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
+        write_text(REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
         raise UserError(f"the model could not be made, see above. The report is in {REPORT}.")
 
     from model.params import load_params
@@ -44,8 +43,8 @@ def main() -> None:
     proposal = propose(load_params(), base, arguments.accepted_by or accepted_by())
     text = render(proposal)
     verdict = text.partition("\n")[0].lstrip("# ")
-    _write(REPORT, text)
-    _write(PLOTS, page(verdict, proposal.commit))
+    write_text(REPORT, text)
+    write_text(PLOTS, page(verdict, proposal.commit))
     write_json(COMPARED, proposal.compared())
     print(f"\n{verdict}\nThe report is in {REPORT}, the plots are in {PLOTS}.")
     sys.exit(0 if proposal.passed else 1)
@@ -87,11 +86,6 @@ def _left_main() -> str:
         with suppress(CommandError):
             return git("merge-base", "HEAD", main).strip()
     raise UserError("there is no branch main to propose to. Name a commit: make propose BASE=…")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing_file(path) as aside:
-        aside.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -133,9 +133,7 @@ def _post(number: int) -> None:
     mark = _WATERMARK.format(commit=os.environ["GITHUB_SHA"])
     own = _newest([one for one in github.get_all(f"issues/{number}/comments") if _is_own(one)])
     method, where = ("PATCH", f"issues/comments/{own}") if own else ("POST", f"issues/{number}/comments")
-    marked = COMMENT.with_suffix(".marked.md")
-    marked.write_text(f"{COMMENT.read_text(encoding='utf-8')}\n\n{mark}", encoding="utf-8")
-    github.send(method, where, body=marked)
+    github.send(method, where, body=f"{COMMENT.read_text(encoding='utf-8')}\n\n{mark}")
     print(f"{'Updated' if own else 'Wrote'} the comment with gh.")
 
 

@@ -5,14 +5,22 @@ somebody has been faster, nothing happens.
 """
 
 import os
+import random
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from model.commands import CommandError, git
 from model.console import UserError
 from model.github import BOT, git_credentials
+
+_TRIES = 20
+_T = TypeVar("_T")
 
 
 class LostError(Exception):
@@ -67,6 +75,25 @@ class Branch:
     def paths(self, commit: str, folder: str) -> list[str]:
         """The files in a folder."""
         return self._git("ls-tree", "--name-only", commit, f"{folder}/").splitlines()
+
+    def change(self, operation: Callable[[str | None, Path], _T]) -> _T:
+        """Change it in one step for whoever reads it.
+
+        Args:
+            operation: Is called with the commit that was fetched, None where there is none, and with an empty folder,
+                and calls `replace`; once more with a newer commit, where somebody else has been faster.
+
+        Raises:
+            UserError: Where somebody else is always faster.
+        """
+        for attempt in range(_TRIES):
+            commit = self.fetch()
+            with tempfile.TemporaryDirectory() as folder, suppress(LostError):
+                return operation(commit, Path(folder))
+            time.sleep(random.uniform(0, 0.2 * (attempt + 1)))  # noqa: S311 - so that not all try again at once
+        raise UserError(
+            f"the branch {self.name} could not be changed: somebody else was faster {_TRIES} times. Try again later."
+        )
 
     def replace(self, base: str | None, files: Mapping[str, Path], message: str, without: Sequence[str] = ()) -> None:
         """Put files into it, beside those that it has.

@@ -7,21 +7,19 @@ what the winner has left.
 
 import hashlib
 import os
-import random
 import shutil
 import sqlite3
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 from model.commands import CommandError, git
 from model.console import UserError
-from model.registry.branch import Branch, LostError
+from model.registry.branch import Branch
 from model.registry.versions import Registry
 
 _BRANCH = "mlflow"
@@ -36,7 +34,6 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-_TRIES = 20
 _NONE = "there is no registry yet: a merge to main makes the first version."
 _T = TypeVar("_T")
 
@@ -92,15 +89,14 @@ def change(operation: Callable[[Registry], _T], what: str) -> _T:
             "there is nowhere to keep the registry: this repository has no remote `origin`, and MLFLOW_TRACKING_URI is "
             "not set."
         )
-    for attempt in range(_TRIES):
-        commit = branch.fetch()
-        with tempfile.TemporaryDirectory() as name, suppress(LostError):
-            checkout = _Checkout(branch, commit, Path(name) / "registry")
-            found = operation(checkout.registry())
-            branch.replace(commit, checkout.packed(Path(name)), what)
-            return found
-        time.sleep(random.uniform(0, 0.2 * (attempt + 1)))  # noqa: S311 - so that not all try again at once
-    raise UserError(f"the registry could not be changed: somebody else was faster {_TRIES} times. Try again later.")
+
+    def changed(commit: str | None, folder: Path) -> _T:
+        checkout = _Checkout(branch, commit, folder / "registry")
+        found = operation(checkout.registry())
+        branch.replace(commit, checkout.packed(folder), what)
+        return found
+
+    return branch.change(changed)
 
 
 def export(folder: Path) -> str:

@@ -4,8 +4,6 @@ A version has one, however often this is run. Without it the version stands all 
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
 from model import console, contract, github
 from model.registry.store import existing
@@ -24,11 +22,8 @@ def main() -> None:
         if any(one["tag_name"] == tag for one in github.get_all("releases")):
             print(f"The release {tag} is there.")
             return
-        with tempfile.TemporaryDirectory() as folder:
-            body = Path(folder) / "card.md"
-            body.write_text(card, encoding="utf-8")
-            name = f"{contract.NAME} {number}"
-            github.send("POST", "releases", tag_name=tag, target_commitish=version.commit, name=name, body=body)
+        name = f"{contract.NAME} {number}"
+        github.send("POST", "releases", tag_name=tag, target_commitish=version.commit, name=name, body=card)
         print(f"Made the release {tag}.")
     except github.Errors as error:
         print(f"::warning title=No GitHub release::{github.one_line(error)}")

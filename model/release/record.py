@@ -7,7 +7,6 @@ from model import console, github
 from model.commands import CommandError, git
 
 _RECORDED = ("dvc.lock", "reports")
-_ADDRESS = f"41898282+{github.BOT}@users.noreply.github.com"  # by which GitHub shows it as its own
 
 
 def main() -> None:
@@ -16,8 +15,7 @@ def main() -> None:
     if not git("diff", "--cached", "--name-only", "--", *_RECORDED):
         print("dvc.lock and the reports are as they were merged.")
         return
-    who = ("-c", f"user.name={github.BOT}", "-c", f"user.email={_ADDRESS}")
-    git(*who, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *_RECORDED)
+    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *_RECORDED)
     remote = git("remote", "get-url", "origin").strip()
     try:
         git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))

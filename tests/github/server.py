@@ -182,7 +182,7 @@ def github() -> Iterator[GitHub]:
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            body = self._body()
             url = urlsplit(self.path)
             token = self.headers.get("Authorization")
             if url.path.startswith("/store/"):
@@ -199,6 +199,13 @@ def github() -> Iterator[GitHub]:
                 return
             answer = stand_in.answer(self.command, path, dict(parse_qsl(url.query)), json.loads(body) if body else None)
             self._send(answer[0], json.dumps(answer[1]).encode())
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            # As `gh` sends what it is given by its input.
+            parts = iter(lambda: self.rfile.read(int(self.rfile.readline(), 16) + 2)[:-2], b"")
+            return b"".join(parts)
 
         def _send(self, status: int, content: bytes, kind: str = "application/json", **headers: str) -> None:
             self.send_response(status)
