@@ -15,7 +15,7 @@ from pathlib import Path
 from model import console, contract, github
 from model.commands import CommandError, git
 from model.console import UserError
-from model.files import replacing_file, write_json
+from model.files import write_json, write_text
 from model.monitoring import explain
 from model.monitoring.check import Check, check
 from model.monitoring.findings import DATA, Finding, Level
@@ -91,8 +91,7 @@ def _checked(log: Log, version: str, reference: Reference, params: Params, *, dr
         write_page(_FOLDER / "report.html", mine, reference, found.drifts)
     yesterday = log.until.date() - timedelta(days=1)
     write_snapshot(_FOLDER / f"{yesterday}.parquet", mine.of_day(yesterday), reference, yesterday, version)
-    with replacing_file(_FOLDER / "check.md") as aside:
-        aside.write_text(as_markdown(found, reference), encoding="utf-8")
+    write_text(_FOLDER / "check.md", as_markdown(found, reference))
     write_json(_FOLDER / "check.json", as_json(found))
     print(in_words(found, reference))
     return found
@@ -116,7 +115,7 @@ def _watch(now: datetime, params: Params) -> None:
         _keep(found.judged, found.findings, about, command)
         why = due(found, labels, known, last_proposed(), params.retraining)
         if why:
-            github.send("POST", "actions/workflows/retrain.yml/dispatches", ref="main", **{"inputs[why]": why})
+            github.send("POST", "actions/workflows/retrain.yml/dispatches", ref="main", inputs={"why": why})
             print(f"Started a retraining: {why}.")
 
 

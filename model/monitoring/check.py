@@ -32,6 +32,7 @@ class Check:
         until: The first one after it.
         rows: How many predictions of this version are in it.
         others: And how many of others.
+        elsewhere: How many outcomes were reported meanwhile of predictions that are not in it.
         findings: The worst first.
         judged: The kinds of trouble that there was enough for to find them.
         drifts: Of each variable; of none where there are too few rows.
@@ -44,6 +45,7 @@ class Check:
     until: datetime
     rows: int
     others: dict[str, int]
+    elsewhere: int
     findings: Sequence[Finding]
     judged: Sequence[str]
     drifts: Sequence[Drift]
@@ -84,7 +86,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         findings += judge(known, reference.metrics, params)
         judged += KNOWN_OF_OUTCOMES
     findings.sort(key=lambda finding: -finding.level)
-    return Check(version, log.since, log.until, rows, others, findings, judged, found, importance, known)
+    return Check(version, log.since, log.until, rows, others, log.elsewhere, findings, judged, found, importance, known)
 
 
 def _volume(log: Log, rows: int) -> Iterator[Finding]:

@@ -113,50 +113,39 @@ def _compare(
     """The drift of a variable, if it is significant, and how likely so much is by chance."""
     distance = settings.columns.get(variable.column, settings.drift)
     measure = METHODS[distance.method]
-    known = {name: np.array(one.counts[variable.name]) for name, one in reference.months.items()}
+    counts = {name: np.array(one.counts[variable.name]) for name, one in reference.months.items()}
+    known, now = {name: shares(one) for name, one in counts.items()}, np.array(live.counts[variable.name])
     if variable.column in settings.season:
         candidates, usual = _of_the_season(known, month, measure)
     else:
-        candidates, usual = known, max((min(others) for others in _to_others(known, measure)), default=0.0)
-    counts = np.array(live.counts[variable.name])
-    distances = {name: measure(shares(counts), shares(one)) for name, one in candidates.items()}
+        to_others = [[measure(known[one], known[other]) for other in known if other != one] for one in known]
+        candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)
+    distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
-    found = distances[compared[0]]
-    window = np.sum([one for name, one in known.items() if name not in reference.holdout], axis=0)
-    unlike_all = measure(shares(counts), shares(window)) > distance.threshold
-    drift = Drift(variable, distance, found, compared, usual, drifted=False)
-    beyond = found > drift.threshold and unlike_all
-    return replace(drift, drifted=beyond), _chance(counts, candidates[compared[0]])
+    window = np.sum([one for name, one in counts.items() if name not in reference.holdout], axis=0)
+    unlike_all = measure(shares(now), shares(window)) > distance.threshold
+    drift = Drift(variable, distance, distances[compared[0]], compared, usual, drifted=False)
+    return replace(drift, drifted=drift.found > drift.threshold and unlike_all), _chance(now, counts[compared[0]])
 
 
 def _of_the_season(
-    known: Mapping[str, NDArray[np.int64]], month: int, measure: Callable[[Shares, Shares], float]
-) -> tuple[dict[str, NDArray[np.int64]], float]:
+    known: Mapping[str, Shares], month: int, measure: Callable[[Shares, Shares], float]
+) -> tuple[list[str], float]:
     """The months of the reference next to a month of the year, and how far months are apart that lie as far apart."""
     months = {name: int(name[5:]) for name in known}
     gap = min(_months_between(one, month) for one in months.values())
-    nearest = {name: known[name] for name, one in months.items() if _months_between(one, month) == gap}
     apart = [
-        measure(shares(known[one]), shares(known[other]))
+        measure(known[one], known[other])
         for one in known
         for other in known
         if one < other and _months_between(months[one], months[other]) <= max(gap, 1)
     ]
-    return nearest, max(apart, default=0.0)
+    return [name for name, one in months.items() if _months_between(one, month) == gap], max(apart, default=0.0)
 
 
 def _months_between(one: int, other: int) -> int:
     """In the course of the year, from 0 to 6."""
     return min((one - other) % 12, (other - one) % 12)
-
-
-def _to_others(known: Mapping[str, NDArray[np.int64]], measure: Callable[[Shares, Shares], float]) -> list[list[float]]:
-    """The distances of each month to the others."""
-    return [
-        [measure(shares(known[one]), shares(known[other])) for other in known if other != one]
-        for one in known
-        if len(known) > 1
-    ]
 
 
 def shares(counts: NDArray[np.int64]) -> Shares:

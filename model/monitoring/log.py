@@ -6,7 +6,6 @@ Parquet files have the columns of the tables in `prediction_log.py`, and lie in 
 
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,12 +22,13 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from model import contract
 from model.console import UserError
+from model.pipeline import stage
 from model.serving.prediction_log import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
 
 _MEMORY = "512MB"
 _TYPES = {"category": "VARCHAR", "integer": "DOUBLE", "number": "DOUBLE", "timestamp": "TIMESTAMP"}
 _INPUTS = json.dumps({column.name: _TYPES[column.type] for column in contract.INPUTS})
-_PREDICTION = ("id", "time", "model_version", "contract_version", "inputs", "probability")
+_PREDICTION = ("id", "time", "model_version", "inputs", "probability")
 _DATABASES = ("sqlite", "postgresql")
 _SKEW = 300  # seconds by which a clock may be ahead
 
@@ -43,7 +43,7 @@ class Log:
     Attributes:
         since: The first moment of the period.
         until: The first one after it.
-        predictions: The columns of the contract, `probability`, `time`, `model_version` and `contract_version`.
+        predictions: The columns of the contract, `probability`, `time` and `model_version`.
         outcomes: `probability`, `time`, `model_version`, `outcome` and the time when that was `reported`; of those
             predictions alone for which it was.
         refusals: `model_version`, `field`, `error` and number of the `requests` that broke the contract.
@@ -90,8 +90,8 @@ def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     Raises:
         UserError: Where the log cannot be read.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    settings: dict[str, Any] = {"memory_limit": _MEMORY, "threads": cores, "preserve_insertion_order": False}
+    threads = stage.cores()
+    settings: dict[str, Any] = {"memory_limit": _MEMORY, "threads": threads, "preserve_insertion_order": False}
     period = since.timestamp(), until.timestamp(), time.time() + _SKEW
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         connection = stack.enter_context(duckdb.connect(Path(folder) / "log.duckdb", config=settings))
@@ -206,7 +206,7 @@ def _read(connection: DuckDBPyConnection, since: datetime, until: datetime, futu
     """Read `logged`, `reported` and `refused`, each once."""
     after = until.timestamp()
     inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
-    kept = "hash(id) AS key, time, model_version, contract_version, probability"
+    kept = "hash(id) AS key, time, model_version, probability"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
     parsed.project(f"{kept}, {inputs}").to_table("predictions")
     # A hash of an id takes a fifth of its room; that two of them are the same will not happen.

@@ -30,7 +30,6 @@ class Performance:
         labelled: How many predictions have an outcome.
         coverage: Their share of all predictions.
         delay: Days from the prediction to the report of its outcome: the median, and what nine of ten do not exceed.
-        early: How many outcomes were reported before they were predicted: clocks differ.
         base_rate: The share of positive outcomes.
         predicted_rate: The mean of the probabilities of the same rows.
         metrics: With intervals; of none where all outcomes are the same.
@@ -39,7 +38,6 @@ class Performance:
     labelled: int
     coverage: float
     delay: tuple[float, float]
-    early: int
     base_rate: float
     predicted_rate: float
     metrics: Mapping[LiveMetricName, Interval]
@@ -58,10 +56,9 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
     """
     days = "(reported - time) / 86400"
     (about,) = outcomes.aggregate(
-        f"count(*), quantile_cont({days}, [0.5, 0.9]), count(*) FILTER (reported < time), avg(outcome::INT), "
-        f"avg(probability)"
+        f"count(*), quantile_cont({days}, [0.5, 0.9]), avg(outcome::INT), avg(probability)"
     ).fetchall()
-    labelled, delay, early, base_rate, predicted_rate = about
+    labelled, delay, base_rate, predicted_rate = about
     if not labelled:
         return None
     step = f"least((probability * {_STEPS})::INT, {_STEPS - 1}) AS step"
@@ -84,7 +81,7 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
         for place, name in enumerate(METRICS)
         if name != "calibration_error" and np.isfinite(whole[place])
     }
-    return Performance(labelled, labelled / predictions, tuple(delay), early, base_rate, predicted_rate, metrics)
+    return Performance(labelled, labelled / predictions, tuple(delay), base_rate, predicted_rate, metrics)
 
 
 def judge(found: Performance, promised: Mapping[str, Any], params: Params) -> Iterator[Finding]:

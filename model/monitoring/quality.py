@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import contract
-from model.distributions import MISSING, PROBABILITY, UNSEEN, Distributions, Moments, Variable
+from model.distributions import PROBABILITY, Distributions, Moments, Variable
 from model.monitoring.drift import METHODS, Drift, shares
 from model.monitoring.findings import Finding, Level
 from model.params import Monitoring
@@ -140,8 +140,9 @@ def _is_constant(one: Variable, period: Distributions) -> bool:
 def _value(one: Variable, live: Distributions, reference: Reference) -> str:
     if one.kind == "number":
         return f"{live.moments[one.name].minimum:g}"
-    seen = dict(zip(reference.bins[one.name].names(), live.counts[one.name], strict=True))
-    return max({**seen, UNSEEN: 0, MISSING: 0, **live.unseen.get(one.name, {})}.items(), key=lambda item: item[1])[0]
+    seen = dict(zip(reference.bins[one.name].labels, live.counts[one.name], strict=False))
+    by_value = seen | live.unseen.get(one.name, {})
+    return max(by_value, key=lambda value: by_value[value])
 
 
 def _unseen(one: Variable, share: float, live: Distributions, reference: Reference) -> str:

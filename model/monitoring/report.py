@@ -25,6 +25,7 @@ def as_json(found: Check) -> dict[str, Any]:
             "until": found.until.isoformat(),
             "rows": found.rows,
             "rows_of_other_versions": found.others,
+            "outcomes_of_other_predictions": found.elsewhere,
             "judged": list(found.judged),
             "findings": [{**one._asdict(), "level": one.level.name.lower()} for one in found.findings],
             "drifted_importance": found.importance,
@@ -81,6 +82,8 @@ def in_words(found: Check, reference: Reference) -> str:
             )
     else:
         lines.append("No outcome known yet.")
+    if found.elsewhere:
+        lines.append(f"{found.elsewhere:,} outcomes were reported of predictions that are earlier, or not in the log.")
     harmless = [one.variable.name for one in found.drifts if one.drifted and one.variable.column != PROBABILITY]
     if harmless:
         lines.append(f"Drifted, with {found.importance:.1%} of the importance: {', '.join(harmless)}.")

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model.console import UserError
+from model.distributions import VARIABLES
 from model.params import Params
 from model.pipeline import stage
 from model.registry.store import opened
+from model.registry.versions import Registry, Version
 from model.release import host
 from model.release.lineage import LINEAGE, read_lineage
 from model.release.production import Production
@@ -33,7 +35,7 @@ def watched(number: int | None, params: Params) -> tuple[str, Reference]:
     with opened() as registry:
         version = (registry.champion() if number is None else registry.version(number)) if registry else None
         if registry and version:
-            return str(version.number), Reference.model_validate_json(registry.document(version, REFERENCE))
+            return str(version.number), _reference(registry, version)
     if number is not None:
         raise UserError("there is no registry yet, and so no version.")
     return read_lineage(LINEAGE, stage.MODEL)["version"], make_reference(params)
@@ -53,12 +55,28 @@ def model_of(name: str, folder: Path, params: Params) -> tuple[Path, Reference, 
     with opened() as registry:
         if registry and name.isdecimal():
             version = registry.version(int(name))
-            reference = Reference.model_validate_json(registry.document(version, REFERENCE))
-            return registry.model(version, folder), reference, {tag: version.tags.get(tag, "") for tag in _LINEAGE}
+            lineage = {tag: version.tags.get(tag, "") for tag in _LINEAGE}
+            return registry.model(version, folder), _reference(registry, version), lineage
     lineage = read_lineage(LINEAGE, stage.MODEL)
     if lineage["version"] != name:
         raise UserError(f"{name} is neither a version of the registry nor the model of this working tree.")
     return stage.MODEL, make_reference(params), {tag: str(lineage[tag]) for tag in _LINEAGE if tag in lineage}
+
+
+def _reference(registry: Registry, version: Version) -> Reference:
+    """What a version is compared with.
+
+    Raises:
+        UserError: Where it has none, or one that does not fit the contract of the working tree.
+    """
+    found = Reference.model_validate_json(registry.document(version, REFERENCE))
+    differing = sorted(found.bins.keys() ^ {one.name for one in VARIABLES})
+    if differing:
+        raise UserError(
+            f"version {version.number} was made under another contract than this working tree has: it differs in "
+            f"{', '.join(differing)}. Look at it from its own commit: git switch --detach {version.commit[:12]}"
+        )
+    return found
 
 
 def is_deployed() -> bool:

@@ -26,7 +26,6 @@ class Reference(Settings):
     """What a model was trained and judged on, in numbers.
 
     Attributes:
-        contract: Its version.
         bins: Of each variable, by the rows of the window.
         months: Of window and holdout, with the model's own probabilities.
         holdout: The months among them that it was judged on.
@@ -34,7 +33,6 @@ class Reference(Settings):
         metrics: Of the holdout, with intervals; as metrics.json has them.
     """
 
-    contract: str
     bins: dict[str, Bins]
     months: dict[str, Distributions]
     holdout: tuple[str, ...]
@@ -63,7 +61,6 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
         importance = {row["column"]: max(0.0, float(row["log_loss_gained"])) for row in csv.DictReader(file)}
     return Reference(
-        contract=contract.version(),
         bins=bins,
         months=counted,
         holdout=tuple(holdout),

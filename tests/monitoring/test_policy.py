@@ -22,7 +22,7 @@ FAULT = Finding("unit", "humidity", Level.ACT, "")
 
 @pytest.fixture
 def found() -> Callable[..., Check]:
-    return lambda *findings: Check("3", NOW, NOW, 1000, {}, findings, [], [], 0.0, None)
+    return lambda *findings: Check("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None)
 
 
 def test_only_drift_and_performance_together(found: Callable[..., Check]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from model import contract
 from model.predictor import model_hash
 from tests.registry.commands import clone_of, commit, promote, register, table
-from tests.repository import Repository
+from tests.repository import Repository, edit
 from tests.serving.conftest import free_port
 
 
@@ -111,6 +111,11 @@ def test_the_champion_is_watched(registered: Repository, tmp_path: Path) -> None
     assert model == model_hash(registered.folder / "artifacts/model")
     assert commit == registered.must("git", "rev-parse", "HEAD~1").strip()
     assert months == ["2013-01", "2013-02", "2013-03"]
+    # Main has gone on, and what is in production is still of the contract before.
+    edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
+    done = clone.run("python", "-m", "model.monitoring", "check", **log)
+    assert done.stdout.startswith("error: version 1 was made under another contract than this working tree has:")
+    assert "it differs in flight_number, number." in done.stdout
 
 
 def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:
