@@ -61,9 +61,11 @@ each with its own clone, registry, service and prediction log.
 
 The triggered policy reaches {gain:.0%} of what monthly retraining gains over none (target 95%), with {share:.0%} of its
 trainings (target at most 60%). It is what `retraining` in params.yaml says; the gates are those there, with a floor of
-{floor} for the ROC AUC. Why it trained, and what became of it:
+{floor} for the ROC AUC. What each trained for, and what the gate said:
 
 {trainings}
+
+And of a model of {short} alone, in place of the first one: {refused}.
 """
 
 
@@ -187,16 +189,30 @@ def retrain(repository: Repository, until: datetime, why: str) -> str:
     """Propose a model of the newest months, and merge it where it passes; what became of it."""
     with in_process.inside(repository):
         months = renew(load_params(), until)
-    repository.must("python", "-m", "model.pipeline", "--untracked")
-    repository.commit(f"Retrain on data up to {months[-1]}")
-    judged = repository.run("python", "-m", "model.proposal", "--base", "HEAD~1")
-    verdict = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8").partition("\n")[0]
-    if judged.returncode == 0:
+    passed, verdict = propose(repository, f"Retrain on data up to {months[-1]}")
+    if passed:
         release(repository, why)
     else:
         repository.must("git", "reset", "--quiet", "--hard", "HEAD~1")
         repository.must("dvc", "checkout", "--quiet", "--force")
-    return verdict.lstrip("# ")
+    return verdict
+
+
+def propose(repository: Repository, message: str) -> tuple[bool, str]:
+    """Train and compare as a pull request does: whether it may be merged, and the verdict."""
+    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.commit(message)
+    judged = repository.run("python", "-m", "model.proposal", "--base", "HEAD~1")
+    report = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
+    return judged.returncode == 0, report.partition("\n")[0].lstrip("# ")
+
+
+def judge_short(first: Repository, folder: Path) -> tuple[bool, str]:
+    """Propose a model of the first month alone, on the holdout of the first."""
+    shutil.copytree(first.folder, folder, symlinks=True)
+    repository = Repository(folder)
+    change_params(repository, window={"first": WINDOW[0], "last": WINDOW[0]})
+    return propose(repository, "Only the first month")
 
 
 def simulate(policy: Policy, first: Repository, months: dict[str, pd.DataFrame], folder: Path) -> None:
@@ -242,6 +258,9 @@ def main() -> None:
             months[month] = pd.read_parquet(month_path(month, folder / "data"))
         (folder / "first").mkdir()
         first = begin(folder / "first")
+        passed, refused = judge_short(first, folder / "short")
+        if passed:
+            raise SystemExit(f"a model of {WINDOW[0]} alone passes the gate: {refused}")
         for policy in policies:
             simulate(policy, first, months, folder / policy.name)
     draw(policies)
@@ -267,6 +286,8 @@ def main() -> None:
         share=len(policies[2].trainings) / len(policies[1].trainings),
         floor=FLOORS["at_least"]["roc_auc"],
         trainings="\n".join(trainings),
+        short=WINDOW[0],
+        refused=refused,
     )
     REPORT.write_text(text, encoding="utf-8")
     print(text)

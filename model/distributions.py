@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
 from duckdb import DuckDBPyRelation
 
 from model import contract
@@ -129,59 +128,37 @@ def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
     """Count rows with the columns of the contract and the probability.
 
     Args:
-        rows: Are read twice, in one pass each.
+        rows: Are read several times; of each column, as often as it has variables.
         bins: By variable.
     """
-    names = [f"v{position}" for position in range(len(VARIABLES))]
-    binned = rows.project(
-        ", ".join(f"{_binned(one, bins)} AS {name}" for one, name in zip(VARIABLES, names, strict=True))
-    )
-    # Each of the sets is one variable. Which one, the mask tells, in which its bit alone is not set.
-    columns, sets = ", ".join(names), ", ".join(f"({name})" for name in names)
-    counted = binned.aggregate(f"grouping_id({columns}), {columns}, count(*)", f"GROUPING SETS ({sets})").fetchall()
-    counts = {one.name: np.zeros(len(bins[one.name].names()), dtype=np.int64) for one in VARIABLES}
-    places = {one.name: {label: place for place, label in enumerate(bins[one.name].labels)} for one in VARIABLES}
-    unseen: dict[str, dict[str, int]] = {}
-    for mask, *values, number in counted:
-        position = len(VARIABLES) - (~mask & (2 ** len(VARIABLES) - 1)).bit_length()
-        one, value = VARIABLES[position], values[position]
-        if one.kind == "number":
-            counts[one.name][value] += number
-        elif value is None:
-            counts[one.name][-1] += number
-        elif value in places[one.name]:
-            counts[one.name][places[one.name][value]] += number
-        else:
-            counts[one.name][-2] += number
-            unseen.setdefault(one.name, {})[value] = number
-    return Distributions(
-        rows=int(counts[PROBABILITY].sum()),
-        counts={name: tuple(found.tolist()) for name, found in counts.items()},
-        moments=_moments(rows),
-        unseen={name: _most_frequent(values) for name, values in unseen.items()},
-    )
-
-
-def _binned(variable: Variable, bins: Mapping[str, Bins]) -> str:
-    """The bin's number of a number; a category as it is."""
-    if variable.kind == "category":
-        return variable.sql
-    edges = bins[variable.name].edges
-    cases = " ".join(f"WHEN value <= {edge!r} THEN {place}" for place, edge in enumerate(edges))
-    missing = f"WHEN value IS NULL THEN {len(edges) + 1}"
-    return f"CASE {missing} {cases} ELSE {len(edges)} END".replace("value", f"({variable.sql})")
-
-
-def _moments(rows: DuckDBPyRelation) -> dict[str, Moments]:
+    counts, unseen = dict[str, tuple[int, ...]](), dict[str, dict[str, int]]()
     numbers = [one for one in VARIABLES if one.kind == "number"]
-    of_each = ("avg", "stddev_pop", "min", "max")
-    asked = ", ".join(f"{function}({one.sql})" for one in numbers for function in of_each)
-    found = np.reshape(rows.aggregate(asked).fetchall()[0], (len(numbers), len(of_each)))
-    return {
-        one.name: Moments(mean=mean, deviation=deviation, minimum=float(least), maximum=float(most))
-        for one, (mean, deviation, least, most) in zip(numbers, found.tolist(), strict=True)
-        if mean is not None
-    }
+    moments = dict[str, Moments]()
+    counted = rows.aggregate(", ".join(["count(*)", *(_counted(one, bins[one.name]) for one in numbers)]))
+    total, *found = counted.fetchall()[0]
+    for one, number in zip(numbers, found, strict=True):
+        in_bins = number.pop("bins") or [0] * (len(bins[one.name].edges) + 1)
+        counts[one.name] = (*in_bins, total - sum(in_bins))
+        if number["mean"] is not None:
+            moments[one.name] = Moments(**number)
+    for one in VARIABLES:
+        if one.kind == "category":
+            by_value = dict(rows.aggregate(f"{one.sql} AS value, count(*)", "value").fetchall())
+            missing = by_value.pop(None, 0)
+            seen = [by_value.pop(label, 0) for label in bins[one.name].labels]
+            counts[one.name] = (*seen, sum(by_value.values()), missing)
+            if by_value:
+                unseen[one.name] = _most_frequent(by_value)
+    return Distributions(rows=total, counts=counts, moments=moments, unseen=unseen)
+
+
+def _counted(number: Variable, bins: Bins) -> str:
+    """The counts of the bins of a number but the last one, and its moments."""
+    value = f"({number.sql})::DOUBLE"
+    edges = f"'{[*bins.edges, math.inf]}'::DOUBLE[]"
+    moments = {"mean": "avg", "deviation": "stddev_pop", "minimum": "min", "maximum": "max"}
+    asked = "".join(f", '{name}': {function}({value})" for name, function in moments.items())
+    return f"{{'bins': map_values(histogram({value}, {edges})){asked}}}"
 
 
 def _most_frequent(values: Mapping[str, int]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The prediction log, read into DuckDB: from a SQLite or PostgreSQL database, or Parquet files wherever fsspec goes.
 
-It is read once, in columns, and goes to a file of DuckDB's beside: however many rows there are, memory stays bounded.
+It is read once, in columns, and goes into files beside: however many rows there are, memory stays bounded.
 Parquet files have the columns of the tables in `prediction_log.py`, and lie in folders that are called as these.
 """
 
@@ -100,7 +100,7 @@ def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
                 _connect_database(connection, url, period, stack)
             else:
                 _connect_files(connection, url, period)
-            log = _read(connection, since, until, period[-1])
+            log = _read(connection, Path(folder), since, until, period[-1])
         yield log
 
 
@@ -202,23 +202,27 @@ def _nothing(connection: DuckDBPyConnection, name: str) -> None:
     connection.query(f"SELECT {shown} LIMIT 0").create_view(name)
 
 
-def _read(connection: DuckDBPyConnection, since: datetime, until: datetime, future: float) -> Log:
-    """Read `logged`, `reported` and `refused`, each once."""
+def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: datetime, future: float) -> Log:
+    """Read `logged`, `reported` and `refused`, each once; what is large goes into the folder."""
     after = until.timestamp()
     inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
     kept = "hash(id) AS key, time, model_version, probability"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
-    parsed.project(f"{kept}, {inputs}").to_table("predictions")
+    # Written faster than a table, and read as fast.
+    parsed.project(f"{kept}, {inputs}").write_parquet(str(folder / "predictions.parquet"), compression="lz4")
     # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
     reported = connection.view("reported").project(
         "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
     )
     reported.to_table("feedback")
-    everything, feedback = connection.table("predictions"), connection.table("feedback")
+    everything = connection.read_parquet(str(folder / "predictions.parquet"))
     (ahead,) = everything.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
     predictions = everything.filter(f"time < {after!r}")
-    within = feedback.filter(f"reported < {after!r}")
-    (elsewhere,) = within.join(predictions, "key", "anti").aggregate("count(*)").fetchall()[0]
-    outcomes = predictions.project("key, time, model_version, probability").join(feedback, "key")
+    asked = predictions.project("key, time, model_version, probability")
+    connection.table("feedback").join(asked, "key", "left").to_table("matched")
+    matched = connection.table("matched")
+    unknown = matched.filter(f"time IS NULL AND reported < {after!r}")
+    (elsewhere,) = unknown.aggregate("count(*)").fetchall()[0]
+    outcomes = matched.filter("time IS NOT NULL")
     connection.view("refused").to_table("refusals")
     return Log(since, until, predictions, outcomes, connection.table("refusals"), int(elsewhere), int(ahead))

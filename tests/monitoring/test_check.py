@@ -1,6 +1,7 @@
 """What a check finds, and what it leaves in peace."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from model.monitoring.log import opened
 from model.months import to_columns
 from model.pipeline.metrics import METRICS, Scores
 from tests.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
+from tests.repository import Repository
+from tests.serving.conftest import EXAMPLE, running
 
 ROWS = 3_000
 # Faults in the inputs; that the model performs worse is what comes of them.
@@ -161,6 +164,26 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
         (finding,) = check(log, VERSION, watched.reference, watched.params).findings
     assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
     assert finding.evidence == "kept 500 requests from an answer: Object contains unknown field `dest`."
+
+
+def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
+    watched: Watched, finished: Repository, tmp_path: Path
+) -> None:
+    finished.must("python", "-m", "model.release.lineage")
+    since = datetime.now(UTC)
+    rows = watched.sample(ROWS // 10, 0).select(EXAMPLE).to_pylist()
+    asked = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
+    renamed = [{"airline" if name == "carrier" else name: value for name, value in row.items()} for row in asked]
+    with running(finished.folder, tmp_path, MODEL_VERSION=VERSION) as service:
+        service.predict(*asked)
+        assert {service.post(json=row).status_code for row in renamed[:50]} == {422}
+        assert service.stop() == 0
+    with opened(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:
+        result = check(log, VERSION, watched.reference, watched.params)
+    assert (result.rows, result.status) == (len(rows), Level.ACT)
+    (schema,) = (finding for finding in result.findings if finding.kind == "schema")
+    assert schema.subject in {"airline", "carrier"}
+    assert "kept 50 requests from an answer" in schema.evidence
 
 
 def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) -> None:
