@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import matplotlib as mpl
@@ -50,8 +50,8 @@ FLOORS: dict[str, Any] = {"at_least": {"roc_auc": 0.6}, "at_most": {"log_loss": 
 TEMPLATE = """\
 # Retraining, simulated
 
-Written by `make simulate`: a model of {window}, judged on {holdout}, in front of the flights of {live}. Three policies,
-each with its own clone, registry, service and prediction log.
+Written by `make simulate`: a model of {window}, judged on {holdout}, in front of the flights of {live}.
+Three policies, each with its own clone, registry, service and prediction log.
 
 ![ROC AUC by month of three policies](simulation.png)
 
@@ -69,6 +69,15 @@ And of a model of {short} alone, in place of the first one: {refused}.
 """
 
 
+class Training(NamedTuple):
+    """A training, and what became of it."""
+
+    month: str
+    why: str
+    merged: bool
+    verdict: str
+
+
 @dataclass
 class Policy:
     """A way to retrain, and what came of it.
@@ -77,13 +86,18 @@ class Policy:
         name: In the report.
         asks: Whether to retrain at the end of a month, and why; empty where not.
         auc: By month, live.
-        trainings: Month, why, and what became of it.
+        trainings: At the ends of months.
     """
 
     name: str
     asks: Callable[["Policy", Repository, str, datetime], str]
     auc: dict[str, float] = field(default_factory=dict)
-    trainings: list[tuple[str, str, str]] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        """Of the months' ROC AUC."""
+        return float(np.mean(list(self.auc.values())))
 
 
 def never(*_: object) -> str:
@@ -102,7 +116,7 @@ def triggered(policy: Policy, repository: Repository, log: str, until: datetime)
         known = known_until(reference)
         with opened(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
             found = check(read, version, reference, params)
-        last = month_after(policy.trainings[-1][0]) if policy.trainings else None
+        last = month_after(policy.trainings[-1].month) if policy.trainings else None
         for finding in found.findings:
             tqdm.write(f"{until:%Y-%m-%d} {finding.level.name}: {finding.kind}: {finding.subject} {finding.evidence}")
         return due(found, outcomes_since(log, known), known, last, params.retraining)
@@ -185,17 +199,17 @@ def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path)
     return float(roc_auc_score(outcome, probability))
 
 
-def retrain(repository: Repository, until: datetime, why: str) -> str:
-    """Propose a model of the newest months, and merge it where it passes; what became of it."""
+def retrain(repository: Repository, month: str, why: str) -> Training:
+    """Propose a model of the months up to this one, and merge it where it passes."""
     with in_process.inside(repository):
-        months = renew(load_params(), until)
-    passed, verdict = propose(repository, f"Retrain on data up to {months[-1]}")
-    if passed:
+        renew(load_params(), month_after(month))
+    merged, verdict = propose(repository, f"Retrain on data up to {month}")
+    if merged:
         release(repository, why)
     else:
         repository.must("git", "reset", "--quiet", "--hard", "HEAD~1")
         repository.must("dvc", "checkout", "--quiet", "--force")
-    return verdict
+    return Training(month, why, merged, verdict)
 
 
 def propose(repository: Repository, message: str) -> tuple[bool, str]:
@@ -223,27 +237,33 @@ def simulate(policy: Policy, first: Repository, months: dict[str, pd.DataFrame],
     log = f"sqlite:///{folder / 'log.db'}"
     for month in tqdm(LIVE, policy.name):
         policy.auc[month] = replay(repository, month, months[month], folder)
-        until = month_after(month)
-        why = policy.asks(policy, repository, log, until) if month != LIVE[-1] else ""
+        why = policy.asks(policy, repository, log, month_after(month)) if month != LIVE[-1] else ""
         if why:
-            policy.trainings.append((month, why, retrain(repository, until, why)))
+            policy.trainings.append(retrain(repository, month, why))
         tqdm.write(f"{policy.name} {month}: ROC AUC {policy.auc[month]:.4f}{f', retrained: {why}' if why else ''}")
 
 
 def draw(policies: list[Policy]) -> None:
-    """The picture: live ROC AUC by month, and when each policy trained."""
+    """The picture: live ROC AUC by month, and under it when each policy trained, filled where that was merged."""
     mpl.use("Agg")
-    figure, axes = plt.subplots(figsize=(8, 4), dpi=120)
-    for policy, colour, style in zip(policies, ("#888888", "#4477aa", "#ee6677"), ("--", "-", "-"), strict=True):
-        values = [policy.auc[month] for month in LIVE]
-        axes.plot(LIVE, values, style, color=colour, label=f"{policy.name}: {len(policy.trainings)} trainings")
-        trained = [LIVE.index(month) for month, *_ in policy.trainings]
-        axes.plot([place + 0.5 for place in trained], [values[place] for place in trained], "v", color=colour)
-    axes.set_ylabel("ROC AUC, live")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.tight_layout()
+    figure, (above, below) = plt.subplots(
+        2, sharex=True, figsize=(8, 4.6), dpi=120, height_ratios=(5, 1), layout="constrained"
+    )
+    styles = (("#888888", "--", 1.5), ("#88bbee", "-", 5), ("#cc3355", "-", 1.5))
+    for place, (policy, (colour, style, width)) in enumerate(zip(policies, styles, strict=True)):
+        said = f"{policy.name}: {len(policy.trainings)} trainings, mean {policy.mean:.3f}"
+        above.plot(LIVE, [policy.auc[month] for month in LIVE], style, color=colour, linewidth=width, label=said)
+        for training in policy.trainings:
+            filled = colour if training.merged else "none"
+            below.plot(LIVE.index(training.month) + 0.5, -place, "o", color=colour, markerfacecolor=filled)
+    above.set_ylabel("ROC AUC, live")
+    above.grid(alpha=0.3)
+    above.legend(frameon=False)
+    below.set_yticks([0, -1, -2], [policy.name for policy in policies])
+    below.set_ylim(-2.6, 0.6)
+    below.set_title("trainings: filled where merged, hollow where the gate refused", fontsize="small", loc="left")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURE)
 
 
@@ -264,16 +284,16 @@ def main() -> None:
         for policy in policies:
             simulate(policy, first, months, folder / policy.name)
     draw(policies)
-    none, each, some = (float(np.mean(list(policy.auc.values()))) for policy in policies)
+    none, each, some = (policy.mean for policy in policies)
     lines = [
         f"| {policy.name} | {' | '.join(f'{policy.auc[month]:.3f}' for month in LIVE)} | "
-        f"{np.mean(list(policy.auc.values())):.4f} | {len(policy.trainings)} |"
+        f"{policy.mean:.4f} | {len(policy.trainings)} |"
         for policy in policies
     ]
     trainings = [
-        f"- {policy.name}, after {month}: {why}. {became}."
+        f"- {policy.name}, after {one.month}: {one.why}. {one.verdict}."
         for policy in policies
-        for month, why, became in policy.trainings
+        for one in policy.trainings
     ]
     text = TEMPLATE.format(
         window=f"{WINDOW[0]} to {WINDOW[1]}",

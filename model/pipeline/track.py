@@ -217,7 +217,9 @@ def show(uri: str, page: str = "") -> NoReturn:
     """Serve the MLflow pages of a store in this process's place, and name one of them; PORT chooses the port."""
     port = os.environ.get("PORT", "5000")
     print(f"http://127.0.0.1:{port}{page} (stop with Ctrl-C)", flush=True)
-    os.execvp("mlflow", ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port])  # noqa: S606 - no shell is wanted
+    # One reader needs one process, not four.
+    command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    os.execvp("mlflow", command)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

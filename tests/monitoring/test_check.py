@@ -176,7 +176,7 @@ def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
     renamed = [{"airline" if name == "carrier" else name: value for name, value in row.items()} for row in asked]
     with running(finished.folder, tmp_path, MODEL_VERSION=VERSION) as service:
         service.predict(*asked)
-        assert {service.post(json=row).status_code for row in renamed[:50]} == {422}
+        assert {service.post(json=row).status_code for row in renamed[:50]} == {400}
         assert service.stop() == 0
     with opened(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:
         result = check(log, VERSION, watched.reference, watched.params)

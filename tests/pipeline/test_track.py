@@ -139,7 +139,7 @@ def test_server_by_environment(finished: Repository, tmp_path: Path) -> None:
     port = free_port()
     store = f"sqlite:///{tmp_path}/server.db"
     command = ["mlflow", "server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
-    with serving(finished, port, *command, "--port", str(port)) as url:
+    with serving(finished, port, *command, "--port", str(port), "--workers", "1") as url:
         for _ in range(2):
             done = track(finished, MLFLOW_TRACKING_URI=url)
             assert done.returncode == 0, done.stdout
