@@ -1,6 +1,8 @@
-"""Real months of flights, whole and small."""
+"""Real months of flights, whole and small, and what is made of them."""
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +30,10 @@ from tests.repository import (
     write_params,
 )
 
-# The files that take longest, and then the folders.
+# The files that take longest, and then the folders. Of those that need images, one begins: it makes what they build on.
 _LONG = (
     "test_release.py",
+    "test_propose.py",
     "test_deploy.py",
     "workflows",
     "monitoring",
@@ -52,24 +55,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that all of pytest's processes share, and nobody changes."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / name
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = root / f"{name}.unfinished"
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Whole real months."""
-    folder = tmp_path_factory.mktemp("months")
-    for month in MONTHS:
-        ingest(month, folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        for month in MONTHS:
+            ingest(month, folder)
+
+    return made_once(tmp_path_factory, "months", make)
 
 
 @pytest.fixture(scope="session")
 def small(months: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same months with fewer rows."""
-    folder = tmp_path_factory.mktemp("small")
-    for month in MONTHS:
-        table = pq.read_table(month_path(month, months))
-        chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, ROWS, replace=False))
-        pq.write_table(table.take(pa.array(chosen)), month_path(month, folder))
-    return folder
+
+    def make(folder: Path) -> None:
+        for month in MONTHS:
+            table = pq.read_table(month_path(month, months))
+            chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, ROWS, replace=False))
+            pq.write_table(table.take(pa.array(chosen)), month_path(month, folder))
+
+    return made_once(tmp_path_factory, "small", make)
 
 
 @pytest.fixture
@@ -87,13 +109,15 @@ def params(tmp_path: Path) -> Callable[..., Params]:
 @pytest.fixture(scope="session")
 def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `make` leaves it: artifacts/prepared, artifacts/model and artifacts/lineage.json."""
-    folder = tmp_path_factory.mktemp("trained")
-    params = load_params(write_params(folder / "params.yaml"))
-    prepare(params, small, folder / "artifacts/prepared")
-    train(params, folder / "artifacts/prepared", folder / "artifacts/model")
-    lineage = LINEAGE | {"model": model_hash(folder / "artifacts/model")}
-    (folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
-    return folder
+
+    def make(folder: Path) -> None:
+        params = load_params(write_params(folder / "params.yaml"))
+        prepare(params, small, folder / "artifacts/prepared")
+        train(params, folder / "artifacts/prepared", folder / "artifacts/model")
+        lineage = LINEAGE | {"model": model_hash(folder / "artifacts/model")}
+        (folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
@@ -109,16 +133,18 @@ def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
 @pytest.fixture(scope="session")
 def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A repository whose main has a poor model, and not the last of the months; tests share it and leave it so."""
-    folder = tmp_path_factory.mktemp("released")
-    data = shutil.copytree(small, tmp_path_factory.mktemp("data") / "data")
-    month_path(MONTHS[-1], data).unlink()
-    repository = copy_repository(folder, data)
-    change_params(repository, gates=GATES)
-    for message, rounds in (("A very poor model", 2), ("A poor model", 5)):
-        change_params(repository, **with_estimator(repository, max_iter=rounds, learning_rate=0.02))
-        repository.must("python", "-m", "model.pipeline", "--untracked")
-        repository.commit(message)
-    return repository
+
+    def make(folder: Path) -> None:
+        data = shutil.copytree(small, tmp_path_factory.mktemp("data") / "data")
+        month_path(MONTHS[-1], data).unlink()
+        repository = copy_repository(folder, data)
+        change_params(repository, gates=GATES)
+        for message, rounds in (("A very poor model", 2), ("A poor model", 5)):
+            change_params(repository, **with_estimator(repository, max_iter=rounds, learning_rate=0.02))
+            repository.must("python", "-m", "model.pipeline", "--untracked")
+            repository.commit(message)
+
+    return Repository(made_once(tmp_path_factory, "released", make))
 
 
 @pytest.fixture
