@@ -22,6 +22,8 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 setup: $(READY) ## Only make .venv
 
 .PHONY: test
+# As many processes as cores: threads of theirs would wait for one another.
+test: export OMP_NUM_THREADS := 1
 test: $(READY) ## Run the tests
 	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 

@@ -155,6 +155,7 @@ def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
 def _counted(number: Variable, bins: Bins) -> str:
     """The counts of the bins of a number but the last one, and its moments."""
     value = f"({number.sql})::DOUBLE"
+    # An edge belongs to the bin below it. What lies over the last one would only be counted if there is any.
     edges = f"'{[*bins.edges, math.inf]}'::DOUBLE[]"
     moments = {"mean": "avg", "deviation": "stddev_pop", "minimum": "min", "maximum": "max"}
     asked = "".join(f", '{name}': {function}({value})" for name, function in moments.items())

@@ -68,7 +68,8 @@ def quality(
         one = drift.variable
         if one.column == PROBABILITY:
             continue
-        share = _grown(one, live, reference, -1, settings.missing)
+        seasonal = _apart(one, reference, -1) if one.column in settings.season else 0.0
+        share = _grown(one, live, reference, -1, max(settings.missing, seasonal))
         if share is not None and one.column == one.name:
             usual = _most(one, reference, -1)
             yield Finding(
@@ -105,6 +106,12 @@ def _share(one: Variable, period: Distributions, *bins: int) -> float:
 def _most(one: Variable, reference: Reference, *bins: int) -> float:
     """The largest share of a month in bins."""
     return max(_share(one, month, *bins) for month in reference.months.values())
+
+
+def _apart(one: Variable, reference: Reference, *bins: int) -> float:
+    """By how much the months differ in the share of bins: a season may go on as far, but never to all of the rows."""
+    known = [_share(one, month, *bins) for month in reference.months.values()]
+    return min(max(known) - min(known), (1 - max(known)) / 2)
 
 
 def _grown(one: Variable, live: Distributions, reference: Reference, place: int, by: float) -> float | None:

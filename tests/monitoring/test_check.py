@@ -140,6 +140,18 @@ def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path
     assert result.status is Level.OK
 
 
+def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp_path: Path) -> None:
+    """In some months gusts are rarer than in others, which goes on beyond the months that the model knows."""
+    rows = watched.sample(ROWS, 0)
+    gusts = numbers(rows, "wind_gust")
+    usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.months.values())
+    for left, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
+        there = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
+        calm = np.where(np.isin(np.arange(ROWS), there), gusts, np.nan)
+        result = checked(watched, tmp_path / str(left), with_values(rows, "wind_gust", calm))
+        assert {one for one in found(result) if one[0] == "missing"} == expected
+
+
 def test_predictions_that_stop_are_noticed(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
     until_then = predictions.filter(pa.compute.less(predictions.column("time"), UNTIL.timestamp() - DAY))

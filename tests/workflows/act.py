@@ -16,7 +16,9 @@ STAND_INS = ROOT / "tests/github"
 SECRETS = {"DEPLOY_KEY", "PREDICTION_LOG_URL"}
 TOKEN = "not-a-real-token"  # noqa: S105 - as it says
 # What a job needs of this machine; the rest of the environment is not for it to see.
-_PASSED_ON = re.compile(r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy|CONTAINERS_CONF|IMAGE_BASE")
+_PASSED_ON = re.compile(
+    r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy|CONTAINERS_CONF|IMAGE_BASE|OMP_.*"
+)
 
 
 @dataclass
