@@ -115,7 +115,7 @@ soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.
 	@python -m benchmarks.soak
 
 .PHONY: simulate
-simulate: all ## Live through eight months under three policies of retraining and write benchmarks/simulation.md (about 20 minutes)
+simulate: all ## Live through eight months under three policies of retraining and write benchmarks/simulation.md (about 6 minutes)
 	@python -m benchmarks.simulate
 
 .PHONY: bench-monitoring

@@ -66,6 +66,10 @@ trainings (target at most 60%). It is what `retraining` in params.yaml says; the
 {trainings}
 
 And of a model of {short} alone, in place of the first one: {refused}.
+
+What the triggered policy's checks have found at the ends of the months, with the weather of each season:
+
+{found}
 """
 
 
@@ -87,12 +91,14 @@ class Policy:
         asks: Whether to retrain at the end of a month, and why; empty where not.
         auc: By month, live.
         trainings: At the ends of months.
+        found: What checks have found, in words.
     """
 
     name: str
     asks: Callable[["Policy", Repository, str, datetime], str]
     auc: dict[str, float] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
 
     @property
     def mean(self) -> float:
@@ -118,7 +124,8 @@ def triggered(policy: Policy, repository: Repository, log: str, until: datetime)
             found = check(read, version, reference, params)
         last = month_after(policy.trainings[-1].month) if policy.trainings else None
         for finding in found.findings:
-            tqdm.write(f"{until:%Y-%m-%d} {finding.level.name}: {finding.kind}: {finding.subject} {finding.evidence}")
+            said = f"{finding.kind}: {finding.subject} {finding.evidence}"
+            policy.found.append(f"- {until - pd.Timedelta(days=1):%Y-%m}, {finding.level.name.lower()}: {said}")
         return due(found, outcomes_since(log, known), known, last, params.retraining)
 
 
@@ -308,6 +315,7 @@ def main() -> None:
         trainings="\n".join(trainings),
         short=WINDOW[0],
         refused=refused,
+        found="\n".join(policies[2].found) or "nothing",
     )
     REPORT.write_text(text, encoding="utf-8")
     print(text)
