@@ -149,7 +149,8 @@ def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
             counts[one.name] = (*seen, sum(by_value.values()), missing)
             if by_value:
                 unseen[one.name] = _most_frequent(by_value)
-    return Distributions(rows=total, counts=counts, moments=moments, unseen=unseen)
+    in_order = {one.name: counts[one.name] for one in VARIABLES}
+    return Distributions(rows=total, counts=in_order, moments=moments, unseen=unseen)
 
 
 def _counted(number: Variable, bins: Bins) -> str:

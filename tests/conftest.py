@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.data import ingest
+from model.files import replacing_folder
 from model.months import month_path
 from model.params import Params, load_params
 from model.pipeline.prepare import prepare
@@ -63,10 +64,8 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            unfinished = root / f"{name}.unfinished"
-            unfinished.mkdir()
-            make(unfinished)
-            unfinished.rename(folder)
+            with replacing_folder(folder) as aside:
+                make(aside)
     return folder
 
 

@@ -209,17 +209,15 @@ def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: 
     kept = "hash(id) AS key, time, model_version, probability"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
     # Written faster than a table, and read as fast.
-    parsed.project(f"{kept}, {inputs}").write_parquet(str(folder / "predictions.parquet"), compression="lz4")
-    # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
-    reported = connection.view("reported").project(
-        "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
-    )
-    reported.to_table("feedback")
-    everything = connection.read_parquet(str(folder / "predictions.parquet"))
+    file = str(folder / "predictions.parquet")
+    parsed.project(f"{kept}, {inputs}").write_parquet(file, compression="lz4")
+    everything = connection.read_parquet(file)
     (ahead,) = everything.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
     predictions = everything.filter(f"time < {after!r}")
+    # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
+    reported = "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
     asked = predictions.project("key, time, model_version, probability")
-    connection.table("feedback").join(asked, "key", "left").to_table("matched")
+    connection.view("reported").project(reported).join(asked, "key", "left").to_table("matched")
     matched = connection.table("matched")
     unknown = matched.filter(f"time IS NULL AND reported < {after!r}")
     (elsewhere,) = unknown.aggregate("count(*)").fetchall()[0]

@@ -68,7 +68,7 @@ def quality(
         one = drift.variable
         if one.column == PROBABILITY:
             continue
-        seasonal = _apart(one, reference, -1) if one.column in settings.season else 0.0
+        seasonal = _missing_apart(one, reference) if one.column in settings.season else 0.0
         share = _grown(one, live, reference, -1, max(settings.missing, seasonal))
         if share is not None and one.column == one.name:
             usual = _most(one, reference, -1)
@@ -108,9 +108,9 @@ def _most(one: Variable, reference: Reference, *bins: int) -> float:
     return max(_share(one, month, *bins) for month in reference.months.values())
 
 
-def _apart(one: Variable, reference: Reference, *bins: int) -> float:
-    """By how much the months differ in the share of bins: a season may go on as far, but never to all of the rows."""
-    known = [_share(one, month, *bins) for month in reference.months.values()]
+def _missing_apart(one: Variable, reference: Reference) -> float:
+    """By how much the months differ in what is missing: a season may go on as far, but never to all of the rows."""
+    known = [_share(one, month, -1) for month in reference.months.values()]
     return min(max(known) - min(known), (1 - max(known)) / 2)
 
 
