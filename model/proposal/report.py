@@ -228,7 +228,7 @@ def _data(changes: Changes) -> str:
     return "\n\n".join(
         [
             _part("Rows to train on", ["month", "champion", "candidate"], months, "lrr"),
-            f"Drift between the two training sets (population stability index, above 0.2 a shift): {drifted}"
+            f"Drift between the two training sets (population stability index, from 0.25 on a large shift): {drifted}"
             if drifted
             else "",
         ]

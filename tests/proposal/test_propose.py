@@ -27,6 +27,28 @@ def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
     )
     report = propose(proposing, passed=None)
     assert "on the same 3,000 of these rows (without 3,000 that the champion was trained on)" in report
+    assert re.search(r"^Drift between the two training sets .*: `\w+` 0\.\d\d, ", report, re.MULTILINE)
+
+
+def test_champion_of_a_commit_that_kept_its_bins_in_another_form(proposing: Repository) -> None:
+    """What cannot be told is left out."""
+    text = (proposing.folder / "model/pipeline/train.py").read_text(encoding="utf-8")
+    (now,) = re.findall(r'^ +"histograms": .*\n', text, re.MULTILINE)
+    older = '"bins": {NAMES[0]: {"labels": ["to 7", "over 7", "missing"], "shares": [1, 0, 0], "edges": [7.0]}},\n'
+    proposing.must("git", "switch", "--quiet", "main")
+    edit(proposing, "model/pipeline/train.py", now, older)
+    proposing.commit("As it once was")
+    proposing.must("git", "switch", "--quiet", "proposal")
+    change_params(
+        proposing,
+        window={"first": "2013-01", "last": "2013-01"},
+        **with_estimator(proposing, max_iter=60, learning_rate=0.05),
+    )
+    report = propose(proposing, "--base", "main", passed=None)
+    (written,) = (proposing.folder / "artifacts/champion").glob("*/artifacts/model/metadata.json")
+    assert '"bins"' in written.read_text(encoding="utf-8")
+    assert "Rows to train on" in report
+    assert "Drift between" not in report
 
 
 def test_column_that_the_champion_needs_and_these_rows_do_not_have(proposing: Repository) -> None:

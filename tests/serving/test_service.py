@@ -268,6 +268,12 @@ def test_killed_worker_loses_nothing_and_is_replaced(trained: Path, tmp_path: Pa
         eventually(lambda: set(answered) <= {row[0] for row in service.log("select id from predictions")}, seconds=40)
 
 
+def without_histograms(metadata: Path) -> None:
+    found = json.loads(metadata.read_text(encoding="utf-8"))
+    del found["histograms"]
+    metadata.write_text(json.dumps(found), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -276,6 +282,7 @@ def test_killed_worker_loses_nothing_and_is_replaced(trained: Path, tmp_path: Pa
         (lambda folder: (folder / "artifacts/model/contract.json").write_text("{}"), "another contract"),
         (lambda folder: (folder / "artifacts/lineage.json").unlink(), "lineage"),
         (lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
+        (lambda folder: without_histograms(folder / "artifacts/model/metadata.json"), "another commit wrote it"),
     ],
 )
 def test_start_without_a_fitting_model(trained: Path, tmp_path: Path, damage: Any, said: str) -> None:
