@@ -15,7 +15,7 @@ from model.bins import Bins, bin_numbers
 from model.commands import git
 from model.features import NAMES
 from model.months import month_path, month_range, open_month
-from model.params import Params
+from model.params import Judge, Params
 from model.pipeline import stage
 
 # What the pipeline writes, and what is compared by itself.
@@ -47,6 +47,12 @@ class Changes:
 def changed_params(before: str, after: str) -> list[tuple[str, Any, Any]]:
     """The differing values of two params.yaml, by dotted name."""
     return _differing(_flat(yaml.safe_load(before)), _flat(yaml.safe_load(after)))
+
+
+def changed_judge(before: Judge, after: Judge) -> list[tuple[str, Any, Any]]:
+    """The differing values of what two commits judge by, by dotted name."""
+    fields = set(Judge.model_fields)
+    return _differing(*(_flat(one.model_dump(mode="json", include=fields)) for one in (before, after)))
 
 
 def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str | None]]:
