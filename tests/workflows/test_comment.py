@@ -185,6 +185,8 @@ def test_only_a_hyperparameter_is_changed(tmp_path: Path, github: GitHub, commen
     (body,) = bodies(github)
     assert body.startswith(REPORT)
     assert done.summary.startswith(REPORT)
+    # Said after a look at both sides: at the merge base and at the proposal.
+    assert [path for _, path, _ in github.asked].count("contents/params.yaml") == 2
 
 
 def test_github_does_not_tell_the_changed_files(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
