@@ -17,9 +17,13 @@ from model.features import NAMES
 from model.months import month_path, month_range, open_month
 from model.params import Judge, Params
 from model.pipeline import stage
+from model.pipeline.track import RECORDED
 
 # What the pipeline writes, and what is compared by itself.
-_WRITTEN = (":!reports", ":!dvc.lock", ":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote")
+_WRITTEN = (
+    *(f":!{path}" for path in RECORDED),
+    *(":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote"),
+)
 _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
 # Shares are kept from 0, which has no logarithm.
 _LEAST_SHARE = 1e-4

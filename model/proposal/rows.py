@@ -116,13 +116,10 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
             f"of the {known.num_rows:,} rows of {_span(months)} none is left to compare the two on: without {reasons}"
         )
     chosen = pa.array(np.flatnonzero(kept))
-    rows = (
-        inputs["candidate"][0]
-        .select([c.name for c in contract.INPUTS])
-        .append_column(contract.TARGET, known.column(contract.TARGET))
-    )
+    rows = inputs["candidate"][0].append_column(contract.TARGET, known.column(contract.TARGET))
+    schema = pa.schema([ARROW_SCHEMA.field(name) for name in rows.column_names])
     return JudgedRows(
-        rows.take(chosen).cast(ARROW_SCHEMA),
+        rows.take(chosen).cast(schema),
         inputs["champion"][0].take(chosen),
         known.num_rows,
         left_out,
