@@ -84,8 +84,13 @@ def jackknife(value: float, without_each: Floats, confidence: float) -> Interval
     if count < 2 or not np.isfinite(without_each).all():  # noqa: PLR2004 - one group has no variance
         return Interval(float(value), np.nan, np.nan)
     variance = (count - 1) * float(np.mean((without_each - without_each.mean()) ** 2))
-    reach = float(stdtrit(count - 1, (1 + confidence) / 2)) * np.sqrt(variance)
+    reach = student_quantile(count, confidence) * np.sqrt(variance)
     return Interval(float(value), float(value - reach), float(value + reach))
+
+
+def student_quantile(count: int, confidence: float) -> float:
+    """How many standard errors an interval of a mean of so many values reaches, by Student's t."""
+    return float(stdtrit(count - 1, (1 + confidence) / 2))
 
 
 def mean_interval(values: Floats, confidence: float) -> Interval:
@@ -98,5 +103,5 @@ def mean_interval(values: Floats, confidence: float) -> Interval:
     mean = float(values.mean())
     if len(values) < 2:  # noqa: PLR2004 - one value has no variance
         return Interval(mean, np.nan, np.nan)
-    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * values.std(ddof=1) / np.sqrt(len(values))
+    reach = student_quantile(len(values), confidence) * values.std(ddof=1) / np.sqrt(len(values))
     return Interval(mean, float(mean - reach), float(mean + reach))

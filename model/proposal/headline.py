@@ -84,6 +84,11 @@ def warnings(proposal: Proposal) -> list[str]:
             "⚠️ **This proposal is judged by its own gates**, because those of its base cannot be used by its code:\n\n"
             + quoted(proposal.judge_obstacle)
         )
+    if proposal.asked and proposal.asked.is_due:
+        said.append(
+            f"⚠️ **This holdout has judged {proposal.asked.before:,} proposals before.** By now a gain as large as the "
+            f"margin may be luck alone: hold out a new period."
+        )
     return [*said, *(f"⚠️ {warning}" for warning in proposal.warnings)]
 
 

@@ -10,6 +10,7 @@ from model.params import Judge, Params
 from model.pipeline.checks import Check, in_words
 from model.pipeline.evaluate import WHOLE
 from model.pipeline.intervals import Interval
+from model.proposal.asked import Asked
 from model.proposal.changes import Changes
 from model.proposal.compare import Part, Verdict
 
@@ -133,6 +134,7 @@ class Proposal:
         accepted_by: Who has accepted a regression.
         changes: Against the champion's commit; None without one.
         champion: The champion's model file; None without one.
+        asked: How often the holdout has judged.
         data_edits: What has changed in periods that the base has, in Markdown.
     """
 
@@ -152,6 +154,7 @@ class Proposal:
     accepted_by: str = ""
     changes: Changes | None = None
     champion: Built | None = None
+    asked: Asked | None = None
     data_edits: str = ""
 
     @property

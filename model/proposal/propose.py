@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
-from model import contract
+from model import contract, github
 from model.clusters import cluster_columns, find_clusters
 from model.commands import CommandError, git, git_show, run
 from model.console import UserError
@@ -24,6 +24,7 @@ from model.pipeline.metrics import METRICS
 from model.pipeline.track import LOCK
 from model.predictor import Predictor, model_hash
 from model.proposal import OUTPUT, changes, gate
+from model.proposal.asked import Asked, asked_before, due_after
 from model.proposal.champion import (
     REQUIREMENTS,
     Champion,
@@ -47,6 +48,7 @@ from model.proposal.origins import (
 from model.proposal.proposal import Built, Comparison, Judged, Origins, Proposal, Reproduced
 from model.proposal.report import evenly
 from model.proposal.rows import JudgedRows, NotComparableError, Side, judged_rows
+from model.proposal.words import foreign
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
 _LATENCY = Path(__file__).parent / "latency.py"
@@ -98,13 +100,17 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
 
     def proposal(scored: _Scored | None = None, **about: Any) -> Proposal:
         obstacle = about.get("obstacle", "")
+        decided = judged(judge, scored, obstacle)
+        asked, warning = _asked(decided, params, base)
+        about["warnings"] = [*about.get("warnings", ()), *filter(None, [warning])]
         return Proposal(
             **{"commit": commit, "known_as": known_as, "accepted_by": accepter} | about,
             reported=reported,
             params=params,
             candidate=candidate,
             reproduced=_reproduced(),
-            judged=judged(judge, scored, obstacle),
+            judged=decided,
+            asked=asked,
             own=judged(params, scored, obstacle) if judge_changes else None,
             judge_changes=judge_changes,
             judge_obstacle=judge_obstacle,
@@ -131,6 +137,19 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     except (NotComparableError, CommandError) as error:
         return proposal(**about, obstacle=str(error))
     return proposal(scored, **about)
+
+
+def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str]:
+    """How often the holdout has judged, or why that is not known."""
+    if judged.comparison is None:
+        return None, ""
+    name, whole = judged.judge.metrics.primary, judged.comparison.parts[WHOLE]
+    margin = judged.judge.gates.worse_by_at_most[name]
+    due = due_after(whole.metrics[name].delta, margin, whole.clusters, judged.judge.metrics.confidence)
+    try:
+        return Asked(asked_before(params.holdout, base), due), ""
+    except (CommandError, *github.Errors) as error:
+        return None, f"How many proposals were judged on this holdout could not be found out: {foreign(error, 200)}"
 
 
 def _judge_of(base: str, params: Params) -> tuple[Judge, str]:

@@ -57,7 +57,7 @@ def _about(proposal: Proposal) -> str:
     else:
         said += f" No champion: {foreign(proposal.known_as)}."
     if proposal.comparison:
-        said += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}"
+        said += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}{_asked(proposal)}"
     if proposal.obstacle:
         obstacle = "> **The two cannot be compared**, so this does not pass:"
         said += "\n".join(["\n", obstacle, ">", quoted(proposal.obstacle), ">", _WAY_ON])
@@ -70,6 +70,15 @@ def _rows(comparison: Comparison) -> str:
         return f"Both were measured on the same {kept:,} rows, none of which either was trained on."
     without = " and ".join(f"{count:,} that {why}" for why, count in comparison.left_out.items())
     return f"Both were measured on the same {kept:,} of {comparison.rows:,} rows (without {without})."
+
+
+def _asked(proposal: Proposal) -> str:
+    asked = proposal.asked
+    if asked is None:
+        return ""
+    before = f"{asked.before:,} proposal{'s were' if asked.before != 1 else ' was'} judged on this holdout before"
+    due = f"; after {asked.due:,} a new period is due" if asked.due and not asked.is_due else ""
+    return f" {before}{due}."
 
 
 def _statement(proposal: Proposal, comparison: Comparison) -> str:

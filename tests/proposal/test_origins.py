@@ -15,16 +15,16 @@ def span(first: str, last: str) -> Months:
 
 
 @pytest.mark.parametrize(
-    ("back", "rolling", "first", "last"),
+    ("back", "kept", "first", "last"),
     [
-        (0, False, "2013-01", "2013-06"),
-        (3, False, "2013-01", "2013-03"),
-        (5, False, "2013-01", "2013-01"),
-        (3, True, "2012-10", "2013-03"),
+        (0, "first month", "2013-01", "2013-06"),
+        (3, "first month", "2013-01", "2013-03"),
+        (5, "first month", "2013-01", "2013-01"),
+        (3, "length", "2012-10", "2013-03"),
     ],
 )
-def test_the_first_month_stays_or_the_length_does(back: int, rolling: bool, first: str, last: str) -> None:
-    found = window_at(span("2013-01", "2013-06"), back, rolling=rolling)
+def test_the_first_month_stays_or_the_length_does(back: int, kept: str, first: str, last: str) -> None:
+    found = window_at(span("2013-01", "2013-06"), back, rolling=kept == "length")
     assert found == span(first, last)
 
 

@@ -68,9 +68,7 @@ def test_months_apart_have_no_row_in_common(small: Path) -> None:
 
 def test_a_holdout_inside_of_the_champion_s_window(small: Path) -> None:
     champion = replace(CHAMPION, trained_on=[month_path("2013-03", small)])
-    with pytest.raises(
-        NotComparableError, match=r"of the 3,000 rows of 2013-03 none is left .* the champion was trained"
-    ):
+    with pytest.raises(NotComparableError, match=r"the 3,000 rows of 2013-03 none is left .* the champion was trained"):
         judged(small, champion=champion)
 
 
@@ -127,9 +125,7 @@ def test_rows_that_the_proposal_drops_with_a_column_it_adds(small: Path, tmp_pat
     table = march(small)
     base = with_march(tmp_path / "base", table.drop_columns("visibility"))
     own = with_march(tmp_path / "own", table.slice(90))
-    with pytest.raises(
-        NotComparableError, match=r"90 of 3,000 rows that the base has of 2013-03 are not in the proposal"
-    ):
+    with pytest.raises(NotComparableError, match=r"90 of 3,000 rows that the base has of 2013-03 are not in"):
         judged(own, base, champion=replace(CHAMPION, schema=without(SCHEMA, "visibility")))
 
 
@@ -159,7 +155,7 @@ def test_what_a_contract_takes(small: Path) -> None:
     )
 
     def taken(name: str, **rules: Any) -> list[bool]:
-        return fits(table, {"properties": {name: rules}}).tolist()
+        return list(fits(table, {"properties": {name: rules}}))
 
     assert taken("number", type="number", minimum=0, maximum=5) == [True, False, False, False, True, False]
     assert taken("number", type=["number", "null"], maximum=5) == [True, True, False, True, True, True]
