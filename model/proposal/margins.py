@@ -1,8 +1,8 @@
 """`make gates`: margins for the gates of params.yaml, from how much equally good models differ on your own data.
 
-At each origin the recipe is trained on three bootstrap samples of the rows before it: these models are equally good, and
-differ by the luck of their rows. A margin has to allow for what they differ by on the period that follows. It is chosen
-so that an equally good model is shown to be no worse in 95 of 100 comparisons.
+At each origin the recipe is trained on three bootstrap samples of the rows before it: these models are equally good,
+and differ by the luck of their rows. A margin has to allow for what they differ by on the period that follows. It is
+chosen so that an equally good model is shown to be no worse in 95 of 100 comparisons.
 """
 
 import itertools

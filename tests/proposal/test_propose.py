@@ -109,12 +109,11 @@ def test_a_row_of_a_new_month_that_the_champion_does_not_take(proposing: Reposit
 
 def test_champion_whose_process_dies(proposing: Repository) -> None:
     proposing.must("git", "switch", "--quiet", "main")
-    edit(
-        proposing, "model/predict.py", "def main() -> None:\n", "def main() -> None:\n    raise SystemExit('killed')\n"
-    )
+    dies = "    raise SystemExit('killed')\n"
+    edit(proposing, "model/predict.py", "def main() -> None:\n", f"def main() -> None:\n{dies}")
     proposing.commit("A champion that cannot predict")
     proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
-    edit(proposing, "model/predict.py", "    raise SystemExit('killed')\n", "")
+    edit(proposing, "model/predict.py", dies, "")
     better(proposing)
     report = propose(proposing, "--base", "main", passed=False)
     assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
