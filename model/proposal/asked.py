@@ -53,8 +53,9 @@ def due_after(delta: Interval, margin: float, clusters: int, confidence: float) 
     if not np.isfinite(delta.low):
         return None
     error = (delta.high - delta.low) / 2 / student_quantile(clusters, confidence)
-    exponent = (margin / error) ** 2 / 2 if error else np.inf
-    return int(np.clip(np.exp(min(exponent, np.log(_MOST))), _FEWEST, _MOST))
+    if error * np.sqrt(2 * np.log(_MOST)) <= margin:
+        return _MOST
+    return max(_FEWEST, int(np.exp((margin / error) ** 2 / 2)))
 
 
 def asked_before(holdout: Months, base: str) -> int:

@@ -18,7 +18,9 @@ from model.proposal.proposal import Built, Comparison, Curves, Judged, Origins, 
 from model.proposal.report import render
 from model.proposal.words import LONGEST, clean
 
-JUDGE = load_params()
+REPOSITORY_S = load_params()
+# Gates that refuse what is unclear.
+JUDGE = REPOSITORY_S.model_copy(update={"gates": REPOSITORY_S.gates.model_copy(update={"unclear": "refuse"})})
 
 
 def part(verdict: Verdict = "better", delta: float = 0.01, reach: float = 0.005) -> Part:
