@@ -4,7 +4,7 @@ import itertools
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,11 @@ class Outcome:
 
 def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
     """What comes of pairs of models, in each of the months that have enough origins."""
-    return [Outcome(*pair, month, *court.judge(*pair, month)) for pair in pairs for month in TODAYS]
+    return [
+        Outcome(champion, candidate, month, *court.judge(champion, candidate, month))
+        for champion, candidate in pairs
+        for month in TODAYS
+    ]
 
 
 def shares(found: Sequence[Outcome], *tests: Callable[[Outcome], bool]) -> list[str]:
