@@ -65,7 +65,7 @@ What a policy gains in mean ROC AUC over another one, with 95% intervals by days
 
 {gains}
 
-The triggered policy is what `retraining` in params.yaml says, and makes {share:.0%} of the trainings of the monthly one.
+The triggered policy is what `retraining` in params.yaml says; it makes {share:.0%} of the trainings of the monthly one.
 The gates are those of params.yaml. What each trained for, and what the gate said:
 
 {trainings}
