@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from duckdb import DuckDBPyRelation
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from model import contract
 from model.console import UserError
@@ -154,7 +154,7 @@ def _differences(before: Path, after: Path) -> dict[str, Any]:
     """The attributes of `PeriodEdits` that tell two files apart, each of them empty or 0 if they do not."""
     try:
         with connected() as connection:
-            return _compare(connection.read_parquet(str(before)), connection.read_parquet(str(after)))
+            return _compare(connection, connection.read_parquet(str(before)), connection.read_parquet(str(after)))
     except duckdb.Error as error:
         raise UserError(
             f"{before} and {after} cannot be compared: {str(error).splitlines()[0]}. "
@@ -162,7 +162,7 @@ def _differences(before: Path, after: Path) -> dict[str, Any]:
         ) from error
 
 
-def _compare(before: DuckDBPyRelation, after: DuckDBPyRelation) -> dict[str, Any]:
+def _compare(connection: DuckDBPyConnection, before: DuckDBPyRelation, after: DuckDBPyRelation) -> dict[str, Any]:
     types, new = column_types(before), column_types(after)
     common = [name for name in types if name in new]
     compared = [name for name in common if comparable(types[name], new[name])]
@@ -175,7 +175,7 @@ def _compare(before: DuckDBPyRelation, after: DuckDBPyRelation) -> dict[str, Any
     }
     if not found["unidentified"]:
         names = [*contract.IDENTITY, *(name for name in compared if name not in contract.IDENTITY)]
-        pairs = paired(*aligned(before, after, names), len(contract.IDENTITY))
+        pairs = paired(connection, *aligned(before, after, names), len(contract.IDENTITY))
         found |= _counts(pairs, dict(enumerate(names)))
     return found
 

@@ -85,8 +85,8 @@ def predicts_alone(
 ) -> list[str]:
     """Whether a single column predicts the holdout's target.
 
-    A number is taken as a score, in both directions; numbers in bins, categories and hours by the rate of the target
-    that they have in training, so that an id that does not come again tells nothing.
+    Categories, hours of timestamps and bins of numbers score a row by their rate of the target in training: an id that
+    does not come again tells nothing. A number is a score in itself, too, in either direction.
 
     Args:
         train: The contract's inputs of training rows.
@@ -103,7 +103,7 @@ def predicts_alone(
         seen, values = train[column.name][chosen], holdout[column.name][judged]
         scores = _by_rate(*_codes(seen, values, column.type), train_target[chosen])
         aucs = [_roc_auc(target, scores)]
-        if column.type != "category":
+        if column.type in {"integer", "number"}:
             aucs += [max(auc, 1 - auc) for auc in (_roc_auc(target, ranks) for ranks in _ranks(values))]
         if max(aucs) >= _ALONE:
             found.append(f"{foreign(column.name)} alone reaches a ROC AUC of {max(aucs):.3f} on the holdout. {_ASK}")
@@ -161,7 +161,7 @@ def known_only_later(columns: Columns, time: str) -> list[str]:
     return found
 
 
-def trained_on_later_rows(window: NDArray[np.datetime64], holdout: NDArray[np.datetime64]) -> list[str]:
+def trained_on_later_rows(window: NDArray[np.generic], holdout: NDArray[np.generic]) -> list[str]:
     """Whether rows of the training window are later than the first of the holdout.
 
     Args:
@@ -169,10 +169,10 @@ def trained_on_later_rows(window: NDArray[np.datetime64], holdout: NDArray[np.da
         holdout: Times of the holdout's rows, of shape (rows,).
     """
     first = np.fmin.reduce(holdout)  # of those that are not missing
-    later = int((window > first).sum())
+    later = int(np.greater(window, first).sum())
     said = (
-        f"{later:,} rows of the training window ({later / len(window):.1%}) are later than the first row of the "
-        f"holdout ({first}). A model is judged on what comes after it: end the window earlier."
+        f"{later:,} of {len(window):,} rows of the training window are later than the first row of the holdout "
+        f"({first}): the model has seen the time that it is judged on. End the window earlier."
     )
     return [said] if later else []
 
@@ -215,10 +215,9 @@ def _by_rate(train: NDArray[np.intp], holdout: NDArray[np.intp], target: NDArray
 
 
 def _ranks(values: NDArray[np.generic]) -> list[NDArray[np.float64]]:
-    """The ranks of values: with missing ones as the smallest, and as the largest."""
-    missing = np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
+    """The ranks of numbers: with missing ones as the smallest, and as the largest."""
     ranks = np.unique(values, return_inverse=True)[1].astype(np.float64)
-    return [np.where(missing, end, ranks) for end in (-1, len(values))]
+    return [np.where(np.isnan(values), end, ranks) for end in (-1, len(values))]
 
 
 def _roc_auc(target: NDArray[np.bool_], score: NDArray[np.float64]) -> float:

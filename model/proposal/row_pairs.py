@@ -64,13 +64,16 @@ def aligned(
     )
 
 
-def paired(before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int) -> DuckDBPyRelation:
+def paired(
+    connection: DuckDBPyConnection, before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int
+) -> DuckDBPyRelation:
     """Pair the rows of two aligned tables.
 
     If several rows have one identity, those that are the same on both sides belong together; the others are paired in
     the order of their values. No row is in two pairs.
 
     Args:
+        connection: That of both tables.
         before: The one table.
         after: The other table.
         identity: How many of the columns, the first ones, identify a row.
@@ -79,7 +82,7 @@ def paired(before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int) -> 
         The columns of both, and `b_number` and `a_number`, one of which is missing where a row has no pair.
     """
     if any(_has_duplicates(rows, identity) for rows in (before, after)):
-        before, after = _numbered(before, after, identity)
+        before, after = _numbered(connection, before, after, identity)
     else:
         before, after = before.project("*, 1 AS b_number"), after.project("*, 1 AS a_number")
     same = " AND ".join(same_value(at) for at in range(identity))
@@ -114,17 +117,19 @@ def _has_duplicates(rows: DuckDBPyRelation, identity: int) -> bool:
 
 
 def _numbered(
-    before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int
+    connection: DuckDBPyConnection, before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int
 ) -> tuple[DuckDBPyRelation, DuckDBPyRelation]:
-    """Two aligned tables without the rows that cancel out, one by one; with the number of each row in its identity."""
+    """Two aligned tables without the rows that cancel out, one by one; each row with its number in its identity."""
     columns, first = ", ".join(before.columns), ", ".join(before.columns[:identity])
     both = before.project("*, 1 AS side").union(after.project("*, -1 AS side"))
-    surplus = both.aggregate(f"{columns}, sum(side)::BIGINT AS surplus", columns).filter("surplus <> 0")
+    both.aggregate(f"{columns}, sum(side)::BIGINT AS surplus", columns).filter("surplus <> 0").create("surplus")
 
     def numbered(sign: int, prefix: str) -> DuckDBPyRelation:
-        copies = surplus.project(f"{columns}, unnest(range({sign} * surplus))")
+        copies = connection.table("surplus").project(f"{columns}, unnest(range({sign} * surplus))")
         renamed = ", ".join(f"b{at} AS {prefix}{at}" for at in range(len(before.columns)))
         number = f"row_number() OVER (PARTITION BY {first} ORDER BY {columns}) AS {prefix}_number"
-        return copies.project(f"{renamed}, {number}")
+        # A table, because it is read several times.
+        copies.project(f"{renamed}, {number}").create(prefix)
+        return connection.table(prefix)
 
     return numbered(1, "b"), numbered(-1, "a")
