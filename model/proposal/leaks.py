@@ -154,7 +154,7 @@ def known_only_later(columns: Columns, time: str) -> list[str]:
     """
     found = []
     for column in contract.INPUTS:
-        if column.type == "timestamp" and column.name != time:
+        if column.type == "timestamp":
             share = float(np.greater(columns[column.name], columns[time]).mean())
             if share > _DATED_AFTER:
                 found.append(f"{foreign(column.name)} lies after {foreign(time)} in {share:.1%} of the rows. {_ASK}")

@@ -51,9 +51,9 @@ def unrecognised(before: pa.Table, after: pa.Table) -> Unrecognised | None:
         after: The candidate's rows of the same period, with the same columns.
 
     Returns:
-        None if at least half of the candidate's rows match, or a side has no rows.
+        None if at least half of the candidate's rows match, or there is nothing that they could match.
     """
-    if not len(before) or not len(after):
+    if not len(before):
         return None
     names = contract.IDENTITY
     with connected() as connection:

@@ -5,6 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,7 @@ def test_other_columns(edits_of: Edits) -> None:
     before = table(
         rows,
         seats=pa.array([1, 2, 3, None], pa.int32()),
+        fare=pa.array([Decimal("1.10"), Decimal("2.50"), None, None]),
         gate=pa.array([1, 2, 3, 4], pa.int32()),
         empty=pa.nulls(4),
         gone=pa.array([1] * 4),
@@ -205,6 +207,7 @@ def test_other_columns(edits_of: Edits) -> None:
     after = table(
         rows,
         seats=pa.array([1.0, 2.5, 3.0, None]),
+        fare=pa.array([1.1, 2.5, None, None]),
         gate=pa.array(["1", "2", "3", "4"]),
         empty=pa.array(["x", None, None, None]),
         new=pa.array([1] * 4),
@@ -222,7 +225,8 @@ def test_other_columns(edits_of: Edits) -> None:
     )
     assert headline(found) == (
         "`2013-03`: 2 rows changed (`empty` 1, `seats` 1), column `gone` removed, column `new` added, "
-        "column `seats` was `INTEGER` and is `DOUBLE`, column `gate` was `INTEGER` and is `VARCHAR`, not compared, "
+        "column `seats` was `INTEGER` and is `DOUBLE`, column `fare` was `DECIMAL(3,2)` and is `DOUBLE`, "
+        "column `gate` was `INTEGER` and is `VARCHAR`, not compared, "
         'column `empty` was `"NULL"` and is `VARCHAR`'
     )
 

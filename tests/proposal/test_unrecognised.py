@@ -86,6 +86,10 @@ def test_rows_that_are_recognised(march: pa.Table, change: Callable[[pa.Table], 
     assert unrecognised(march, change(march)) is None
 
 
+def test_a_champion_without_rows(march: pa.Table) -> None:
+    assert unrecognised(march.slice(0, 0), march) is None
+
+
 def test_no_single_column_explains_it(march: pa.Table) -> None:
     both = changed(changed(march, "carrier", pc.utf8_lower), "origin", pc.utf8_lower)
     found = unrecognised(march, both)
