@@ -149,12 +149,12 @@ def known_only_later(columns: Columns, time: str) -> list[str]:
     """Whether a timestamp lies after the time of its row.
 
     Args:
-        columns: The contract's inputs, of any rows.
+        columns: The time of the rows and those timestamps of the contract that are suspected, of any rows.
         time: Column that has the time of a row.
     """
     found = []
     for column in contract.INPUTS:
-        if column.type == "timestamp":
+        if column.type == "timestamp" and column.name in columns:
             share = float(np.greater(columns[column.name], columns[time]).mean())
             if share > _DATED_AFTER:
                 found.append(f"{foreign(column.name)} lies after {foreign(time)} in {share:.1%} of the rows. {_ASK}")
