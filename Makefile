@@ -60,6 +60,10 @@ serve: all ## Serve the model on http://localhost:3000; PORT=… for another one
 propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
 	@python -m model.proposal --base '$(BASE)'
 
+.PHONY: gates
+gates: $(READY) ## Propose margins for the gates of params.yaml, from how much equally good models differ on your data
+	@python -m model.proposal.margins
+
 .PHONY: rehearse
 rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse
@@ -105,6 +109,10 @@ bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.m
 .PHONY: bench-propose
 bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (about 10 minutes)
 	@python -m benchmarks.propose
+
+.PHONY: trust
+trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.md (about 40 minutes)
+	@python -m benchmarks.trust
 
 .PHONY: bench-serving
 bench-serving: all ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
