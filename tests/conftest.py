@@ -19,6 +19,7 @@ from model.params import Params, load_params
 from model.pipeline.prepare import prepare
 from model.pipeline.train import train
 from model.predictor import model_hash
+from tests import missing
 from tests.repository import (
     GATES,
     LINEAGE,
@@ -44,6 +45,12 @@ _LONG = (
     "registry",
     "release",
 )
+
+
+def pytest_report_header() -> str:
+    """Say at the start what will be skipped for want of a program."""
+    lacking = missing.missing()
+    return missing.in_words(lacking) if lacking else "programs: all that the tests use are here"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
