@@ -5,7 +5,18 @@ import pytest
 
 from model.params import Params
 from model.pipeline.prepare import prepare
+from model.pipeline.track import track
 from model.pipeline.train import train
+from tests import in_process
+from tests.repository import Repository
+
+
+@pytest.fixture(scope="session")
+def finished(finished: Repository) -> Repository:
+    """Tracked, too, as `make` leaves it."""
+    with in_process.inside(finished):
+        track()
+    return finished
 
 
 @pytest.fixture
