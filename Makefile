@@ -63,6 +63,10 @@ serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for anot
 propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
 	@python -m model.proposal --base '$(BASE)'
 
+.PHONY: gates
+gates: $(READY) ## Propose margins for the gates of params.yaml, from how much equally good models differ on your data
+	@python -m model.proposal.margins
+
 .PHONY: rehearse
 rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse

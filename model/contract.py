@@ -218,6 +218,15 @@ INPUTS = (
 # No two rows have the same values here: how a row is recognised across data sets and versions.
 IDENTITY = ("scheduled_departure", "carrier", "flight_number", "origin")
 
+# When what a row describes happens; None where rows have no time.
+TIME: str | None = "scheduled_departure"
+# What several rows belong to, such as a customer or a machine; None where there is no such thing.
+GROUP: str | None = None
+# Rows of one cluster are not independent of one another: they share a day's weather, or a customer's habits. Intervals
+# are computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input; None: the
+# day, else the group, else the row; where there are both, day or group, whichever has fewer clusters.
+CLUSTER: str | None = None
+
 TARGET = "late"
 TARGET_DESCRIPTION = (
     "The flight arrives more than 15 minutes after its scheduled arrival, or never: "

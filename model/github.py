@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ _PATIENCE = 20  # seconds
 _MOST_BYTES = 2**24
 
 # What a call raises where GitHub cannot be reached, refuses, or says something that is no answer.
-Errors = (OSError, ValueError, subprocess.TimeoutExpired)
+Errors = (OSError, ValueError, HTTPException, subprocess.TimeoutExpired)
 
 
 def event() -> dict[str, Any]:
@@ -76,6 +77,15 @@ def download(path: str, most: int) -> bytes:
         ValueError: Where they are more than `most`.
     """
     return _read(url(path), most)
+
+
+def file(path: str, commit: str, most: int) -> bytes:
+    """A file as it is in a commit; of a symbolic link what it leads to.
+
+    Raises:
+        ValueError: Where it has more than `most` bytes.
+    """
+    return _read(url(f"contents/{path}", ref=commit), most, accept="application/vnd.github.raw+json")
 
 
 def send(method: str, path: str, **fields: Any) -> None:
@@ -136,9 +146,8 @@ def git_credentials(remote: str) -> dict[str, str]:
     }
 
 
-def _read(address: str, most: int, given: bytes | None = None) -> bytes:
-    kind = {"Accept": "application/vnd.github+json"}
-    request = urllib.request.Request(address, given, kind)  # noqa: S310 - GitHub's
+def _read(address: str, most: int, given: bytes | None = None, accept: str = "application/vnd.github+json") -> bytes:
+    request = urllib.request.Request(address, given, {"Accept": accept})  # noqa: S310 - GitHub's
     # The token is not for the store that a download is redirected to.
     request.add_unredirected_header("Authorization", f"Bearer {os.environ['GITHUB_TOKEN']}")
     with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310

@@ -86,12 +86,23 @@ def to_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     return texts[np.where(_missing(encoded.indices), len(texts) - 1, indices)]
 
 
+def to_codes(column: pa.ChunkedArray) -> NDArray[np.intp]:
+    """A column as the number of each distinct value, in the order of their first rows; -1 where it is missing."""
+    indices = column.combine_chunks().dictionary_encode().indices
+    return np.where(_missing(indices), -1, _buffer(indices, np.int32)).astype(np.intp)
+
+
+def to_timestamps(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+    """A column of timestamps without missing values."""
+    milliseconds = column.cast(pa.int64()).combine_chunks()
+    return _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
+
+
 def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
     if kind == "category":
         return to_texts(column)
     if kind == "timestamp":
-        milliseconds = column.cast(pa.int64()).combine_chunks()
-        return _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
+        return to_timestamps(column)
     numbers = column.cast(pa.float64()).combine_chunks()
     return np.where(_missing(numbers), np.nan, _buffer(numbers, np.float64))
 

@@ -3,7 +3,7 @@
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -12,15 +12,32 @@ from model import contract
 from model.console import UserError
 from model.estimator import Count, Hyperparameters
 from model.months import month_range
+from model.pipeline.metrics import METRICS
 from model.settings import Settings
 
 PARAMS = Path("params.yaml")
 
+_S = TypeVar("_S", bound=Settings)
+
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score", "calibration_error"]
-# What can be told of production, where rows are counted and not kept.
-LiveMetricName = Literal["roc_auc", "average_precision", "log_loss", "brier_score"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"there is no metric {name!r}; allowed: {', '.join(METRICS)}{_meant(name, list(METRICS))}")
+    return name
+
+
+def _live_metric(name: str) -> str:
+    live = [metric.name for metric in METRICS.values() if metric.live]
+    if _known_metric(name) not in live:
+        raise ValueError(f"{name!r} cannot be computed of production; allowed: {', '.join(live)}")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
+LiveMetricName = Annotated[str, AfterValidator(_live_metric)]
 
 
 class Months(Settings):
@@ -45,11 +62,30 @@ class Months(Settings):
 
 
 class Metrics(Settings):
-    """How the metrics and their intervals are computed."""
+    """How models are measured.
 
-    resamples: Annotated[int, Field(ge=100)]
+    Attributes:
+        primary: The metric that decides whether a model is better; the others guard.
+        confidence: Of the intervals.
+        calibration_bins: Bins of the calibration error and of the calibration curve.
+    """
+
+    primary: MetricName
     confidence: Annotated[float, Field(gt=0, lt=1)]
     calibration_bins: Count
+
+
+class Comparison(Settings):
+    """What a candidate and the champion are compared on.
+
+    Attributes:
+        origins: Points in time up to which both recipes are trained, to judge each on the period that follows; the last
+            one is that of the holdout.
+        seeds: Models that each recipe trains at each origin, with different seeds; their metrics are averaged.
+    """
+
+    origins: Count
+    seeds: Count
 
 
 Margin = Annotated[float, Field(ge=0)]
@@ -59,19 +95,20 @@ class Gates(Settings):
     """What a model must hold to be merged.
 
     Attributes:
-        at_least: Floors on the holdout, by metric.
-        at_most: Ceilings on the holdout, by metric.
-        worse_by_at_most: How much worse than the champion, by metric.
-        slice_rows: Slices with fewer rows are shown and not judged.
-        slices_worse_by_at_most: How much worse than the champion in a slice, by metric.
-        latency_milliseconds: Of predicting a single row.
-        answer_milliseconds: Of a single row, asked of the image over HTTP.
+        skill_at_least: Skill over the baseline on the same rows, by metric: 0 is the baseline, 1 a perfect model.
+        worse_by_at_most: By how much a metric may be worse than the champion's.
+        unclear: Whether a model passes that may be worse than allowed by the primary metric, where the rows are too few
+            to tell.
+        slice_rows: Slices with fewer rows are shown but not judged.
+        slices_worse_by_at_most: By how much a metric may be worse than the champion's in a slice.
+        latency_milliseconds: Time to predict a single row.
+        answer_milliseconds: Time to answer a request with a single row, asked of the image over HTTP.
         model_mebibytes: Size of the model folder.
     """
 
-    at_least: dict[MetricName, float]
-    at_most: dict[MetricName, float]
+    skill_at_least: dict[MetricName, Annotated[float, Field(lt=1)]]
     worse_by_at_most: dict[MetricName, Margin]
+    unclear: Literal["refuse", "pass"]
     slice_rows: Count
     slices_worse_by_at_most: dict[MetricName, Margin]
     latency_milliseconds: Annotated[float, Field(gt=0)]
@@ -155,7 +192,40 @@ class Monitoring(Settings):
     worse_by_at_most: dict[LiveMetricName, Margin]
 
 
-class Params(Settings):
+class Judge(Settings):
+    """What a proposal is judged by. A pull request is judged by that of its base, not by its own.
+
+    Attributes:
+        threshold: Probability from which on a row is labelled.
+        metrics: How models are measured.
+        slices: Categories of the contract by whose values the metrics are also shown and judged.
+        comparison: What candidate and champion are compared on.
+        gates: What is demanded.
+    """
+
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    metrics: Metrics
+    slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
+    comparison: Comparison
+    gates: Gates
+
+    @model_validator(mode="after")
+    def _primary_has_a_margin(self) -> Self:
+        if self.metrics.primary not in self.gates.worse_by_at_most:
+            raise ValueError(
+                f"gates.worse_by_at_most: has no {self.metrics.primary}, the primary metric; "
+                f"say by how much it may be worse than the champion's"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_judged(self) -> Self:
+        if self.gates.slices_worse_by_at_most and not self.slices:
+            raise ValueError("slices: is empty, so gates.slices_worse_by_at_most judges nothing; remove one of the two")
+        return self
+
+
+class Params(Judge):
     """All of params.yaml."""
 
     window: Months
@@ -164,10 +234,6 @@ class Params(Settings):
     estimator: str
     hyperparameters: Hyperparameters
     model_format: Literal["onnx", "skops"]
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    metrics: Metrics
-    slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
-    gates: Gates
     monitoring: Monitoring
     retraining: Retraining
 
@@ -205,17 +271,43 @@ def load_params(path: Path = PARAMS) -> Params:
         UserError: Where it is missing, no YAML, or has an unknown, missing or wrong key or value; names each.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing. `git checkout {path}` brings it back.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
+    return _validated(Params, _parsed(text, str(path)), str(path))
+
+
+def parse_judge(text: str, source: str) -> Judge:
+    """Read from the text of a params.yaml what proposals are judged by.
+
+    Args:
+        text: Of any commit; what it says besides may be of other code.
+        source: What to call it in errors.
+
+    Raises:
+        UserError: Where it is no YAML, or this part of it cannot be used by this code.
+    """
+    values = _parsed(text, source)
+    known = values if isinstance(values, dict) else {}
+    return _validated(Judge, {name: known[name] for name in Judge.model_fields if name in known}, source)
+
+
+def _parsed(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source} is not valid YAML: {error}") from error
+
+
+def _validated(settings: type[_S], values: Any, source: str) -> _S:
     try:
         # As JSON, because strict settings take a list for a tuple from there only.
-        return Params.model_validate_json(json.dumps(values, default=str))
+        return settings.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         lines = [f"  {_where(e['loc'])}{_what(dict(e))}" for e in error.errors()]
-        raise UserError(f"{path} cannot be used:\n" + "\n".join(lines)) from error
+        raise UserError(f"{source} cannot be used:\n" + "\n".join(lines)) from error
 
 
 def _where(location: tuple[int | str, ...]) -> str:

@@ -3,7 +3,7 @@
 The same contract, features and model as in the service. OUT has the rows of IN, and their probability and label.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -110,11 +110,13 @@ def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
 
 def main() -> None:
     """Score a file."""
-    if len(sys.argv) != 3:  # noqa: PLR2004 - the program, IN and OUT
-        raise UserError("say which file to score and where to write: python -m model.predict IN OUT")
-    source, target = map(Path, sys.argv[1:])
-    rows = predict(source, target, Predictor.load(MODEL))
-    print(f"{target}: {rows:,} rows")
+    parser = argparse.ArgumentParser(prog="python -m model.predict", description=__doc__)
+    parser.add_argument("source", type=Path, metavar="IN", help="file to score, .parquet or .csv")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file to write, .parquet or .csv")
+    parser.add_argument("--model", type=Path, default=MODEL, help="model folder; default: %(default)s")
+    arguments = parser.parse_args()
+    rows = predict(arguments.source, arguments.target, Predictor.load(arguments.model))
+    print(f"{arguments.target}: {rows:,} rows")
 
 
 if __name__ == "__main__":

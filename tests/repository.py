@@ -20,7 +20,7 @@ def write_params(path: Path, **changes: Any) -> Path:
         "window": {"first": "2013-01", "last": "2013-02"},
         "holdout": {"first": "2013-03", "last": "2013-03"},
     } | changes
-    values["metrics"]["resamples"] = 100
+    values["comparison"]["origins"] = 1
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return path
 
@@ -103,9 +103,9 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
 LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
 # That small months can meet.
 GATES = {
-    "at_least": {"roc_auc": 0.4},
-    "at_most": {},
+    "skill_at_least": {"roc_auc": -0.2},
     "worse_by_at_most": {"roc_auc": 0.02, "log_loss": 0.02},
+    "unclear": "pass",
     "slice_rows": 500,
     "slices_worse_by_at_most": {"roc_auc": 0.05},
     "latency_milliseconds": 100,

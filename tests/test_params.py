@@ -47,7 +47,7 @@ HYPER = "hyperparameters.hist_gradient_boosting"
     [
         (
             lambda v: v.update(seeed=v.pop("seed")),
-            ["seed: is missing", "seeed: unknown key; allowed here: window, holdout, seed,", "did you mean seed?"],
+            ["seed: is missing", "seeed: unknown key; allowed here: threshold, metrics, slices,", "did you mean seed?"],
         ),
         (
             lambda v: v["hyperparameters"]["hist_gradient_boosting"].update(max_iters=3),
@@ -73,8 +73,23 @@ HYPER = "hyperparameters.hist_gradient_boosting"
             lambda v: v.update(slices=["orgin", "distance"]),
             ["slices.0: 'orgin' is no category of the contract; allowed: carrier, origin, destination", "slices.1: "],
         ),
-        (lambda v: v["gates"]["at_most"].update(logloss=1.0), ["gates.at_most.logloss", "'log_loss'"]),
-        (lambda v: v["metrics"].update(resamples=10), ["metrics.resamples: input should be greater than or equal"]),
+        (
+            lambda v: v["gates"]["skill_at_least"].update(logloss=0.1),
+            ["gates.skill_at_least.logloss", "there is no metric 'logloss'; allowed: roc_auc,", "did you mean log_loss?"],
+        ),
+        (lambda v: v["gates"]["worse_by_at_most"].update(accuracy=0.1), ["there is no metric 'accuracy'; allowed:"]),
+        (
+            lambda v: v["monitoring"]["worse_by_at_most"].update(calibration_error=0.1),
+            ["'calibration_error' cannot be computed of production; allowed: roc_auc, average_precision,"],
+        ),
+        (lambda v: v["metrics"].update(primary="auc"), ["metrics.primary: there is no metric 'auc'"]),
+        (
+            lambda v: v["gates"]["worse_by_at_most"].pop("roc_auc"),
+            ["gates.worse_by_at_most: has no roc_auc, the primary metric"],
+        ),
+        (lambda v: v.update(slices=[]), ["slices: is empty, so gates.slices_worse_by_at_most judges nothing"]),
+        (lambda v: v["comparison"].update(origins=0), ["comparison.origins: input should be greater than 0"]),
+        (lambda v: v["gates"].update(unclear="maybe"), ["gates.unclear: input should be 'refuse' or 'pass'"]),
     ],
 )
 def test_mistake_is_named(change: Callable[[dict[str, Any]], object], messages: list[str], tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ from adbc_driver_manager import Error as AdbcError
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from model import contract
+from model.clusters import cluster_sql
 from model.console import UserError
 from model.pipeline import stage
 from model.serving.prediction_log import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
 
+# How a column of groups of clusters begins, before the unit of the clusters.
+CLUSTERED = "group by "
 _MEMORY = "512MB"
 _TYPES = {"category": "VARCHAR", "integer": "DOUBLE", "number": "DOUBLE", "timestamp": "TIMESTAMP"}
 _INPUTS = json.dumps({column.name: _TYPES[column.type] for column in contract.INPUTS})
@@ -45,7 +48,7 @@ class Log:
         until: The first one after it.
         predictions: The columns of the contract, `probability`, `time` and `model_version`.
         outcomes: `probability`, `time`, `model_version`, `outcome` and the time when that was `reported`; of those
-            predictions alone for which it was.
+            predictions alone for which it was. For each unit of clusters that the contract names, the group of the row.
         refusals: `model_version`, `field`, `error` and number of the `requests` that broke the contract.
         elsewhere: How many outcomes were reported in the period of predictions that are not in it: earlier ones, or
             such as the log does not know.
@@ -216,7 +219,8 @@ def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: 
     predictions = everything.filter(f"time < {after!r}")
     # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
     reported = "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
-    asked = predictions.project("key, time, model_version, probability")
+    clusters = "".join(f', {sql} AS "{CLUSTERED}{unit}"' for unit, sql in cluster_sql("key").items())
+    asked = predictions.project(f"key, time, model_version, probability{clusters}")
     connection.view("reported").project(reported).join(asked, "key", "left").to_table("matched")
     matched = connection.table("matched")
     unknown = matched.filter(f"time IS NULL AND reported < {after!r}")

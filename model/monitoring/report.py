@@ -7,7 +7,7 @@ from model import contract
 from model.distributions import PROBABILITY
 from model.markdown import table
 from model.monitoring.check import Check
-from model.pipeline.metrics import IN_WORDS
+from model.pipeline.metrics import METRICS
 from model.proposal.words import clean
 from model.release.reference import Reference
 
@@ -77,8 +77,8 @@ def in_words(found: Check, reference: Reference) -> str:
         for name, live in known.metrics.items():
             promised = reference.metrics[name]
             lines.append(
-                f"  {IN_WORDS[name]:18} {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], promised "
-                f"{promised['value']:.3f} [{promised['low']:.3f}, {promised['high']:.3f}]"
+                f"  {METRICS[name].label:18} {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], promised "
+                f"{_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
             )
     else:
         lines.append("No outcome known yet.")
@@ -89,6 +89,10 @@ def in_words(found: Check, reference: Reference) -> str:
         lines.append(f"Drifted, with {found.importance:.1%} of the importance: {', '.join(harmless)}.")
     lines += [f"{one.level.name.lower()}: {one.kind}: {one.subject} {one.evidence}" for one in found.findings]
     return "\n".join([*lines, f"status: {found.status.name.lower()}"])
+
+
+def _digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def as_markdown(found: Check, reference: Reference) -> str:

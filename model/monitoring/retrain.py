@@ -110,4 +110,4 @@ def _is_better(base: str) -> bool:
         print(error)
         return False
     found = json.loads(COMPARED.read_text(encoding="utf-8"))
-    return bool(found["passed"]) and any(one["verdict"] == "better" for one in found["metrics"].values())
+    return bool(found["passed"]) and found["verdict"] == "better"

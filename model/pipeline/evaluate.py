@@ -6,6 +6,7 @@ The holdout is scored from the model folder, in the contract's columns, the way 
 import csv
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from model import contract
+from model.clusters import Clusters, cluster_columns, find_clusters
 from model.features import Columns
 from model.files import replacing_folder, write_json
 from model.months import to_columns, to_target, to_texts
 from model.params import Metrics, Params, load_params
 from model.pipeline import curves, stage
-from model.pipeline.metrics import METRICS, Interval, Scores, Weights, interval, resamples
+from model.pipeline.intervals import Groups, Interval, groups_of, jackknife, leave_out_each
+from model.pipeline.metrics import METRICS, Scores, Weights
 from model.predictor import Predictor
 
 _DIGITS = 6
@@ -55,22 +58,27 @@ def evaluate(
         What was done, in a line.
     """
     predictor = Predictor.load(model)
-    target, probability, slices = score(predictor, holdout, params.slices)
-    measured = _measure(target, probability, slices, params)
-    baseline = _points(target, np.full(len(target), predictor.metadata["base_rate"]), params.metrics)
+    scored = score(predictor, holdout, params.slices)
+    target, probability = scored.target, scored.probability
+    measured = _measure(scored, params.metrics)
+    baseline = point_metrics(target, np.full(len(target), predictor.metadata["base_rate"]), params.metrics)
     importance = _importance(predictor, holdout, params)
 
     write_json(
         output / "metrics.json",
         {
             "rows": len(target),
+            "clusters": {"unit": scored.clusters.unit, "count": scored.clusters.count},
             "base_rate": _rounded(target.mean()),
             "model": _as_json(measured[WHOLE]),
-            "baseline": {name: _rounded(value) for name, value in zip(METRICS, baseline, strict=True)},
+            "baseline": {
+                name: None if np.isnan(value) else _rounded(value)
+                for name, value in zip(METRICS, baseline, strict=True)
+            },
         },
     )
     by_slice: dict[str, dict[str, Any]] = {name: {} for name in params.slices}
-    for (name, value), rows in slices.items():
+    for (name, value), rows in scored.slices.items():
         about = {"rows": len(rows), "base_rate": _rounded(target[rows].mean())}
         by_slice[name][value] = about | _as_json(measured[name, value])
     write_json(output / "slices.json", by_slice)
@@ -79,20 +87,37 @@ def evaluate(
         _plot_calibration(folder, target, probability, params.metrics.calibration_bins)
         _plot_confusion(folder, target, probability >= predictor.metadata["threshold"])
         _write_csv(folder / "importance.csv", ("column", "roc_auc_lost", "log_loss_gained"), importance)
-    auc = measured[WHOLE]["roc_auc"]
-    return f"{len(target):,} rows scored, ROC AUC {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]"
+    metric, found = METRICS[params.metrics.primary], measured[WHOLE][params.metrics.primary]
+    return (
+        f"{len(target):,} rows in {scored.clusters.in_words()} scored, "
+        f"{metric.label} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    )
 
 
-def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[Target, Probability, Slices]:
+@dataclass(frozen=True)
+class Scored:
+    """Rows with a model's predictions.
+
+    Attributes:
+        target: Of shape (rows,).
+        probability: Predicted probability of the target, of shape (rows,).
+        clusters: Which rows are not independent of one another.
+        slices: Row numbers by column and value.
+    """
+
+    target: Target
+    probability: Probability
+    clusters: Clusters
+    slices: Slices
+
+
+def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> Scored:
     """Score the rows of a file, a batch at a time.
 
     Args:
         predictor: The model.
         holdout: The file, with the target.
         names: Columns to slice by.
-
-    Returns:
-        Target and probability of each row, of shape (rows,), and the row numbers of each slice.
     """
     file = pq.ParquetFile(holdout)
     targets, probabilities = [], []
@@ -100,10 +125,15 @@ def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> tuple[Ta
         table = pa.Table.from_batches([batch])
         targets.append(to_target(table))
         probabilities.append(predictor.probabilities(to_columns(table)))
-    return np.concatenate(targets), np.concatenate(probabilities), _slices(file.read(list(names)))
+    return Scored(
+        np.concatenate(targets),
+        np.concatenate(probabilities),
+        find_clusters(file.read(cluster_columns())),
+        slices_of(file.read(list(names))),
+    )
 
 
-def _slices(table: pa.Table) -> Slices:
+def slices_of(table: pa.Table) -> Slices:
     """The row numbers of each value of each column of a table."""
     slices: Slices = {}
     for name in table.column_names:
@@ -113,33 +143,30 @@ def _slices(table: pa.Table) -> Slices:
     return slices
 
 
-def _measure(
-    target: Target, probability: Probability, slices: Slices, params: Params
-) -> dict[tuple[str, str], dict[str, Interval]]:
-    """The metrics of the whole holdout, under the key WHOLE, and of each slice, from the same resamples."""
-    settings = params.metrics
-    parts: Slices = {WHOLE: np.arange(len(target)), **slices}
-    scores = {
-        key: Scores(target[rows], probability[rows], bins=settings.calibration_bins) for key, rows in parts.items()
-    }
-    drawn: dict[tuple[str, str], list[NDArray[np.float64]]] = {key: [] for key in parts}
-    with tqdm(total=settings.resamples, desc="resample", unit="draw", disable=None) as progress:
-        for weights in resamples(len(target), count=settings.resamples, seed=params.seed):
-            for key, rows in parts.items():
-                drawn[key].append(scores[key].metrics(weights if key == WHOLE else weights[:, rows]))
-            progress.update(len(weights))
+def _measure(scored: Scored, settings: Metrics) -> dict[tuple[str, str], dict[str, Interval]]:
+    """The metrics of the whole holdout, under the key WHOLE, and of each slice."""
+    groups = groups_of(scored.clusters.numbers)
+    parts: Slices = {WHOLE: np.arange(len(groups)), **scored.slices}
+    shown = tqdm(parts.items(), "intervals", unit="slice", disable=None)
     return {
-        key: {
-            name: interval(value, draws, settings.confidence)
-            for name, value, draws in zip(
-                METRICS, scores[key].metrics(_once(rows))[0], np.concatenate(drawn[key]).T, strict=True
-            )
-        }
-        for key, rows in parts.items()
+        key: _with_intervals(scored.target[rows], scored.probability[rows], groups[rows], settings)
+        for key, rows in shown
     }
 
 
-def _points(target: Target, probability: NDArray[np.floating], settings: Metrics) -> NDArray[np.float64]:
+def _with_intervals(target: Target, probability: Probability, groups: Groups, settings: Metrics) -> dict[str, Interval]:
+    scores = Scores(target, probability, bins=settings.calibration_bins)
+    values, without = scores.metrics(_once(target))[0], leave_out_each(scores.metrics, groups)
+    found = {}
+    for position, (name, metric) in enumerate(METRICS.items()):
+        value, low, high = jackknife(values[position], without[:, position], settings.confidence)
+        most = 1.0 if metric.higher_is_better else np.inf
+        found[name] = Interval(value, float(np.clip(low, 0, most)), float(np.clip(high, 0, most)))
+    return found
+
+
+def point_metrics(target: Target, probability: NDArray[np.floating], settings: Metrics) -> NDArray[np.float64]:
+    """The metrics of some rows, in the order of `METRICS`."""
     (found,) = Scores(target, probability, bins=settings.calibration_bins).metrics(_once(target))
     return np.asarray(found)
 
@@ -169,7 +196,7 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
     target = columns.pop(contract.TARGET).astype(np.bool_)
 
     def points(columns: Columns) -> NDArray[np.float64]:
-        found = _points(target, predictor.probabilities(columns), params.metrics)
+        found = point_metrics(target, predictor.probabilities(columns), params.metrics)
         return np.array([found[_ROC_AUC], found[_LOG_LOSS]])
 
     def lost(position: int) -> NDArray[np.float64]:
@@ -193,7 +220,7 @@ def _with_target(table: pa.Table) -> Columns:
     return {**to_columns(table), contract.TARGET: to_target(table)}
 
 
-_ROC_AUC, _LOG_LOSS = METRICS.index("roc_auc"), METRICS.index("log_loss")
+_ROC_AUC, _LOG_LOSS = [*METRICS].index("roc_auc"), [*METRICS].index("log_loss")
 
 
 def _plot_curves(folder: Path, target: Target, probability: Probability) -> None:

@@ -1,48 +1,61 @@
-"""Metrics of predicted probabilities, and their bootstrap intervals.
+"""Metrics of predicted probabilities.
 
 A resample of the rows is a weight for each of them, so the rows are sorted by probability once, and one vectorised
-function serves the holdout itself (every weight is 1) and a thousand resamples of it.
+function serves the holdout itself (every weight is 1) and all resamples of it.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.params import MetricName
-
 Floats = NDArray[np.float64]
 Weights = NDArray[np.unsignedinteger]
 
-# In the order of the last axis of what `Scores.metrics` returns.
-METRICS: tuple[MetricName, ...] = get_args(MetricName)
-IN_WORDS: dict[MetricName, str] = {
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "log_loss": "log loss",
-    "brier_score": "Brier score",
-    "calibration_error": "calibration error",
+
+class Metric(NamedTuple):
+    """A metric of a model.
+
+    Attributes:
+        name: Key in params.yaml and in reports.
+        label: Name in sentences and tables.
+        higher_is_better: Whether a larger value means a better model.
+        live: Whether production's predictions, counted by probability and outcome, are enough to compute it.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    live: bool
+
+    def improvement(self, difference: float) -> float:
+        """A difference of two values, with the sign that makes a positive one an improvement."""
+        return difference if self.higher_is_better else -difference
+
+    def skill(self, value: float, baseline: float) -> float:
+        """The share of the way from a baseline to a perfect model, 0 for the baseline and 1 for perfection.
+
+        For the Brier score this is the Brier skill score (Wilks 2011, chapter 8); NaN where the baseline is perfect.
+        """
+        perfect = 1.0 if self.higher_is_better else 0.0
+        return (value - baseline) / (perfect - baseline) if baseline != perfect else np.nan
+
+
+# By name, in the order of the last axis of what `Scores.metrics` returns.
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("roc_auc", "ROC AUC", higher_is_better=True, live=True),
+        Metric("average_precision", "average precision", higher_is_better=True, live=True),
+        Metric("log_loss", "log loss", higher_is_better=False, live=True),
+        Metric("brier_score", "Brier score", higher_is_better=False, live=True),
+        # Its bins hold equal numbers of rows, which counts by probability cannot tell exactly.
+        Metric("calibration_error", "calibration error", higher_is_better=False, live=False),
+    )
 }
 
-# Cells (draws x rows) worked on at a time, so that the arrays stay in a processor's cache: weights, of a byte each, and
-# what is computed from them.
-_DRAWN_CELLS = 2**20
+# Cells (draws x rows) worked on at a time, so that the arrays stay in a processor's cache.
 _CELLS = 2**18
-_LEAST_DRAWN = 8  # resamples, however many rows
-
-# How often a row is drawn, for each value of 16 random bits: Poisson with mean 1, right to 1/65,536.
-_DRAWN = np.searchsorted(
-    np.cumsum(np.exp(-1) / np.cumprod([1, *range(1, 9)])) * 2**16, np.arange(2**16), side="right"
-).astype(np.uint8)
-
-
-class Interval(NamedTuple):
-    """A metric with its bootstrap interval; NaN where it is undefined (all rows of one class)."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Scores:
@@ -118,38 +131,3 @@ class Scores:
             gaps = np.abs(summed[:, 2:]).sum(axis=1)
             # A small slice may be drawn not at all.
             return np.column_stack([roc_auc, average_precision, summed[:, :2] / total[:, None], gaps / total])
-
-
-def resamples(rows: int, *, count: int, seed: int) -> Iterator[Weights]:
-    """Bootstrap resamples of the rows, as how often each row is drawn.
-
-    Each row is drawn a Poisson number of times with mean 1, independently of the others (Hanley and MacGibbon 2006):
-    for many rows the same as drawing with replacement, but without jumping through memory.
-
-    Args:
-        rows: Number of rows.
-        count: Number of resamples.
-        seed: Seed of the draws.
-
-    Yields:
-        Weights of shape (some, rows), ``count`` of them in all.
-    """
-    random = np.random.default_rng(seed)
-    at_a_time = max(_LEAST_DRAWN, _DRAWN_CELLS // rows)
-    for start in range(0, count, at_a_time):
-        yield _DRAWN[random.integers(0, 2**16, (min(at_a_time, count - start), rows), dtype=np.uint16)]
-
-
-def interval(value: float, drawn: Floats, confidence: float) -> Interval:
-    """The percentile bootstrap interval of a metric (Efron and Tibshirani 1993, chapter 13).
-
-    Args:
-        value: The metric of the rows themselves.
-        drawn: The metric of each resample, of shape (resamples,).
-        confidence: Share of the resamples that lies inside of the interval.
-    """
-    # A resample of one class only has no ROC curve; it says nothing about the others.
-    defined = drawn[np.isfinite(drawn)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
-    return Interval(float(value), float(low), float(high))

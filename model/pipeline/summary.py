@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from model import contract
-from model.params import MetricName, Params
+from model.clusters import count_in_words
+from model.params import Params
 from model.pipeline import stage
-from model.pipeline.floors import Check, floors, in_digits
-from model.pipeline.metrics import IN_WORDS, METRICS
+from model.pipeline.checks import Check, in_digits, reported_floors
+from model.pipeline.metrics import METRICS
 
 
 def summary(params: Params, run: str | None) -> str:
@@ -20,15 +21,17 @@ def summary(params: Params, run: str | None) -> str:
     rate = f"{reported['base_rate']:.1%} {contract.TARGET}"
     times = [(name, stage.seconds_taken(name)) for name in stage.STAGES]
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
+    clusters = count_in_words(**reported["clusters"])
+    floors = {check.metric: check for check in reported_floors(params.gates, reported)}
     following = np.datetime64(holdout.last, "M") + 1
     return "\n".join(
         [
             f"{contract.NAME}: {metadata['estimator']}",
             f"  trained on {_span(window['first'], window['last'])}, {metadata['rows']:,} rows",
-            f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows, {rate}",
+            f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows in {clusters}, {rate}",
             "",
-            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   gate",
-            *(_line(name, reported, floors(params.gates, reported).get(name, [])) for name in METRICS),
+            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   skill",
+            *(_line(name, reported, floors.get(name)) for name in METRICS),
             "",
             f"  stages: {took or 'all from the cache'}",
             *([f"  MLflow run: {run}"] if run else []),
@@ -46,10 +49,12 @@ def _span(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _line(name: MetricName, reported: dict[str, Any], checks: list[Check]) -> str:
+def _line(name: str, reported: dict[str, Any], floor: Check | None) -> str:
     found = reported["model"][name]
     between = f"{in_digits(found['low'])} to {in_digits(found['high'])}"
     value, baseline = in_digits(found["value"]), in_digits(reported["baseline"][name])
-    words = IN_WORDS[name]
-    gate = ", ".join(f"{c.demand.removeprefix(words).strip()}: {'passed' if c.passed else 'MISSED'}" for c in checks)
-    return f"  {words:18} {value:>7}   {between:18} {baseline:>9}   {gate}"
+    gate = ""
+    if floor:
+        skill = "-" if floor.found is None else f"{floor.found:.3f}"
+        gate = f"{skill}, at least {floor.allowed:g}: {'passed' if floor.passed else 'MISSED'}"
+    return f"  {METRICS[name].label:18} {value:>7}   {between:18} {baseline:>9}   {gate}"

@@ -21,6 +21,8 @@ from model.files import write_json
 from model.pipeline import stage
 
 LOCK = Path("dvc.lock")
+# What the pipeline and the comparison write that is in git.
+RECORDED = ("dvc.lock", "model/proposal/dvc.lock", "reports")
 STORE = Path(".mlflow")
 _LOCK_TAG = "dvc.lock"
 # What was tracked last, so that a `make` with nothing to do need not import MLflow to find out.
@@ -130,7 +132,9 @@ def checked_out() -> tuple[str, bool]:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
     head = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
-    return head, not git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!reports")
+    return head, not git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in RECORDED)
+    )
 
 
 def _params() -> dict[str, Any]:

@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
 from model.commands import git, run
 from model.console import UserError
 from model.months import DATA
+from model.params import PARAMS, Months
 from model.pipeline.stage import MODEL
+from model.proposal.origins import ORIGINS, STAGE, Plan, model_folder, moved_back, window_at, write_plan
+from model.proposal.rows import NotComparableError
 from model.registry.store import opened
 
 FOLDER = Path("artifacts/champion")
@@ -21,7 +29,7 @@ REQUIREMENTS = Path("requirements/pipeline.txt")
 
 
 class NoChampionError(Exception):
-    """There is no champion, or it cannot be compared; the message says why, for the report."""
+    """There is no champion; the message says why, for the report."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,19 @@ class Champion:
         found: dict[str, Any] = json.loads((self.model / "metadata.json").read_text(encoding="utf-8"))
         return found
 
-    def inputs(self) -> list[str]:
-        """The columns that it needs."""
-        return list(json.loads((self.model / "contract.json").read_text(encoding="utf-8"))["properties"])
+    def schema(self) -> dict[str, Any]:
+        """Its contract, as JSON Schema."""
+        found: dict[str, Any] = json.loads((self.model / "contract.json").read_text(encoding="utf-8"))
+        return found
+
+    def window(self) -> Months:
+        """The months that it was trained on."""
+        return Months(**self.metadata()["window"])
+
+    def is_rolling(self) -> bool:
+        """Whether the window of its recipe keeps its length, and not its first month."""
+        values = yaml.safe_load((self.folder / PARAMS).read_text(encoding="utf-8"))
+        return bool(values.get("retraining", {}).get("window", "expanding") != "expanding")
 
     def run(self, *arguments: str | Path) -> str:
         """Run its Python in its checkout, and return what that printed.
@@ -61,6 +79,73 @@ class Champion:
             CommandError: Where it fails.
         """
         return run([self.python, *arguments], self.folder, PYTHONPATH=str(self.folder.resolve()))
+
+    def score(self, rows: Path, scored: Path, model: Path | None = None) -> NDArray[np.float32]:
+        """Its probabilities for the rows of a file, by its own code.
+
+        Args:
+            rows: With its inputs.
+            scored: File to write, with the probabilities.
+            model: Another model folder than its own.
+
+        Raises:
+            CommandError: Where it fails.
+            NotComparableError: Where a probability is none.
+        """
+        chosen: list[str | Path] = ["--model", model.resolve()] if model else []
+        self.run("-m", "model.predict", rows.resolve(), scored.resolve(), *chosen)
+        found: NDArray[np.float32] = pq.read_table(scored, columns=["probability"]).column(0).to_numpy()
+        broken = int((~np.isfinite(found)).sum())
+        if broken:
+            raise NotComparableError(f"the champion predicts no probability for {broken:,} of {len(found):,} rows")
+        return found
+
+    def train_at_origins(self, plan: Plan) -> "ChampionAtOrigins":
+        """Its recipe at earlier origins: by its own stage, if its commit has one."""
+        if not (self.folder / STAGE).exists():
+            return ChampionAtOrigins(self, _worktree(f"{self.commit[:12]}-origins", self.commit), plan)
+        write_plan(plan, self.folder)
+        self.run("-m", "dvc", "repro", "--quiet", STAGE)
+        return ChampionAtOrigins(self, None, plan)
+
+
+@dataclass(frozen=True)
+class ChampionAtOrigins:
+    """The champion's recipe at earlier origins.
+
+    Attributes:
+        champion: The champion.
+        older: A checkout whose parameters may be changed, where its commit has no stage for origins.
+        plan: Which models there are.
+    """
+
+    champion: Champion
+    older: Path | None
+    plan: Plan
+
+    def score(self, back: int, seed: int, rows: Path, scored: Path) -> NDArray[np.float32]:
+        """The probabilities of the model of an origin and a seed; see `Champion.score`."""
+        if not back and not seed:
+            return self.champion.score(rows, scored)
+        if self.older is None:
+            return self.champion.score(rows, scored, model_folder(back, seed, self.champion.folder / ORIGINS))
+        then = replace(self.champion, folder=self.older)
+        self._go_back(then, back, seed)
+        return then.score(rows, scored)
+
+    def _go_back(self, then: Champion, back: int, seed: int) -> None:
+        """Set window, holdout and seed in the checkout of a commit that knows no origins, and run its own stages."""
+        path = then.folder / PARAMS
+        values = yaml.safe_load((self.champion.folder / PARAMS).read_text(encoding="utf-8"))
+        months = back * self.plan.apart
+        window = window_at(self.champion.window(), months, rolling=self.champion.is_rolling())
+        if window is None:
+            raise NotComparableError(f"the champion has no month to train on, {months} months back")
+        values["window"] = window.model_dump()
+        values["holdout"] = moved_back(Months(**values["holdout"]), months).model_dump()
+        values["seed"] = (values["seed"] + seed) % 2**32
+        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        _bring_up(then)
 
 
 def find(base: str) -> tuple[str, str]:
@@ -80,28 +165,62 @@ def check_out(commit: str, known_as: str) -> Champion:
         NoChampionError: Where the commit has no model.
         CommandError: Where it has one, and it cannot be brought up.
     """
-    folder = FOLDER / commit[:12]
-    if not (folder / ".git").exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        git("worktree", "prune")
-        git("worktree", "add", "--force", "--detach", str(folder), commit)
+    folder = _worktree(commit[:12], commit)
     if not (folder / "dvc.lock").exists() or not (folder / "model/predict.py").exists():
         raise NoChampionError("that commit has no trained model yet")
     champion = Champion(commit, known_as, folder, _environment(folder))
     ready = folder / "artifacts/.ready"
     if not ready.exists():
-        cache = Path(".dvc/cache").resolve()
-        (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
-        dvc = ("-m", "dvc")
-        champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
-        if not (folder / DATA).exists():
-            champion.run(*dvc, "pull", "--quiet", "data.dvc")
-        # Not only where it is missing: the lock may be of other sources, and the model of the cache with it.
-        champion.run(*dvc, "repro", "--quiet", "train")
+        _bring_up(champion)
         ready.touch()
     if run(["git", "diff", "--name-only", "--", "dvc.lock"], folder):
         champion = replace(champion, known_as=f"{known_as}, trained again here: its lock is not of what it is made of")
     return champion
+
+
+def base_data(base: str) -> Path | None:
+    """The months of the base, where they are others than those of the working tree.
+
+    Raises:
+        CommandError: Where they cannot be had.
+    """
+    if not git("ls-tree", "--name-only", base, "--", "data.dvc").strip():
+        return None
+    if git("show", f"{base}:data.dvc") == Path("data.dvc").read_text(encoding="utf-8"):
+        return None
+    folder = _worktree(base[:12], base)
+    if not (folder / DATA).exists():
+        _data(folder, sys.executable)
+    return folder / DATA
+
+
+def _worktree(name: str, commit: str) -> Path:
+    """A checkout of a commit, which shares the cache of this one."""
+    folder = FOLDER / name
+    if not (folder / ".git").exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        git("worktree", "prune")
+        git("worktree", "add", "--force", "--detach", str(folder), commit)
+        cache = Path(".dvc/cache").resolve()
+        (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
+    return folder
+
+
+def _bring_up(champion: Champion) -> None:
+    """Bring the model of a checkout up to date."""
+    dvc = ("-m", "dvc")
+    champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
+    if not (champion.folder / DATA).exists():
+        champion.run(*dvc, "pull", "--quiet", "data.dvc")
+    # Not only where it is missing: the lock may be of other sources, and the model of the cache with it.
+    champion.run(*dvc, "repro", "--quiet", "train")
+
+
+def _data(folder: Path, python: str) -> None:
+    """Bring the data of a checkout."""
+    run([python, "-m", "dvc", "checkout", "--quiet", "--allow-missing", "data.dvc"], folder)
+    if not (folder / DATA).exists():
+        run([python, "-m", "dvc", "pull", "--quiet", "data.dvc"], folder)
 
 
 def _registered() -> tuple[str | None, str]:

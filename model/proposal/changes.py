@@ -15,11 +15,15 @@ from model.bins import Bins, bin_numbers
 from model.commands import git
 from model.features import NAMES
 from model.months import month_path, month_range, open_month
-from model.params import Params
+from model.params import Judge, Params
 from model.pipeline import stage
+from model.pipeline.track import RECORDED
 
 # What the pipeline writes, and what is compared by itself.
-_WRITTEN = (":!reports", ":!dvc.lock", ":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote")
+_WRITTEN = (
+    *(f":!{path}" for path in RECORDED),
+    *(":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote"),
+)
 _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
 # Shares are kept from 0, which has no logarithm.
 _LEAST_SHARE = 1e-4
@@ -47,6 +51,12 @@ class Changes:
 def changed_params(before: str, after: str) -> list[tuple[str, Any, Any]]:
     """The differing values of two params.yaml, by dotted name."""
     return _differing(_flat(yaml.safe_load(before)), _flat(yaml.safe_load(after)))
+
+
+def changed_judge(before: Judge, after: Judge) -> list[tuple[str, Any, Any]]:
+    """The differing values of what two commits judge by, by dotted name."""
+    fields = set(Judge.model_fields)
+    return _differing(*(_flat(one.model_dump(mode="json", include=fields)) for one in (before, after)))
 
 
 def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str | None]]:

@@ -1,8 +1,9 @@
 """The comment at the pull request: what main's code makes of the report that a proposal has left behind.
 
 `python3 -m model.proposal.comment` fetches the report, `… --post` writes the comment where CML does not. The code that
-has written the report may be a stranger's, so of what it left nothing is believed, unpacked, printed or run. With the
-standard library alone: the job that may write to pull requests installs nothing that it can do without.
+has written the report may be a stranger's, so of what it left nothing is believed, unpacked, printed or run. Above it
+stands which files of its judge the pull request changes; that comes from GitHub. With the standard library alone: the
+job that may write to pull requests installs nothing that it can do without.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model import console, github
+from model.proposal import judge_files
 from model.proposal.words import LONGEST, clean, foreign
 
 COMMENT = Path("artifacts/comment.md")
@@ -57,7 +59,8 @@ def _prepare(run: dict[str, Any]) -> None:
     except NotShownError as error:
         shown = f"## ❌ There is no report to show\n\n{error}\n"
     where = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}/actions/runs/{int(run['id'])}"
-    text = f"{shown}\n<sub>Of commit {foreign(commit[:12])}, by [this run]({where}).</sub>\n"
+    footer = f"<sub>Of commit {foreign(commit[:12])}, by [this run]({where}).</sub>\n"
+    text = f"{judge_files.note(number, commit)}{shown}\n{footer}"
     COMMENT.parent.mkdir(parents=True, exist_ok=True)
     COMMENT.write_text(text, encoding="utf-8")
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as summary:

@@ -1,27 +1,24 @@
 """Candidate and champion on the same rows: the difference of each metric with its interval, and what it means.
 
-The bootstrap is paired: both models are measured on each resample, so that what makes a month easy or hard for both
+The intervals are paired: both models are measured without each cluster, so that what makes a day easy or hard for both
 cancels out, and far smaller differences show than two separate intervals could tell apart.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.params import MetricName, Params
-from model.pipeline import stage
-from model.pipeline.evaluate import WHOLE, Slices
-from model.pipeline.metrics import METRICS, Floats, Interval, Scores, Weights, interval, resamples
+from model.clusters import Clusters
+from model.params import Judge
+from model.pipeline.evaluate import WHOLE, Probability, Slices, Target
+from model.pipeline.intervals import Groups, Interval, groups_of, jackknife, leave_out_each, mean_interval
+from model.pipeline.metrics import METRICS, Floats, Metric, Scores, Weights
 
-Verdict = Literal["better", "no worse", "unclear", "worse"]
-_Measured = dict[tuple[str, str], Floats]
-# Of these more is better; of the others less.
-MORE_IS_BETTER = {"roc_auc", "average_precision"}
+# "undefined": the metric or its interval does not exist on these rows. "not judged": there is no margin for it.
+Verdict = Literal["better", "no worse", "unclear", "worse", "undefined", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -40,109 +37,148 @@ class Part:
 
     Attributes:
         rows: How many.
+        clusters: How many clusters they are in.
         base_rate: Share of them for which the target is true.
         metrics: By name.
     """
 
     rows: int
+    clusters: int
     base_rate: float
-    metrics: dict[MetricName, Difference]
+    metrics: dict[str, Difference]
 
 
-def compare(
-    target: NDArray[np.bool_],
-    champion: NDArray[np.floating],
-    candidate: NDArray[np.floating],
-    slices: Slices,
-    params: Params,
-) -> dict[tuple[str, str], Part]:
-    """Compare two models on the same rows.
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a period that both models have scored.
 
-    Args:
+    Attributes:
         target: Of shape (rows,).
         champion: Probabilities of the champion, of shape (rows,).
         candidate: Probabilities of the candidate, of shape (rows,).
+        clusters: Which rows are not independent of one another.
         slices: Row numbers by column and value.
-        params: Their seed, metrics and margins are used.
+    """
+
+    target: Target
+    champion: Probability
+    candidate: Probability
+    clusters: Clusters
+    slices: Slices
+
+
+def compare(rows: Rows, judge: Judge) -> dict[tuple[str, str], Part]:
+    """Compare two models on the same rows.
+
+    Args:
+        rows: With the predictions of both.
+        judge: Its metrics and margins are used.
 
     Returns:
         For `WHOLE` and each slice, both models and their difference.
     """
-    settings = params.metrics
-    whole, sliced = params.gates.worse_by_at_most, params.gates.slices_worse_by_at_most
-    parts: Slices = {WHOLE: np.arange(len(target)), **slices}
-    models = (champion, candidate)
-    scores = {
-        key: [Scores(target[rows], model[rows], bins=settings.calibration_bins) for model in models]
-        for key, rows in parts.items()
+    groups = groups_of(rows.clusters.numbers)
+    return {
+        key: _compare_part(rows, groups, chosen, judge, whole=key == WHOLE)
+        for key, chosen in {WHOLE: np.arange(len(groups)), **rows.slices}.items()
     }
 
-    def measure(weights: Weights) -> _Measured:
-        found = {}
-        for key, rows in parts.items():
-            chosen = weights if key == WHOLE else np.take(weights, rows, axis=1)
-            found[key] = np.stack([one.metrics(chosen) for one in scores[key]])  # of shape (models, draws, metrics)
-        return found
 
-    drawn = _in_threads(measure, resamples(len(target), count=settings.resamples, seed=params.seed))
-    found = {}
-    for key, rows in parts.items():
-        points = np.stack([one.metrics(np.ones((1, len(rows)), dtype=np.uint8))[0] for one in scores[key]])
-        draws = np.concatenate([batch[key] for batch in drawn], axis=1)
-        metrics: dict[MetricName, Difference] = {}
-        for position, name in enumerate(METRICS):
-            ours, theirs = points[1, position], points[0, position]
-            delta = interval(ours - theirs, draws[1, :, position] - draws[0, :, position], settings.confidence)
-            judge, margins = (verdict, whole) if key == WHOLE else (slice_verdict, sliced)
-            judged = judge(name, delta, margins.get(name, 0.0))
-            metrics[name] = Difference(float(theirs), float(ours), delta, judged)
-        found[key] = Part(len(rows), float(target[rows].mean()) if len(rows) else np.nan, metrics)
+def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: Judge, *, whole: bool) -> Part:
+    target, settings = rows.target[chosen], judge.metrics
+    scores = [
+        Scores(target, probability[chosen], bins=settings.calibration_bins)
+        for probability in (rows.champion, rows.candidate)
+    ]
+
+    def measure(weights: Weights) -> Floats:
+        champion, candidate = (one.metrics(weights) for one in scores)
+        return candidate - champion
+
+    champion, candidate = (one.metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0] for one in scores)
+    without = leave_out_each(measure, groups[chosen])
+    margins = judge.gates.worse_by_at_most if whole else judge.gates.slices_worse_by_at_most
+    metrics = {}
+    for position, (name, metric) in enumerate(METRICS.items()):
+        delta = jackknife(candidate[position] - champion[position], without[:, position], settings.confidence)
+        judged = (verdict if whole else slice_verdict)(metric, delta, margins.get(name))
+        metrics[name] = Difference(float(champion[position]), float(candidate[position]), delta, judged)
+    base_rate = float(target.mean()) if len(target) else np.nan
+    return Part(len(chosen), len(np.unique(rows.clusters.numbers[chosen])), base_rate, metrics)
+
+
+def compare_over_origins(
+    differences: Sequence[Mapping[str, float]], judge: Judge
+) -> dict[str, tuple[Interval, Verdict]]:
+    """What several origins say of the two recipes: the mean difference of each metric in a period like these.
+
+    Periods differ in more than their days: the differences of the origins are one value each, and the interval is
+    Student's over them. It holds what differs from period to period as well as the chance within each.
+
+    Args:
+        differences: Each metric of the candidate less the champion's, by name, for each origin; at least two origins.
+        judge: Its confidence and margins are used.
+    """
+    found: dict[str, tuple[Interval, Verdict]] = {}
+    for name, metric in METRICS.items():
+        values = np.array([difference[name] for difference in differences])
+        delta = mean_interval(values, judge.metrics.confidence)
+        found[name] = delta, verdict(metric, delta, judge.gates.worse_by_at_most.get(name))
     return found
 
 
-def verdict(name: str, delta: Interval, margin: float) -> Verdict:
+def verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
     """What a difference with its interval means.
 
     Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
-    other side (a test of non-inferiority). Worse, if all of it lies on the worse side and some beyond the margin. Else
-    the rows are too few to tell.
+    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, and it is either narrow
+    enough to tell the margin from 0 or lies beyond the margin as a whole. Else the rows are too few to tell.
+
+    Args:
+        metric: That the difference is of.
+        delta: The candidate's less the champion's.
+        margin: By how much it may be worse; None where nothing is said of that.
     """
-    least, most = _improvement(name, delta)
+    if not np.isfinite([delta.low, delta.high]).all():
+        return "undefined"
+    if margin is None:
+        return "not judged"
+    least, most = _improvement(metric, delta)
     if least > 0:
         return "better"
-    if least >= -margin or np.isnan(least):
+    if least >= -margin:
         return "no worse"
-    return "worse" if most < 0 else "unclear"
+    telling = resolution(delta) <= margin
+    return "worse" if most < (0 if telling else -margin) else "unclear"
 
 
-def slice_verdict(name: str, delta: Interval, margin: float) -> Verdict:
+def slice_verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
     """As `verdict`, for a slice: worse, only if the whole interval lies beyond the margin.
 
     A slice has few rows. That they do not show that nothing is lost, says little; and of many slices one always looks
     bad.
     """
-    least, most = _improvement(name, delta)
+    if not np.isfinite([delta.low, delta.high]).all():
+        return "undefined"
+    if margin is None:
+        return "not judged"
+    least, most = _improvement(metric, delta)
     if least > 0:
         return "better"
     return "worse" if most < -margin else "no worse"
 
 
-def _in_threads(measure: Callable[[Weights], _Measured], drawn: Iterator[Weights]) -> list[_Measured]:
-    """What is measured of each, in order; with no more of them at a time than there are threads to work on them.
-
-    NumPy lets other threads work while it does.
-    """
-    cores = stage.cores()
-    found: list[_Measured] = []
-    waiting: deque[Future[_Measured]] = deque()
-    with ThreadPoolExecutor(cores) as threads:
-        for weights in drawn:
-            if len(waiting) == 2 * cores:
-                found.append(waiting.popleft().result())
-            waiting.append(threads.submit(measure, weights))
-        return found + [one.result() for one in waiting]
+def resolution(delta: Interval) -> float:
+    """The smallest difference that rows with such an interval can tell from none: half of the interval's width."""
+    return (delta.high - delta.low) / 2
 
 
-def _improvement(name: str, delta: Interval) -> tuple[float, float]:
+def needed_clusters(delta: Interval, clusters: int, margin: float) -> int:
+    """About how many clusters would narrow an interval to the margin: its width falls with the root of their number."""
+    return int(np.ceil(clusters * (resolution(delta) / margin) ** 2))
+
+
+def _improvement(metric: Metric, delta: Interval) -> tuple[float, float]:
     """Both ends of an interval, such that more is better."""
-    return (delta.low, delta.high) if name in MORE_IS_BETTER else (-delta.high, -delta.low)
+    low, high = sorted((metric.improvement(delta.low), metric.improvement(delta.high)))
+    return low, high

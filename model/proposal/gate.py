@@ -1,49 +1,79 @@
 """The gate: what params.yaml demands of a proposed model, each demand a check that is passed or not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from model.params import Gates
+from model.params import Gates, Judge
+from model.pipeline.checks import Check
 from model.pipeline.evaluate import WHOLE
-from model.pipeline.floors import Check
-from model.pipeline.metrics import IN_WORDS, Interval
-from model.proposal.compare import Part
-from model.proposal.proposal import Built
+from model.proposal.compare import Difference, Part
+from model.proposal.proposal import Built, Origins
 from model.proposal.words import foreign
+
+_NO_INTERVAL = "has no interval on these rows: all outcomes are the same, or they are in one cluster"
 
 
 def budgets(gates: Gates, built: Built) -> list[Check]:
     """The demands on the model file."""
     mebibytes, latency = built.size / 2**20, built.latency
+    within = latency is not None and latency <= gates.latency_milliseconds
     return [
+        Check("time to predict a row", "budget", gates.latency_milliseconds, latency, None, within, unit="ms"),
         Check(
-            f"a row predicted within {gates.latency_milliseconds:g} ms",
-            "not measured" if latency is None else f"{latency:.2f} ms",
-            latency is not None and latency <= gates.latency_milliseconds,
-        ),
-        Check(
-            f"model folder of at most {gates.model_mebibytes:g} MiB",
-            f"{mebibytes:.1f} MiB",
+            *("size of the model folder", "budget", gates.model_mebibytes, mebibytes, None),
             mebibytes <= gates.model_mebibytes,
+            unit="MiB",
         ),
     ]
 
 
-def against_champion(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> list[Check]:
-    """The demands on the difference to the champion, overall and by slice."""
-    checks = []
-    for name, margin in gates.worse_by_at_most.items():
-        difference = parts[WHOLE].metrics[name]
-        found = f"{difference.verdict}: {interval_words(difference.delta)}"
-        demand = f"{IN_WORDS[name]} worse than the champion's by at most {margin:g}"
-        checks.append(Check(demand, found, difference.verdict in {"better", "no worse"}))
+def against_champion(judge: Judge, parts: Mapping[tuple[str, str], Part], origins: Origins | None) -> list[Check]:
+    """The demands on the differences to the champion: over the origins, on the holdout and by slice.
+
+    The primary metric has to be shown to be no worse; the others must not be shown to be worse. Where there are several
+    origins, these decide, and the holdout only guards: it is one period, whose weather does not come back.
+
+    Args:
+        judge: Its gates and the primary metric are used.
+        parts: Both models on the holdout and its slices.
+        origins: Both recipes at several origins; None where there is one.
+    """
+    return [*_margins(judge, parts[WHOLE], origins), *_slices(judge.gates, parts)]
+
+
+def _margins(judge: Judge, whole: Part, origins: Origins | None) -> Iterator[Check]:
+    acceptable = {"better", "no worse"} | ({"unclear"} if judge.gates.unclear == "pass" else set())
+    for name, margin in judge.gates.worse_by_at_most.items():
+        found = whole.metrics[name]
+        if origins:
+            delta, judged = origins.metrics[name]
+            passed = judged in acceptable if name == judge.metrics.primary else judged != "worse"
+            where = f"over {len(origins.periods)} origins"
+            yield _difference(name, margin, Difference(0, 0, delta, judged), where, passed=passed)
+            yield _difference(name, margin, found, "on the holdout", passed=found.verdict not in {"worse", "undefined"})
+        else:
+            decides = name == judge.metrics.primary
+            passed = found.verdict in acceptable if decides else found.verdict not in {"worse", "undefined"}
+            yield _difference(name, margin, found, "", passed=passed)
+
+
+def _difference(name: str, margin: float, found: Difference, where: str, *, passed: bool) -> Check:
+    if found.verdict == "undefined":
+        return Check(name, "difference", None, None, None, passed, where, explanation=_NO_INTERVAL)
+    unclear = "that is too uncertain to tell" if found.verdict == "unclear" else ""
+    return Check(name, "difference", margin, found.delta.value, found.delta, passed, where, explanation=unclear)
+
+
+def _slices(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> Iterator[Check]:
+    """A check for each slice that is worse, and one for each metric where none is."""
+    judged = {key: part for key, part in parts.items() if key != WHOLE and part.rows >= gates.slice_rows}
     for name, margin in gates.slices_worse_by_at_most.items():
-        judged = {key: part for key, part in parts.items() if key != WHOLE and part.rows >= gates.slice_rows}
-        failed = [key for key, part in judged.items() if part.metrics[name].verdict == "worse"]
-        found = ", ".join(foreign(f"{column} = {value}") for column, value in failed) or f"none of {len(judged)}"
-        checks.append(Check(f"no slice in which {IN_WORDS[name]} is worse by more than {margin:g}", found, not failed))
-    return checks
-
-
-def interval_words(delta: Interval) -> str:
-    """A difference with its interval."""
-    return f"{delta.value:+.4f} ({delta.low:+.4f} to {delta.high:+.4f})"
+        failed = {key: part.metrics[name] for key, part in judged.items() if part.metrics[name].verdict == "worse"}
+        for (column, value), difference in failed.items():
+            yield _difference(name, margin, difference, f"where {foreign(f'{column} = {value}')}", passed=False)
+        if not failed:
+            said = (
+                f"is worse by more than {margin:g} in none of {len(judged)} slices"
+                if judged
+                else f"is judged in no slice: none has {gates.slice_rows:,} rows"
+            )
+            yield Check(name, "difference", None, None, None, passed=True, explanation=said)

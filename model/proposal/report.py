@@ -11,24 +11,28 @@ from typing import Any
 import numpy as np
 
 from model import contract
+from model.clusters import count_in_words
 from model.markdown import table
+from model.params import Judge
+from model.pipeline.checks import in_digits, in_words
 from model.pipeline.evaluate import WHOLE
-from model.pipeline.floors import in_digits
-from model.pipeline.metrics import IN_WORDS, METRICS, Floats
+from model.pipeline.intervals import Interval
+from model.pipeline.metrics import METRICS, Floats
 from model.proposal.changes import Changes
-from model.proposal.compare import MORE_IS_BETTER
-from model.proposal.proposal import Built, Curves, Proposal
+from model.proposal.compare import Difference, Part, Verdict
+from model.proposal.headline import headline, quoted, warnings
+from model.proposal.proposal import Built, Comparison, Curves, Judged, Proposal
 from model.proposal.words import CHART, LONGEST, foreign
 
+_WAY_ON = "> Choose a holdout that both can be judged on, or have a maintainer set the label `accept-regression`."
 _MOST = 20  # lines of a table
 _PLACES = 26  # of a chart
-_LONGEST_LINE = 200  # of what a program has said
-_MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴"}
+_MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴", "undefined": "❔", "not judged": ""}
 
 
 def render(proposal: Proposal) -> str:
     """The report."""
-    head = [f"## {_verdict(proposal)}", _about(proposal)]
+    head = [f"## {headline(proposal)}", *warnings(proposal), _about(proposal)]
     sections = [section(proposal) for section in _SECTIONS]
     end = [_footer(proposal)]
     left_out = 0
@@ -41,83 +45,113 @@ def render(proposal: Proposal) -> str:
         left_out += 1
 
 
-def _verdict(proposal: Proposal) -> str:
-    failed = proposal.failed
-    if failed and proposal.accepted_by:
-        return f"⚠️ Accepted with a regression by {foreign(proposal.accepted_by)}: {failed[0].demand}: {failed[0].found}"
-    if failed:
-        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-        return f"❌ Not to be merged. {failed[0].demand}: {failed[0].found}{more}"
-    return f"✅ {_passed(proposal)}"
-
-
-def _passed(proposal: Proposal) -> str:
-    if proposal.unchanged:
-        return "The model does not change"
-    if proposal.obstacle:
-        return "Meets every floor; the champion cannot be compared with it"
-    if proposal.comparison is None:
-        return "Meets every floor; there is no champion to compare it with"
-    found = [difference.verdict for difference in proposal.comparison.parts[WHOLE].metrics.values()]
-    return f"{'Better' if 'better' in found else 'No worse'} than the model in production"
-
-
 def _about(proposal: Proposal) -> str:
     rows, span = proposal.reported["rows"], proposal.params.holdout.in_words()
+    clusters = count_in_words(**proposal.reported["clusters"])
     said = (
-        f"**{contract.NAME}**, judged on {span}: {rows:,} rows, {proposal.reported['base_rate']:.1%} {contract.TARGET}."
+        f"**{contract.NAME}**, judged on {span}: {rows:,} rows in {clusters}, {proposal.reported['base_rate']:.1%} "
+        f"{contract.TARGET}."
     )
     if proposal.commit:
         said += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
     else:
         said += f" No champion: {foreign(proposal.known_as)}."
+    if proposal.comparison:
+        said += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}{_asked(proposal)}"
     if proposal.obstacle:
-        what = "score these rows**, so only the floors are judged:" if proposal.champion else "be brought up**:"
-        said += f"\n\n> **The champion cannot {what}\n>\n{_quoted(proposal.obstacle)}"
-    comparison = proposal.comparison
-    if comparison:
-        excluded = [
-            f"{number:,} that the {who} was trained on"
-            for who, number in (
-                ("champion", comparison.excluded_champion),
-                ("candidate", comparison.excluded_candidate),
-            )
-            if number
-        ]
-        kept = f"{comparison.parts[WHOLE].rows:,} of these rows"
-        without = f" (without {' and '.join(excluded)})" if excluded else ", none of which either was trained on"
-        said += f" Both were measured on the same {kept}{without}."
+        obstacle = "> **The two cannot be compared**, so this does not pass:"
+        said += "\n".join(["\n", obstacle, ">", quoted(proposal.obstacle), ">", _WAY_ON])
     return said
 
 
-def _quoted(text: str) -> str:
-    return "\n".join(f"> {foreign(line, _LONGEST_LINE)}  " for line in text.splitlines() if line.strip())
+def _rows(comparison: Comparison) -> str:
+    kept = comparison.parts[WHOLE].rows
+    if not comparison.left_out:
+        return f"Both were measured on the same {kept:,} rows, none of which either was trained on."
+    without = " and ".join(f"{count:,} that {why}" for why, count in comparison.left_out.items())
+    return f"Both were measured on the same {kept:,} of {comparison.rows:,} rows (without {without})."
+
+
+def _asked(proposal: Proposal) -> str:
+    asked = proposal.asked
+    if asked is None:
+        return ""
+    before = f"{asked.before:,} proposal{'s were' if asked.before != 1 else ' was'} judged on this holdout before"
+    due = f"; after {asked.due:,} a new period is due" if asked.due and not asked.is_due else ""
+    return f" {before}{due}."
+
+
+def _statement(proposal: Proposal, comparison: Comparison) -> str:
+    """What the verdict is about."""
+    if comparison.origins:
+        return (
+            f"The verdict is about the recipes, in a period like {', '.join(comparison.origins.periods)}: each was "
+            f"trained on what came before such a period."
+        )
+    span = proposal.params.holdout.in_words()
+    unit = comparison.clusters.partition(" ")[2]
+    return f"With one origin, the verdict is about these two models, and about {unit} like those of {span}."
 
 
 def _metrics(proposal: Proposal) -> str:
-    interval = f"{proposal.params.metrics.confidence:.0%} interval"
-    if proposal.comparison:
-        part = proposal.comparison.parts[WHOLE]
-        rows = [
-            [
-                f"{IN_WORDS[name]} {'↑' if name in MORE_IS_BETTER else '↓'}",
-                f"{d.champion:.4f}",
-                f"{d.candidate:.4f}",
-                f"{d.delta.value:+.4f}",
-                f"{d.delta.low:+.4f} to {d.delta.high:+.4f}",
-                f"{_MARKS[d.verdict]} {d.verdict}",
-            ]
-            for name, d in part.metrics.items()
+    comparison, judge = proposal.comparison, proposal.judged.judge
+    interval = f"{judge.metrics.confidence:.0%} interval"
+    if comparison is None:
+        return metrics_alone(proposal.reported, ["", "candidate", interval, "base rate"])
+    header, align = ["", "champion", "candidate", "difference", interval, ""], "lrrrrl"
+    rows = [
+        [
+            _named(name, judge),
+            f"{found.champion:.4f}",
+            f"{found.candidate:.4f}",
+            *_difference(found.delta),
+            _marked(found.verdict),
         ]
-        return table(["", "champion", "candidate", "difference", interval, ""], rows, "lrrrrl")
-    return metrics_alone(proposal.reported, ["", "candidate", interval, "base rate"])
+        for name, found in comparison.parts[WHOLE].metrics.items()
+    ]
+    on_holdout = table(header, rows, align)
+    if not comparison.origins:
+        return on_holdout
+    origins = comparison.origins
+    over = [
+        [
+            _named(name, judge),
+            *(f"{difference[name]:+.4f}" for difference in origins.differences),
+            *_difference(delta),
+            _marked(said),
+        ]
+        for name, (delta, said) in origins.metrics.items()
+    ]
+    header = ["", *origins.periods, "mean difference", interval, ""]
+    return "\n\n".join(
+        [
+            "**The recipes over the origins**: candidate less champion, each trained on what came before the period",
+            table(header, over, "l" + "r" * (len(header) - 2) + "l"),
+            f"**The two models on the holdout** ({comparison.clusters})",
+            on_holdout,
+        ]
+    )
+
+
+def _named(name: str, judge: Judge) -> str:
+    metric = METRICS[name]
+    label = f"**{metric.label}**" if name == judge.metrics.primary else metric.label
+    return f"{label} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _difference(delta: Interval) -> list[str]:
+    return [f"{delta.value:+.4f}", f"{delta.low:+.4f} to {delta.high:+.4f}" if np.isfinite(delta.low) else "-"]
+
+
+def _marked(verdict: Verdict) -> str:
+    return f"{_MARKS[verdict]} {verdict}"
 
 
 def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
     """The metrics of a model that is compared with nothing but always the base rate, as `evaluate` wrote them."""
     rows = [
         [
-            IN_WORDS[name],
+            METRICS[name].label,
             in_digits(found["value"]),
             f"{in_digits(found['low'])} to {in_digits(found['high'])}",
             in_digits(reported["baseline"][name]),
@@ -129,12 +163,24 @@ def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
 
 
 def _gate(proposal: Proposal) -> str:
-    if not proposal.checks:
-        return ""
-    failed = proposal.failed
-    said = f"{len(failed)} of {len(proposal.checks)} not met" if failed else f"all {len(proposal.checks)} met"
-    rows = [["✅" if c.passed else "❌", c.demand, c.found] for c in sorted(proposal.checks, key=attrgetter("passed"))]
-    return _folded(f"The gate: {said}", table(["", "demand", "found"], rows, "lll"), opened=bool(failed))
+    shown = [("The gate", proposal.judged)]
+    if proposal.own:
+        shown = [
+            ("The gate of the base, which decides", proposal.judged),
+            ("The gate that this proposal brings", proposal.own),
+        ]
+    return "\n\n".join(_checks(title, judged) for title, judged in shown)
+
+
+def _checks(title: str, judged: Judged) -> str:
+    failed, checks = judged.failed, judged.checks
+    said = f"{len(failed)} of {len(checks)} not met" if failed else f"all {len(checks)} met"
+    confidence = judged.judge.metrics.confidence
+    lines = [
+        f"- {'✅' if check.passed else '❌'} {in_words(check, confidence)}"
+        for check in sorted(checks, key=attrgetter("passed"))
+    ]
+    return _folded(f"{title}: {said}", "\n".join(lines), opened=bool(failed))
 
 
 def _charts(proposal: Proposal) -> str:
@@ -168,28 +214,45 @@ def evenly(points: Mapping[str, tuple[Floats, Floats]]) -> Curves:
 
 
 def _slices(proposal: Proposal) -> str:
-    comparison = proposal.comparison
+    comparison, judge = proposal.comparison, proposal.judged.judge
     if not comparison:
         return ""
+    shown = [*judge.gates.slices_worse_by_at_most] or [judge.metrics.primary]
+    first = METRICS[shown[0]]
+
+    def gained(part: Part) -> float:
+        value = first.improvement(part.metrics[first.name].delta.value)
+        return value if np.isfinite(value) else np.inf
+
     parts = sorted(
-        ((key, part) for key, part in comparison.parts.items() if key != WHOLE),
-        key=lambda one: one[1].metrics["roc_auc"].delta.value,
+        ((key, part) for key, part in comparison.parts.items() if key != WHOLE), key=lambda one: gained(one[1])
     )
     if not parts:
         return ""
     # Of those that are judged, if there are any.
-    (column, value), worst = next((one for one in parts if one[1].rows >= proposal.params.gates.slice_rows), parts[0])
-    least = f"{worst.metrics['roc_auc'].delta.value:+.4f} ROC AUC"
+    (column, value), worst = next((one for one in parts if one[1].rows >= judge.gates.slice_rows), parts[0])
+    least = f"{worst.metrics[first.name].delta.value:+.4f} {first.label}"
     said = f"Slices; the worst is {foreign(f'{column} = {value}')}: {least}"
     rows = [
         [
             foreign(f"{column} = {value}"),
             f"{part.rows:,}",
-            *(f"{d.delta.value:+.4f} {_MARKS[d.verdict]}" for d in (part.metrics[n] for n in ("roc_auc", "log_loss"))),
+            *(_in_slice(part.metrics[name], judged=part.rows >= judge.gates.slice_rows) for name in shown),
         ]
         for (column, value), part in parts
     ]
-    return _folded(said, table(["slice", "rows", "ROC AUC ↑", "log loss ↓"], rows, "lrrr"))
+    header = [
+        "slice",
+        "rows",
+        *(f"{METRICS[name].label} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in shown),
+    ]
+    return _folded(said, table(header, rows, "lr" + "r" * len(shown)))
+
+
+def _in_slice(found: Difference, *, judged: bool) -> str:
+    if not np.isfinite(found.delta.value):
+        return "-"
+    return f"{found.delta.value:+.4f} {_MARKS[found.verdict] if judged else ''}".strip()
 
 
 def _changes(proposal: Proposal) -> str:
@@ -200,6 +263,7 @@ def _changes(proposal: Proposal) -> str:
         _part(
             "Parameters", ["", "champion", "candidate"], [[foreign(v) for v in row] for row in changes.params], "lrr"
         ),
+        proposal.data_edits,
         _data(changes),
         _part(
             "Code",

@@ -12,8 +12,8 @@ from model import contract
 from model.contract import Column
 from model.markdown import table
 from model.params import Params
-from model.pipeline.floors import in_digits
-from model.pipeline.metrics import IN_WORDS
+from model.pipeline.checks import in_digits
+from model.pipeline.metrics import METRICS
 from model.proposal.report import metrics_alone
 from model.proposal.words import foreign
 
@@ -71,13 +71,17 @@ def _against(compared: Mapping[str, Any]) -> str:
     if not compared.get("metrics"):
         return ""
     rows = [
-        [IN_WORDS[name], f"{found['value']:+.4f}", f"{found['low']:+.4f} to {found['high']:+.4f}", found["verdict"]]
+        [METRICS[name].label, f"{found['value']:+.4f}", _ends(found), found["verdict"]]
         for name, found in compared["metrics"].items()
     ]
     said = f"Against the model that it took over from ({foreign(compared['champion_known_as'])}), on the same rows:"
     if compared["accepted_by"]:
         said += f" A regression was accepted by {foreign(compared['accepted_by'])}."
     return f"{said}\n\n{table(['', 'difference', 'interval', ''], rows, 'lrrl')}"
+
+
+def _ends(found: Mapping[str, Any]) -> str:
+    return "-" if found["low"] is None else f"{found['low']:+.4f} to {found['high']:+.4f}"
 
 
 def _slices(slices: Mapping[str, Mapping[str, Any]], least: int) -> str:

@@ -5,17 +5,16 @@ One commit, which starts no workflow. Where main cannot be pushed to, the releas
 
 from model import console, github
 from model.commands import CommandError, git
-
-_RECORDED = ("dvc.lock", "reports")
+from model.pipeline.track import RECORDED
 
 
 def main() -> None:
     """Commit and push, if there is anything."""
-    git("add", "--all", "--", *_RECORDED)
-    if not git("diff", "--cached", "--name-only", "--", *_RECORDED):
+    git("add", "--all", "--", *RECORDED)
+    if not git("diff", "--cached", "--name-only", "--", *RECORDED):
         print("dvc.lock and the reports are as they were merged.")
         return
-    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *_RECORDED)
+    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *RECORDED)
     remote = git("remote", "get-url", "origin").strip()
     try:
         git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))
@@ -32,7 +31,7 @@ def _is_there(remote: str) -> bool:
     """Whether main has them as they are here: an earlier run of the same commit has been so far."""
     try:
         git("fetch", "--quiet", "origin", "main", **github.git_credentials(remote))
-        return git("diff", "--name-only", "HEAD", "FETCH_HEAD", "--", *_RECORDED) == ""
+        return git("diff", "--name-only", "HEAD", "FETCH_HEAD", "--", *RECORDED) == ""
     except CommandError:
         return False
 

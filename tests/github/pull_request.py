@@ -62,7 +62,8 @@ class PullRequest:
         }
 
     def open(self, github: GitHub) -> None:
-        """Show it at the API, with its newest commit."""
+        """Show it at the API, with its newest commit and what it changes."""
+        github.repository = self.origin
         github.pulls = [one for one in github.pulls if one["number"] != self.number] + [self._described()]
 
     def _event(self, name: str, action: str) -> dict[str, Any]:

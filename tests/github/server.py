@@ -11,13 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.github import contents
 
 NAME = "acme/flights"
 BOT = "github-actions[bot]"
 # An enterprise's server has its API under its own address; `cml` asks there whatever is not github.com.
 _API = f"/api/v3/repos/{NAME}/"
+_JSON = "application/vnd.github+json"
+# "per_page: The number of results per page (max 100)", in GitHub's documentation of each list.
+_MOST_PER_PAGE = 100
 
 
 @dataclass
@@ -27,13 +33,14 @@ class GitHub:
     Attributes:
         answers: What a GET of a path of the repository is answered with.
         pulls: The open pull requests.
+        repository: Work tree of the repository, from which changed files, comparisons and contents are answered.
         comments: At a pull request, by number, the oldest first.
         artifacts: Zip file of what a run has left, by number of the run, name and number of the artifact.
         releases: As they were made.
         issues: The issues, the oldest first.
         dispatched: The workflows that were started, with what they were given.
         auto_merged: The pull requests that are merged when all checks have passed.
-        refused: Methods that are answered with 403.
+        refused: Methods and paths that are answered with 403.
         asked: Method, path and body of each request.
         tokens: The tokens that came with them.
         url: Of the server.
@@ -41,6 +48,7 @@ class GitHub:
 
     answers: dict[str, Any] = field(default_factory=dict)
     pulls: list[dict[str, Any]] = field(default_factory=list)
+    repository: Path | None = None
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     artifacts: dict[tuple[int, str, int], bytes] = field(default_factory=dict)
     releases: list[dict[str, Any]] = field(default_factory=list)
@@ -79,20 +87,23 @@ class GitHub:
         self.pulls.append(one)
         return one
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        """Status and answer to a call."""
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any, accept: str = _JSON) -> tuple[int, Any]:
+        """Status and answer to a call; bytes are sent as they are."""
         self.asked.append((method, path, body))
-        if method in self.refused:
+        if {method, path} & self.refused:
             return 403, {"message": "Resource not accessible by integration"}
         found = self._of_issues(method, path, query, body)
         if found is None:
             found = self._of_pulls(method, path, body)
+        if found is None and method == "GET" and self.repository:
+            found = self._of_git(self.repository, path, query, accept)
         if found is None:
             found = self._found(method, path, query, body)
         if found is None:
             return 404, {"message": "Not Found"}
         if isinstance(found, list):
             size, page = (int(query.get(name, default)) for name, default in (("per_page", "30"), ("page", "1")))
+            size = min(size, _MOST_PER_PAGE)
             found = found[size * (page - 1) : size * page]
         return (201 if method == "POST" else 200), found
 
@@ -166,6 +177,25 @@ class GitHub:
                 return {"data": {}}
         return None
 
+    def _of_git(self, repository: Path, path: str, query: dict[str, str], accept: str) -> Any:
+        match path.split("/"):
+            case "pulls", number, *rest if rest in ([], ["files"]):
+                pull = next((one for one in self.pulls if one["number"] == int(number)), None)
+                if pull is None:
+                    return None
+                between = (repository, pull["base"]["ref"], pull["head"]["sha"])
+                if rest:
+                    return contents.listed_files(*between)
+                # A pull request in a list does not have this: docs.github.com/rest/pulls/pulls#get-a-pull-request
+                return pull | {"changed_files": len(contents.changed_files(*between))}
+            case "compare", *rest:
+                base, _, head = "/".join(rest).partition("...")
+                return contents.comparison(repository, base, head, int(query.get("page", "1")))
+            case "contents", *rest:
+                # The default branch, unless `ref` says otherwise.
+                return contents.content(repository, "/".join(rest), query.get("ref", "main"), accept)
+        return None
+
     def stored(self, path: str) -> bytes | None:
         """What an artifact's number stands for, at the API and in the store that it redirects to."""
         number = re.fullmatch(r"(?:actions/artifacts/|/store/)(\d+)(?:/zip)?", path)
@@ -197,8 +227,13 @@ def github() -> Iterator[GitHub]:
                 number = path.split("/")[-2]
                 self._send(302, b"", Location=f"http://localhost:{server.server_port}/store/{number}")
                 return
-            answer = stand_in.answer(self.command, path, dict(parse_qsl(url.query)), json.loads(body) if body else None)
-            self._send(answer[0], json.dumps(answer[1]).encode())
+            query, accept = dict(parse_qsl(url.query)), self.headers.get("Accept", _JSON)
+            given = json.loads(body) if body else None
+            status, answer = stand_in.answer(self.command, unquote(path), query, given, accept)
+            if isinstance(answer, bytes):
+                self._send(status, answer, f"{contents.RAW}; charset=utf-8")
+            else:
+                self._send(status, json.dumps(answer).encode())
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") != "chunked":

@@ -212,7 +212,7 @@ def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) ->
     probability = watched.predictor.probabilities(to_columns(rows))
     exact = Scores(target, probability, bins=10).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
     for name, live in known.metrics.items():
-        assert live.value == pytest.approx(exact[METRICS.index(name)], abs=1e-4)
+        assert live.value == pytest.approx(exact[[*METRICS].index(name)], abs=1e-4)
         assert live.low < live.value < live.high
     assert known.coverage == 1
     assert known.delay == pytest.approx((1, 1))

@@ -114,8 +114,8 @@ def ran(done: "subprocess.CompletedProcess[str]") -> list[str]:
     [
         (lambda v: v["hyperparameters"]["hist_gradient_boosting"].update(max_iter=150), ["train", "evaluate"]),
         (lambda v: v["hyperparameters"]["random_forest"].update(n_estimators=50), []),
-        (lambda v: v["metrics"].update(resamples=200), ["evaluate"]),
-        (lambda v: v["gates"]["at_least"].update(roc_auc=0.6), []),
+        (lambda v: v["metrics"].update(confidence=0.9), ["evaluate"]),
+        (lambda v: v["gates"]["skill_at_least"].update(roc_auc=0.4), []),
     ],
 )
 def test_a_change_runs_what_depends_on_it(

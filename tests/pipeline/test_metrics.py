@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from model.pipeline.metrics import METRICS, Scores, interval, resamples
+from model.pipeline.metrics import METRICS, Scores
 
 SAMPLES = ["distinct", "tied", "certain"]
 
@@ -56,8 +56,7 @@ def test_metrics_are_scikit_learn_s(kind: str) -> None:
 def test_a_weight_is_a_row_repeated(kind: str) -> None:
     target, probability = sample(kind)
     scores = Scores(target, probability, bins=10)
-    weights = np.concatenate(list(resamples(2_000, count=40, seed=1)))
-    assert weights.shape == (40, 2_000)
+    weights = np.random.default_rng(1).poisson(1, (40, 2_000)).astype(np.uint8)
     found = scores.metrics(weights)
     for weight, row in zip(weights, found, strict=True):
         drawn = np.repeat(np.arange(2_000), weight)
@@ -80,32 +79,29 @@ def test_constant_prediction_is_the_baseline() -> None:
 
 def test_one_class_has_no_roc_curve() -> None:
     (found,) = Scores(np.array([True, True]), np.array([0.5, 0.7]), bins=2).metrics(once(2))
-    assert np.isnan(found[METRICS.index("roc_auc")])
-    assert found[METRICS.index("log_loss")] == pytest.approx(-np.log([0.5, 0.7]).mean())
+    assert np.isnan(found[[*METRICS].index("roc_auc")])
+    assert found[[*METRICS].index("log_loss")] == pytest.approx(-np.log([0.5, 0.7]).mean())
 
 
-def test_resamples_draw_each_row_once_on_average_and_are_seeded() -> None:
-    drawn = np.concatenate(list(resamples(10_000, count=100, seed=3)))
-    assert drawn.mean() == pytest.approx(1, abs=0.005)
-    assert drawn.var() == pytest.approx(1, abs=0.01)
-    np.testing.assert_array_equal(drawn, np.concatenate(list(resamples(10_000, count=100, seed=3))))
-    assert not np.array_equal(drawn, np.concatenate(list(resamples(10_000, count=100, seed=4))))
+@pytest.mark.parametrize(
+    ("name", "value", "baseline", "skill"),
+    [
+        ("roc_auc", 0.75, 0.5, 0.5),
+        ("roc_auc", 0.4, 0.5, -0.2),
+        ("log_loss", 0.45, 0.6, 0.25),
+        ("brier_score", 0.3, 0.2, -0.5),
+    ],
+)
+def test_skill_is_the_share_of_the_way_to_perfection(name: str, value: float, baseline: float, skill: float) -> None:
+    metric = METRICS[name]
+    assert metric.skill(value, baseline) == pytest.approx(skill)
+    assert metric.skill(baseline, baseline) == 0
+    assert metric.skill(1.0 if metric.higher_is_better else 0.0, baseline) == 1
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """In 200 samples of a known world, 95% intervals of the log loss hold its true value in about 95%."""
-    world = np.random.default_rng(11)
-    everyone = world.beta(2, 5, 1_000_000)
-    truth = -(everyone * np.log(everyone) + (1 - everyone) * np.log1p(-everyone)).mean()
-    held = 0
-    for seed in range(200):
-        probability = world.beta(2, 5, 500)
-        scores = Scores(world.random(500) < probability, probability, bins=10)
-        drawn = np.concatenate([scores.metrics(w) for w in resamples(500, count=300, seed=seed)])[:, 2]
-        found = interval(0.0, drawn, 0.95)
-        held += found.low <= truth <= found.high
-    assert 180 <= held <= 199
+def test_no_skill_over_a_perfect_baseline() -> None:
+    assert np.isnan(METRICS["log_loss"].skill(0.1, 0.0))
 
 
-def test_interval_of_what_is_never_defined() -> None:
-    assert np.isnan(interval(np.nan, np.full(10, np.nan), 0.95)).all()
+def test_an_improvement_is_positive() -> None:
+    assert METRICS["roc_auc"].improvement(0.1) == METRICS["log_loss"].improvement(-0.1) == 0.1

@@ -1,10 +1,17 @@
 """`make propose` in real repositories."""
 
 import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tests.repository import Repository, change_params, edit, with_estimator
+from model import contract
+from model.months import month_path
+from tests.repository import GATES, MONTHS, Repository, change_params, edit, with_estimator
 
 
 def propose(repository: Repository, *arguments: str, passed: bool | None) -> str:
@@ -18,28 +25,146 @@ def propose(repository: Repository, *arguments: str, passed: bool | None) -> str
     return report
 
 
+def better(repository: Repository) -> None:
+    change_params(repository, **with_estimator(repository, max_iter=60, learning_rate=0.05))
+
+
+def span(first: int, last: int) -> dict[str, str]:
+    return {"first": MONTHS[first], "last": MONTHS[last]}
+
+
+def write_months(repository: Repository, change: Callable[[pa.Table], pa.Table], *months: str) -> None:
+    for month in months or MONTHS[:3]:
+        path = repository.folder / f"data/{month}.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+
+def without_visibility(repository: Repository) -> None:
+    """Take a column out of contract, features and data."""
+    text = (repository.folder / "model/contract.py").read_text(encoding="utf-8")
+    column = re.search(r'    Column\(\n        name="visibility",.*?\n    \),\n', text, re.DOTALL)
+    assert column
+    edit(repository, "model/contract.py", column[0], "")
+    edit(repository, "model/features.py", '    "visibility",\n', "")
+    edit(repository, "params.yaml", "  - visibility\n", "")
+    write_months(repository, lambda table: table.drop_columns("visibility"))
+
+
 def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
     change_params(
         proposing,
-        window={"first": "2013-01", "last": "2013-01"},
-        holdout={"first": "2013-02", "last": "2013-03"},
+        window=span(0, 0),
+        holdout=span(1, 2),
         **with_estimator(proposing, max_iter=60, learning_rate=0.05),
     )
     report = propose(proposing, passed=None)
-    assert "on the same 3,000 of these rows (without 3,000 that the champion was trained on)" in report
+    assert "on the same 3,000 of 6,000 rows (without 3,000 that the champion was trained on)" in report
 
 
-def test_column_that_the_champion_needs_and_these_rows_do_not_have(proposing: Repository) -> None:
-    text = (proposing.folder / "model/contract.py").read_text(encoding="utf-8")
-    column = re.search(r'    Column\(\n        name="visibility",.*?\n    \),\n', text, re.DOTALL)
-    assert column
-    edit(proposing, "model/contract.py", column[0], "")
-    edit(proposing, "model/features.py", '    "visibility",\n', "")
-    edit(proposing, "params.yaml", "  - visibility\n", "")
-    for path in (proposing.folder / "data").iterdir():
-        pq.write_table(pq.read_table(path).drop_columns("visibility"), path)
-    report = propose(proposing, passed=True)
-    assert "it needs columns that these rows do not have: visibility" in report
+def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
+    """A model of January alone, held out on what the champion was trained on, is compared with nothing: it fails."""
+    change_params(proposing, window=span(0, 0), holdout=span(1, 1))
+    report = propose(proposing, passed=False)
+    assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
+    assert "of the 3,000 rows of 2013-02 none is left to compare the two on" in report
+    assert "Choose a holdout that both can be judged on" in report
+    accepted = propose(proposing, "--accepted-by", "maintainer", passed=True)
+    assert accepted.startswith("## ⚠️ Accepted with a regression by `maintainer`: it cannot be compared")
+
+
+def test_column_that_the_proposal_removes(proposing: Repository) -> None:
+    """The champion still gets it: from the base."""
+    without_visibility(proposing)
+    report = propose(proposing, passed=None)
+    assert "on the same 3,000 rows, none of which either was trained on" in report
+    assert "| average precision ↑ | 0." in report
+
+
+def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, small: Path) -> None:
+    """Nobody has it: what cannot be compared does not pass."""
+    shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
+    without_visibility(proposing)
+    write_months(proposing, lambda table: table.drop_columns("visibility"), MONTHS[3])
+    change_params(proposing, window=span(0, 2), holdout=span(3, 3))
+    report = propose(proposing, passed=False)
+    assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
+    assert "the champion needs columns that these rows do not have: visibility" in report
+
+
+def test_a_row_of_a_new_month_that_the_champion_does_not_take(proposing: Repository, small: Path) -> None:
+    """One flight from an airport that it does not know: the others are compared."""
+    edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
+    shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
+
+    def other_airport(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("origin")
+        return table.set_column(at, table.field(at), [["HPN", *table.column(at).to_pylist()[1:]]])
+
+    write_months(proposing, other_airport, MONTHS[3])
+    change_params(proposing, window=span(0, 2), holdout=span(3, 3))
+    report = propose(proposing, passed=None)
+    assert "on the same 2,999 of 3,000 rows (without 1 that the champion's contract does not take)" in report
+    assert "cannot be compared" not in report
+
+
+def test_champion_whose_process_dies(proposing: Repository) -> None:
+    proposing.must("git", "switch", "--quiet", "main")
+    dies = "    raise SystemExit('killed')\n"
+    edit(proposing, "model/predict.py", "def main() -> None:\n", f"def main() -> None:\n{dies}")
+    proposing.commit("A champion that cannot predict")
+    proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
+    edit(proposing, "model/predict.py", dies, "")
+    better(proposing)
+    report = propose(proposing, "--base", "main", passed=False)
+    assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
+    assert "> `killed`" in report
+
+
+def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
+    """And rows that it drops: both are judged on what the base has of this month."""
+    better(proposing)
+    honest = propose(proposing, passed=True)
+
+    def flattered(table: pa.Table) -> pa.Table:
+        at = table.column_names.index(contract.TARGET)
+        return table.set_column(at, table.field(at), pc.invert(table.column(at))).slice(900)
+
+    write_months(proposing, flattered, MONTHS[2])
+    judged = propose(proposing, passed=None)
+    measured = [re.search(r"\| \*\*ROC AUC\*\* ↑ .*", report) for report in (honest, judged)]
+    assert measured[0]
+    assert measured[1]
+    assert measured[0][0] == measured[1][0]
+
+
+def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
+    """It is judged by those of its base, and says that it brings others."""
+    worse = with_estimator(proposing, min_samples_leaf=3000)
+    loose = GATES | {"worse_by_at_most": {"roc_auc": 0.9}, "slices_worse_by_at_most": {}}
+    change_params(proposing, gates=loose, slices=[], **worse)
+    report = propose(proposing, passed=False)
+    assert report.startswith("## ❌ Do not merge: ROC AUC fell by 0.")
+    assert report.partition("\n")[0].endswith("(⚠️ changes what it is judged by)")
+    assert "`gates.worse_by_at_most.roc_auc`" in report
+    assert "`slices`" in report
+    assert "It is judged by the gates of its base. By its own it would pass." in report
+    assert "The gate of the base, which decides: " in report
+    assert "is worse by more than 0.05 in none of" in report or "where `" in report
+
+
+def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None:
+    proposing.must("git", "switch", "--quiet", "main")
+    edit(proposing, "params.yaml", "  unclear: pass\n", "  unsure: pass\n")
+    proposing.commit("Gates of another time")
+    proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
+    edit(proposing, "params.yaml", "  unsure: pass\n", "  unclear: pass\n")
+    better(proposing)
+    report = propose(proposing, "--base", "main", passed=True)
+    assert report.partition("\n")[0].endswith("(⚠️ changes what it is judged by)")
+    assert (
+        "**This proposal is judged by its own gates**, because those of its base cannot be used by its code" in report
+    )
+    assert "gates.unclear: is missing" in report
 
 
 def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
@@ -52,8 +177,7 @@ def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
     proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
     poor.write_text(before, encoding="utf-8")
     proposing.commit("Back to few rounds, of which the lock still is")
-    report = propose(proposing, "--base", "main", passed=False)
-    assert report.startswith("## ❌ Not to be merged. ROC AUC worse")
+    report = propose(proposing, "--base", "main", passed=None)
     assert "trained again here: its lock is not of what it is made of" in report
 
 
@@ -86,10 +210,10 @@ def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
     edit(proposing, "requirements/pipeline.txt", "tqdm==", "no-such-package-as-this==")
     proposing.commit("Requirements that cannot be had")
     proposing.must("git", "switch", "--quiet", "proposal")
-    change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
+    better(proposing)
     report = propose(proposing, "--base", "main", passed=False)
-    assert report.startswith("## ❌ Not to be merged. Comparable with the model in production: it cannot be brought up")
-    assert "**The champion cannot be brought up**:" in report
+    assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
+    assert "the champion cannot be brought up" in report
     assert "no-such-package-as-this" in report
 
 

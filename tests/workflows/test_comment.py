@@ -13,10 +13,16 @@ from model.proposal.comment import ARTIFACT, FILE
 from tests.github.pull_request import RUN, PullRequest
 from tests.github.server import BOT, GitHub
 from tests.missing import need
-from tests.repository import Repository, copy_repository
+from tests.repository import Repository, copy_repository, edit
 from tests.workflows.act import STAND_INS, TOKEN, Rehearsal, rehearse
 
 REPORT = "## ✅ Better than the model in production\n\n| | champion |\n| :--- | ---: |\n| ROC AUC ↑ | 0.7000 |\n"
+# What the proposal of `origin` changes, above whatever its run has left.
+NOTE = (
+    "⚠️ **This pull request changes what it is judged by.** machinery: `model/proposal/comment.py`, "
+    "`model/proposal/judge_files.py`, `model/proposal/words.py`. Review these first: the report of a pull request is "
+    "written by its own code.\n\n"
+)
 CML = STAND_INS / "bin"
 Comments = Callable[..., Rehearsal]
 
@@ -26,7 +32,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Nothing is trained here: main, and a proposal whose code would betray itself if it ran."""
     repository = copy_repository(tmp_path_factory.mktemp("origin"))
     repository.must("git", "switch", "--quiet", "--create", "proposal")
-    for name in ("comment.py", "words.py"):
+    for name in ("comment.py", "judge_files.py", "words.py"):
         (repository.folder / "model/proposal" / name).write_text("raise SystemExit('RUN BY A STRANGER')\n")
     repository.commit("A proposal")
     repository.must("git", "switch", "--quiet", "main")
@@ -85,10 +91,10 @@ def bodies(github: GitHub, number: int = 7) -> list[str]:
 def test_one_comment_that_stays_the_same(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
     github.comment(7, "Looks good.", "a-reviewer")
     done = comments(proposed, archive((FILE, REPORT)))
-    assert REPORT in done.summary
+    assert done.summary.startswith(NOTE + REPORT)
     first = bodies(github)
     assert first[0] == "Looks good."
-    assert first[1].startswith(REPORT)
+    assert first[1].startswith(NOTE + REPORT)
     assert proposed.head[:12] in first[1]
     assert '"CML watermark ml-report"' in first[1]
     comments(proposed, archive((FILE, REPORT.replace("0.7000", "0.7100"))), conclusion="failure")
@@ -102,7 +108,7 @@ def test_cml_from_its_source(proposed: PullRequest, github: GitHub, comments: Co
     done = comments(proposed, archive((FILE, REPORT)), tmp_path / "empty")
     assert "npm ci" in done.output
     assert "with gh" not in done.output
-    assert bodies(github)[0].startswith(REPORT)
+    assert bodies(github)[0].startswith(NOTE + REPORT)
 
 
 @pytest.mark.usefixtures("gh")
@@ -118,7 +124,7 @@ def test_without_cml_the_same_comment(
     assert "0.7200" in only
     github.comments.clear()
     assert "Wrote the comment with gh" in comments(proposed, archive((FILE, REPORT)), broken).output
-    assert bodies(github)[0].startswith(REPORT)
+    assert bodies(github)[0].startswith(NOTE + REPORT)
     assert github.tokens == {TOKEN}
 
 
@@ -136,6 +142,63 @@ def test_comment_that_cml_would_miss(proposed: PullRequest, github: GitHub, comm
     for value in ("0.7200", "0.7300"):
         comments(proposed, archive((FILE, REPORT.replace("0.7000", value))))
         assert [one["id"] for one in github.comments[7] if value in one["body"]] == [own["id"]]
+
+
+def opened(origin: Repository, github: GitHub, change: Callable[[Repository], None]) -> PullRequest:
+    """Another pull request from main, with a change of its own."""
+    origin.must("git", "switch", "--quiet", "--force-create", "proposal", "main")
+    change(origin)
+    origin.commit("Another proposal")
+    origin.must("git", "switch", "--quiet", "main")
+    found = PullRequest(origin.folder)
+    found.open(github)
+    return found
+
+
+def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: Comments) -> None:
+    def lower(repository: Repository) -> None:
+        edit(repository, "params.yaml", "roc_auc: 0.72", "roc_auc: 0.10")
+        edit(repository, "params.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
+        repository.must("git", "rm", "--quiet", "tests/test_bins.py")
+        repository.must("git", "mv", "model/pipeline/floors.py", "benchmarks/floors.py")
+        edit(repository, "model/features.py", '"""', '"""Mine. ')
+
+    proposed = opened(copy_repository(tmp_path / "origin"), github, lower)
+    # Not what the run has left is believed, but what GitHub tells.
+    done = comments(proposed, archive((FILE, f"Nothing of the judge is changed.\n\n{REPORT}")))
+    (body,) = bodies(github)
+    note = (
+        "⚠️ **This pull request changes what it is judged by.** machinery: `model/pipeline/floors.py`; "
+        "gates: `params.yaml`; tests: `tests/test_bins.py`. Review these first: the report of a pull request is "
+        "written by its own code.\n\n"
+    )
+    assert body.startswith(f"{note}Nothing of the judge is changed.")
+    assert done.summary.startswith(note)
+
+
+def test_only_a_hyperparameter_is_changed(tmp_path: Path, github: GitHub, comments: Comments) -> None:
+    def tune(repository: Repository) -> None:
+        edit(repository, "params.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
+
+    proposed = opened(copy_repository(tmp_path / "origin"), github, tune)
+    done = comments(proposed, archive((FILE, REPORT)))
+    (body,) = bodies(github)
+    assert body.startswith(REPORT)
+    assert done.summary.startswith(REPORT)
+    # Said after a look at both sides: at the merge base and at the proposal.
+    assert [path for _, path, _ in github.asked].count("contents/params.yaml") == 2
+
+
+def test_github_does_not_tell_the_changed_files(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
+    github.refused = {"pulls/7/files"}
+    done = comments(proposed, archive((FILE, REPORT)))
+    (body,) = bodies(github)
+    unknown = (
+        "⚠️ **It could not be found out whether this pull request changes what it is judged by**: `HTTP Error 403: "
+    )
+    assert body.startswith(unknown)
+    assert REPORT in body
+    assert done.summary.startswith(unknown)
 
 
 def test_nobody_can_comment(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
@@ -172,7 +235,7 @@ def test_fork(proposed: PullRequest, github: GitHub, comments: Comments) -> None
     fork.open(github)
     done = comments(fork, archive((FILE, REPORT)))
     assert bodies(github, 7) == []
-    assert bodies(github, 8)[0].startswith(REPORT)
+    assert bodies(github, 8)[0].startswith(NOTE + REPORT)
     assert not list(done.artifacts.parent.rglob("pwned"))
 
 
@@ -200,7 +263,7 @@ def test_artifact_that_is_no_report(
 ) -> None:
     done = comments(proposed, left, conclusion="failure")
     (body,) = bodies(github)
-    assert body.startswith("## ❌ There is no report to show\n")
+    assert body.startswith(f"{NOTE}## ❌ There is no report to show\n")
     assert "root:" not in body + done.output
     if left and len(left) > 10**6:
         assert "100,000,000 bytes" in body
