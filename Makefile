@@ -113,6 +113,10 @@ bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.m
 bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (about 10 minutes)
 	@python -m benchmarks.propose
 
+.PHONY: trust
+trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.md (about 40 minutes)
+	@python -m benchmarks.trust
+
 .PHONY: bench-serving
 bench-serving: need-wrk $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import yaml
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from benchmarks.pipeline import replicate, run
 from model.params import PARAMS, Params, load_params
 from model.pipeline.evaluate import score
 from model.predictor import Predictor
-from model.proposal.compare import compare
+from model.proposal.compare import Rows, compare
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/propose.md"
@@ -42,8 +41,9 @@ From `git clone` to the report, on the full data, with the caches that CI restor
 | nothing that the model is made from changes | {nothing:.1f} | {nothing_slowest:.1f} | 15 |
 | a changed hyperparameter | {changed:.1f} | {changed_slowest:.1f} | 60 |
 
-The comparison itself: two models, {resamples:,} resamples, all metrics, {slices} slices. The holdout's rows 1, 10 and
-34 times, with jitter; the memory is that of the whole of `make propose` after the stages.
+A changed hyperparameter is trained and compared at {origins} origins. The comparison itself: two models, all metrics
+with intervals by days, {slices} slices. The holdout's rows 1, 10 and 34 times, with jitter; the memory is that of the
+whole of `make propose` after the stages.
 
 | rows | seconds | µs a row | target | peak MiB | target |
 | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -113,15 +113,16 @@ def grown(folder: Path, params: Params) -> list[Compared]:
         propose(folder)
         command = [sys.executable, "-m", "benchmarks.propose", "--peak", str(folder)]
         peak = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-        unseen = folder / "artifacts/proposal/unseen.parquet"
-        target, ours, slices = score(Predictor.load(folder / "artifacts/model"), unseen, params.slices)
-        theirs = pq.read_table(folder / "artifacts/proposal/scored.parquet", columns=["probability"])[0].to_numpy()
+        holdout = folder / "artifacts/prepared/holdout.parquet"
+        scored = score(Predictor.load(folder / "artifacts/model"), holdout, params.slices)
+        champion = pq.read_table(folder / "artifacts/proposal/scored.parquet", columns=["probability"])[0].to_numpy()
+        rows = Rows(scored.target, champion, scored.probability, scored.clusters, scored.slices)
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
-            compare(target, theirs.astype(np.float32), ours, slices, params)
+            compare(rows, params)
             seconds.append(time.perf_counter() - started)
-        found.append(Compared(len(target), len(slices), statistics.median(seconds), peak))
+        found.append(Compared(len(scored.target), len(scored.slices), statistics.median(seconds), peak))
     return found
 
 
@@ -157,7 +158,7 @@ def main() -> None:
         nothing_slowest=max(nothing),
         changed=statistics.median(changed),
         changed_slowest=max(changed),
-        resamples=params.metrics.resamples,
+        origins=params.comparison.origins,
         slices=compared[0].slices,
         grown="\n".join(lines),
     )

@@ -71,11 +71,8 @@ class Repository:
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files if "timings" not in p.parts}
 
 
-def copy_repository(folder: Path, data: Path | None = None) -> Repository:
-    """The tracked and the new files of the working tree as a repository with one commit.
-
-    With `data` its months are the versioned ones, and the window fits them.
-    """
+def copy_tree(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
+    """Copy the tracked and the new files of the working tree, but for some files and folders."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -84,14 +81,23 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
         check=True,
     ).stdout.splitlines()
     for name in listed:
-        if (ROOT / name).exists():
+        if (ROOT / name).exists() and not name.startswith(leave_out or "//"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+
+
+def copy_repository(folder: Path, data: Path | None = None) -> Repository:
+    """The tracked and the new files of the working tree as a repository with one commit.
+
+    With `data` its months are the versioned ones, and the window fits them.
+    """
+    copy_tree(folder)
     repository = Repository(folder)
     repository.must("git", "init", "--quiet", "--initial-branch", "main")
     if data is not None:
         shutil.copytree(data, folder / "data")
-        (folder / "dvc.lock").unlink()
+        for lock in ("dvc.lock", "model/proposal/dvc.lock"):
+            (folder / lock).unlink(missing_ok=True)
         repository.must("dvc", "add", "--quiet", "data")
         repository.must("dvc", "push", "--quiet", "data.dvc")
         write_params(folder / "params.yaml")

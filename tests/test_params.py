@@ -75,7 +75,11 @@ HYPER = "hyperparameters.hist_gradient_boosting"
         ),
         (
             lambda v: v["gates"]["skill_at_least"].update(logloss=0.1),
-            ["gates.skill_at_least.logloss", "there is no metric 'logloss'; allowed: roc_auc,", "did you mean log_loss?"],
+            [
+                "gates.skill_at_least.logloss",
+                "there is no metric 'logloss'; allowed: roc_auc,",
+                "did you mean log_loss?",
+            ],
         ),
         (lambda v: v["gates"]["worse_by_at_most"].update(accuracy=0.1), ["there is no metric 'accuracy'; allowed:"]),
         (

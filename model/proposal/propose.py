@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from model.proposal.champion import (
     find,
 )
 from model.proposal.compare import Rows, compare, compare_over_origins
+from model.proposal.data_edits import render as render_edits
+from model.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
 from model.proposal.origins import (
     STAGE,
     Plan,
@@ -98,11 +100,12 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         compared = gate.against_champion(by, comparison.parts, comparison.origins)
         return Judged(by, (*compared, *_floors(by, scored, comparison), *checks), comparison)
 
-    def proposal(scored: _Scored | None = None, **about: Any) -> Proposal:
+    def proposal(scored: _Scored | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
         obstacle = about.get("obstacle", "")
         decided = judged(judge, scored, obstacle)
         asked, warning = _asked(decided, params, base)
-        about["warnings"] = [*about.get("warnings", ()), *filter(None, [warning])]
+        leaks = suspected_leaks(params, known, decided.comparison) if not about.get("unchanged") else []
+        about["warnings"] = [*about.get("warnings", ()), *leaks, *filter(None, [warning])]
         return Proposal(
             **{"commit": commit, "known_as": known_as, "accepted_by": accepter} | about,
             reported=reported,
@@ -131,12 +134,17 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     }
     if model_hash(champion.model) == model_hash(stage.MODEL):
         return proposal(**about, unchanged=True)
+    known = champion.schema()["properties"].keys()
     try:
+        before = base_data(base)
+        edits = edits_since(before, params, champion)
+        about["data_edits"] = "\n".join(render_edits(edits))
+        about["warnings"] = [*edited_holdout(edits), *unrecognised_periods(params, champion)]
         slices = tuple(dict.fromkeys((*judge.slices, *params.slices)))
-        scored = _score(champion, params, judge, slices, base_data(base))
+        scored = _score(champion, params, judge, slices, before)
     except (NotComparableError, CommandError) as error:
-        return proposal(**about, obstacle=str(error))
-    return proposal(scored, **about)
+        return proposal(**about, known=known, obstacle=str(error))
+    return proposal(scored, **about, known=known)
 
 
 def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str]:

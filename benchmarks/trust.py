@@ -1,0 +1,580 @@
+"""Can the verdicts be trusted? Equal models, real losses, small holdouts, days drawn anew: writes docs/verdict.md."""
+
+import itertools
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.clusters import Clusters, cluster_columns, find_clusters
+from model.data import ingest
+from model.markdown import table
+from model.months import month_path, month_range, read_month, to_target
+from model.params import Params, load_params
+from model.pipeline.evaluate import WHOLE, point_metrics, slices_of
+from model.pipeline.intervals import groups_of, jackknife, leave_out_each
+from model.pipeline.metrics import METRICS, Scores
+from model.pipeline.prepare import prepare
+from model.proposal.compare import Part, Rows, compare, compare_over_origins
+from model.proposal.gate import against_champion
+from model.proposal.origins import at_origin
+from model.proposal.proposal import Built, Comparison, Curves, Judged, Origins, Proposal
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "docs/verdict.md"
+YEAR = month_range("2013-01", "2013-12")
+JUDGED = YEAR[3:]  # with at least three months to train on
+TODAYS = YEAR[6:]  # with four origins
+PRIMARY = "roc_auc"
+
+Probabilities = dict[tuple[str, str], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Month:
+    """The rows of a month that models are judged on."""
+
+    target: NDArray[np.bool_]
+    days: Clusters
+    slices: dict[tuple[str, str], NDArray[np.intp]]
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+EQUAL = {
+    "seeds": "other seeds",
+    "samples": "bootstrap samples of the rows",
+    "features": "an irrelevant feature more",
+    "halves": "halves of the days",
+}
+VARIANTS = 6
+# Recipes that are really worse, by what they change.
+WORSE: dict[str, dict[str, Any]] = {
+    "30 rounds": {"max_iter": 30},
+    "50 rounds": {"max_iter": 50},
+    "80 rounds": {"max_iter": 80},
+    "4 leaves": {"max_leaf_nodes": 4},
+    "8 leaves": {"max_leaf_nodes": 8},
+}
+WORSE_SEEDS = 4
+
+
+def train_all(params: Params, data: Path, folder: Path) -> Probabilities:
+    """The probabilities of all models: each trained on the months before a month, for that month."""
+    found: Probabilities = {}
+    for month in tqdm(JUDGED, "train"):
+        back = len(month_range(month, params.holdout.first)) - 1
+        then = at_origin(params, back) if month <= params.holdout.first else _later(params, month)
+        prepared = folder / month
+        prepare(then, data, prepared)
+        rows = pq.read_table(prepared / "train.parquet")
+        target = to_target(rows)
+        matrix = np.column_stack([rows.column(name).to_numpy() for name in rows.column_names[:-1]])
+        days = _days_of(then, data)
+        judged = _matrix_of(prepared)
+        for name, fit in _models(params).items():
+            found[name, month] = fit(matrix, target, days, judged, YEAR.index(month))
+    return found
+
+
+def _later(params: Params, month: str) -> Params:
+    window = params.window.model_copy(update={"last": YEAR[YEAR.index(month) - 1]})
+    return params.model_copy(update={"window": window, "holdout": type(window)(first=month, last=month)})
+
+
+def _days_of(params: Params, data: Path) -> NDArray[np.intp]:
+    tables = (read_month(month_path(month, data)).select(cluster_columns()) for month in params.window.months())
+    return np.concatenate([find_clusters(one).numbers for one in tables])
+
+
+def _matrix_of(prepared: Path) -> NDArray[np.float32]:
+    import json
+
+    from model.features import features
+    from model.months import to_columns
+
+    codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
+    return features(to_columns(pq.read_table(prepared / "holdout.parquet")), codes)
+
+
+_Fit = Callable[..., NDArray[np.float32]]
+
+
+def _models(params: Params) -> dict[str, _Fit]:
+    """By name; of the kinds of EQUAL and of the recipes of WORSE."""
+    models: dict[str, _Fit] = {}
+    for number in range(VARIANTS):
+        models[f"seeds {number}"] = _fitted(params, number)
+        models[f"samples {number}"] = _fitted(params, number, _sampled)
+        models[f"halves {number}"] = _fitted(params, number, _halved)
+        models[f"features {number}"] = _with_noise(params, number)
+    for name, settings in WORSE.items():
+        for number in range(WORSE_SEEDS):
+            models[f"{name} {number}"] = _fitted(_changed(params, settings), number)
+    return models
+
+
+def _changed(params: Params, settings: Mapping[str, Any]) -> Params:
+    chosen = params.chosen_hyperparameters().model_copy(update=settings)
+    hyperparameters = params.hyperparameters.model_copy(update={params.estimator: chosen})
+    return params.model_copy(update={"hyperparameters": hyperparameters})
+
+
+def _seeded(params: Params, number: int) -> Any:
+    return params.model_copy(update={"seed": number}).build_estimator()
+
+
+def _all(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:  # noqa: ARG001 - as the others
+    return np.arange(len(days))
+
+
+def _sampled(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:
+    random = np.random.default_rng([1, number, origin])
+    return np.sort(random.integers(0, len(days), len(days)))
+
+
+def _halved(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:
+    """Numbers 0 and 1 are the two halves of a division, 2 and 3 those of another one, and so on."""
+    every = np.unique(days)
+    shuffled = np.random.default_rng([2, number // 2, origin]).permutation(every)
+    return np.flatnonzero(np.isin(days, shuffled[number % 2 :: 2]))
+
+
+def _fitted(params: Params, number: int, rows: Callable[..., NDArray[np.intp]] = _all) -> _Fit:
+    def fit(matrix: Any, target: Any, days: Any, judged: Any, origin: int) -> NDArray[np.float32]:
+        chosen = rows(days, number, origin)
+        pipeline = _seeded(params, number).fit(matrix[chosen], target[chosen])
+        return np.asarray(pipeline.predict_proba(judged)[:, 1], dtype=np.float32)
+
+    return fit
+
+
+def _with_noise(params: Params, number: int) -> _Fit:
+    def fit(matrix: Any, target: Any, days: Any, judged: Any, origin: int) -> NDArray[np.float32]:  # noqa: ARG001
+        random = np.random.default_rng([3, number, origin])
+        wider, judged = (np.column_stack([one, random.normal(size=len(one))]) for one in (matrix, judged))
+        pipeline = _seeded(params, number).fit(wider.astype(np.float32), target)
+        return np.asarray(pipeline.predict_proba(judged.astype(np.float32))[:, 1], dtype=np.float32)
+
+    return fit
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+class Court:
+    """Judges pairs of models as a proposal is judged, each month as if it were the holdout."""
+
+    def __init__(self, params: Params, months: Mapping[str, Month], scores: Probabilities) -> None:
+        self.params, self.months, self.scores = params, months, scores
+        self._points: dict[tuple[str, str], NDArray[np.float64]] = {}
+
+    def point(self, name: str, month: str) -> NDArray[np.float64]:
+        """The metrics of a model in a month."""
+        if (name, month) not in self._points:
+            self._points[name, month] = point_metrics(
+                self.months[month].target, self.scores[name, month], self.params.metrics
+            )
+        return self._points[name, month]
+
+    def judge(self, champion: str, candidate: str, today: str) -> tuple[str, bool]:
+        """The verdict, and whether the gate refuses."""
+        periods = tuple(YEAR[YEAR.index(today) - self.params.comparison.origins + 1 : YEAR.index(today) + 1])
+        differences = tuple(
+            dict(zip(METRICS, (self.point(candidate, one) - self.point(champion, one)).tolist(), strict=True))
+            for one in periods
+        )
+        origins = Origins(periods, differences, compare_over_origins(differences, self.params))
+        month = self.months[today]
+        rows = Rows(month.target, self.scores[champion, today], self.scores[candidate, today], month.days, month.slices)
+        judged = judge(self.params, compare(rows, self.params), origins)
+        return str(judged.verdict), not judged.passed
+
+    def loss(self, champion: str, candidate: str) -> float:
+        """The primary metric that the candidate loses, on average of the months."""
+        place = [*METRICS].index(PRIMARY)
+        return float(np.mean([self.point(champion, m)[place] - self.point(candidate, m)[place] for m in JUDGED]))
+
+
+def judge(params: Params, parts: Mapping[tuple[str, str], Part], origins: Origins | None) -> Proposal:
+    """A proposal as far as the comparison decides."""
+    nothing = Curves(0, 1, {})
+    comparison = Comparison("", dict(parts), origins, 0, {}, nothing, nothing)
+    checks = tuple(against_champion(params, parts, origins))
+    return Proposal(
+        commit="",
+        known_as="",
+        reported={},
+        params=params,
+        candidate=Built(None, 0, None),
+        reproduced="not",
+        judged=Judged(params, checks, comparison),
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of comparisons, with its standard error by leaving out one model at a time."""
+
+    value: float
+    error: float
+    trials: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} ± {1.96 * self.error:.1%}"
+
+
+def share(pairs: Sequence[tuple[str, str, bool]]) -> Share:
+    """How often something was so, for pairs of models.
+
+    Pairs that have a model in common are not independent of one another: the error is jackknifed by model.
+    """
+    models = sorted({name for one, other, _ in pairs for name in (one, other)})
+    value = float(np.mean([found for _, _, found in pairs]))
+    without = [np.mean([found for one, other, found in pairs if name not in {one, other}]) for name in models]
+    count = len(models)
+    return Share(value, float(np.sqrt((count - 1) / count * np.sum((without - np.mean(without)) ** 2))), len(pairs))
+
+
+def of_kind(court: Court, name: str) -> list[tuple[str, str]]:
+    """The unordered pairs of equal models of a kind."""
+    names = sorted({model for model, _ in court.scores if model.startswith(f"{name} ")})
+    return list(itertools.combinations(names, 2))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a comparison of two models."""
+
+    champion: str
+    candidate: str
+    month: str
+    verdict: str
+    refused: bool
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the verdict is that they differ."""
+        return self.verdict in {"better", "worse"}
+
+
+def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
+    """What comes of pairs of models, in each of the months that have enough origins."""
+    return [
+        Outcome(champion, candidate, month, *court.judge(champion, candidate, month))
+        for champion, candidate in pairs
+        for month in TODAYS
+    ]
+
+
+def shares(found: Sequence[Outcome], *tests: Callable[[Outcome], bool]) -> list[str]:
+    """How often each of some tests is met."""
+    return [str(share([(one.champion, one.candidate, test(one)) for one in found])) for test in tests]
+
+
+_TOLD_APART: Callable[[Outcome], bool] = lambda one: one.is_told_apart  # noqa: E731
+_UNCLEAR: Callable[[Outcome], bool] = lambda one: one.verdict == "unclear"  # noqa: E731
+_WORSE: Callable[[Outcome], bool] = lambda one: one.verdict == "worse"  # noqa: E731
+_REFUSED: Callable[[Outcome], bool] = lambda one: one.refused  # noqa: E731
+
+
+def equal_models(court: Court) -> str:
+    """A table of the kinds of equal models: each pair with either one as the champion."""
+    rows, everything = [], list[Outcome]()
+    for kind, words in EQUAL.items():
+        pairs = of_kind(court, kind)
+        both_ways = tqdm([*pairs, *((other, one) for one, other in pairs)], f"equal: {words}")
+        found = outcomes(court, both_ways)
+        everything += found
+        rows.append([words, f"{len(found):,}", *shares(found, _TOLD_APART, _UNCLEAR, _REFUSED)])
+    rows.append(["**all**", f"{len(everything):,}", *shares(everything, _TOLD_APART, _UNCLEAR, _REFUSED)])
+    by_month = [[one for one in everything if one.month == month] for month in TODAYS]
+    worst = [
+        max(float(np.mean([test(one) for one in found])) for found in by_month) for test in (_TOLD_APART, _REFUSED)
+    ]
+    rows.append([f"the worst of {len(TODAYS)} months", "", f"{worst[0]:.1%}", "", f"{worst[1]:.1%}"])
+    header = ["equal models", "comparisons", "better or worse", "too few rows to tell", "refused"]
+    return table(header, rows, "lrrrr")
+
+
+def real_losses(court: Court) -> str:
+    """A table of recipes that are worse than the shipped one, by how much, and how often the gate refuses them."""
+    rows = []
+    for recipe in tqdm(WORSE, "real losses"):
+        pairs = [
+            (f"seeds {champion}", f"{recipe} {candidate}")
+            for champion, candidate in itertools.product(range(WORSE_SEEDS), repeat=2)
+        ]
+        lost = np.mean([court.loss(*pair) for pair in pairs])
+        found = outcomes(court, pairs)
+        rows.append([recipe, f"{lost:.4f}", f"{len(found):,}", *shares(found, _WORSE, _UNCLEAR, _REFUSED)])
+    header = ["recipe", "ROC AUC lost", "comparisons", "worse", "too few rows to tell", "refused"]
+    return table(header, rows, "lrrrrr")
+
+
+# --- small holdouts ---------------------------------------------------------------------------------------------------
+
+SIZES = (300, 2_000)
+SMALL_TRIALS = 40
+
+
+def small_holdouts(court: Court) -> str:
+    """A table of holdouts of few rows, equal models on them, and how the report is headed."""
+    rows = []
+    for size, origins in itertools.product(SIZES, (1, court.params.comparison.origins)):
+        found: list[tuple[str, bool]] = []
+        for trial in tqdm(range(SMALL_TRIALS), f"{size} rows, {origins} origins"):
+            random = np.random.default_rng([4, size, trial])
+            few = _few_rows(court, size, random)
+            one, other = (f"samples {number}" for number in random.choice(VARIANTS, 2, replace=False))
+            found += [_judge_few(few, one, other, today, origins) for today in TODAYS]
+        counted = [np.mean([verdict == name for verdict, _ in found]) for name in _SMALL_VERDICTS]
+        refused = np.mean([refused for _, refused in found])
+        rows.append([f"{size:,}", str(origins), f"{len(found):,}", *(f"{one:.1%}" for one in (*counted, refused))])
+    header = ["rows", "origins", "comparisons", "better", "no worse", "too few rows to tell", "worse", "refused"]
+    return table(header, rows, "r" * len(header))
+
+
+_SMALL_VERDICTS = ("better", "no worse", "unclear", "worse")
+
+
+def _few_rows(court: Court, size: int, random: np.random.Generator) -> Court:
+    """The same models on some rows of each month."""
+    months, scores = {}, dict[tuple[str, str], NDArray[np.float32]]()
+    for name, month in court.months.items():
+        chosen = np.sort(random.choice(len(month.target), size, replace=False))
+        months[name] = Month(month.target[chosen], Clusters("day", month.days.numbers[chosen]), {})
+        scores |= {key: found[chosen] for key, found in court.scores.items() if key[1] == name and "samples" in key[0]}
+    return Court(court.params, months, scores)
+
+
+def _judge_few(court: Court, champion: str, candidate: str, today: str, origins: int) -> tuple[str, bool]:
+    if origins > 1:
+        return court.judge(champion, candidate, today)
+    month = court.months[today]
+    rows = Rows(month.target, court.scores[champion, today], court.scores[candidate, today], month.days, {})
+    judged = judge(court.params, compare(rows, court.params), None)
+    return str(judged.verdict), not judged.passed
+
+
+# --- independent worlds -----------------------------------------------------------------------------------------------
+
+WORLDS = 500
+
+
+def independent_nulls(params: Params) -> str:
+    """How often equal models of made-up worlds are called better or worse."""
+    found = {1: 0, params.comparison.origins: 0}
+    for world in tqdm(range(WORLDS), "made-up worlds"):
+        random = np.random.default_rng([5, world])
+        months = [_made_up(random) for _ in range(params.comparison.origins)]
+        differences = [
+            dict(
+                zip(
+                    METRICS,
+                    (
+                        point_metrics(rows.target, rows.candidate, params.metrics)
+                        - point_metrics(rows.target, rows.champion, params.metrics)
+                    ).tolist(),
+                    strict=True,
+                )
+            )
+            for rows in months
+        ]
+        over = compare_over_origins(differences, params)[PRIMARY][0]
+        single = compare(months[-1], params)[WHOLE].metrics[PRIMARY].delta
+        for count, delta in ((params.comparison.origins, over), (1, single)):
+            found[count] += not delta.low <= 0 <= delta.high
+    rows = [[str(count), f"{WORLDS}", _wilson(number, WORLDS)] for count, number in found.items()]
+    return table(["origins", "worlds", "interval without 0"], rows, "rrr")
+
+
+def _made_up(random: np.random.Generator, days: int = 30, flights: int = 60) -> Rows:
+    """A month in which days have moods, and two models that are equally far from the truth."""
+    known = random.normal(-0.8, 1, (days, flights))
+    mood = random.normal(0, 0.7, (days, 1))
+    target = random.random((days, flights)) < _sigmoid(known + mood)
+    # Each model is off by row, and by day: what it makes of a day's weather.
+    one, other = (
+        _sigmoid(known + random.normal(0, 0.3, (days, flights)) + random.normal(0, 0.3, (days, 1))) for _ in range(2)
+    )
+    numbers = np.repeat(np.arange(days), flights)
+    return Rows(
+        target.ravel(),
+        one.ravel().astype(np.float32),
+        other.ravel().astype(np.float32),
+        Clusters("day", numbers),
+        {},
+    )
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def _wilson(number: int, trials: int) -> str:
+    """A share with its interval (Wilson 1927)."""
+    z, observed = 1.96, number / trials
+    middle = (observed + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    reach = z / (1 + z**2 / trials) * np.sqrt(observed * (1 - observed) / trials + z**2 / (4 * trials**2))
+    return f"{observed:.1%} ({middle - reach:.1%} to {middle + reach:.1%})"
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+COVERAGE_TRIALS = 600
+RESAMPLES = 300
+DAYS = 30
+
+
+def coverage(court: Court) -> str:
+    """A table of methods: how often their intervals hold the value of all days, where 30 days are drawn."""
+    pools = {"one model": ("seeds 0", None), "difference": ("samples 0", "samples 1")}
+    lines = []
+    for what, (one, other) in pools.items():
+        held: dict[str, list[NDArray[np.bool_]]] = {}
+        target = np.concatenate([court.months[m].target for m in TODAYS])
+        days = np.concatenate([court.months[m].days.numbers for m in TODAYS])
+        models = [np.concatenate([court.scores[name, m] for m in TODAYS]) for name in (one, other) if name]
+        truth = _value(court.params, target, models)
+        every = np.unique(days)
+        rows_of = {day: np.flatnonzero(days == day) for day in every}
+        for trial in tqdm(range(COVERAGE_TRIALS), f"coverage: {what}"):
+            random = np.random.default_rng([6, trial])
+            parts = [rows_of[day] for day in random.choice(every, DAYS)]
+            drawn = np.concatenate(parts)
+            clusters = np.repeat(np.arange(DAYS), list(map(len, parts)))
+            sample, scores = target[drawn], [model[drawn] for model in models]
+            for method, ends in _intervals(court.params, sample, scores, clusters, random).items():
+                held.setdefault(method, []).append((ends[0] <= truth) & (truth <= ends[1]))
+        for method, found in held.items():
+            shares = np.mean(found, axis=0)
+            lines.append([what, method, *(f"{one:.1%}" for one in shares)])
+    return table(["", "method", *(metric.label for metric in METRICS.values())], lines, "llrrrrr")
+
+
+def _value(params: Params, target: NDArray[np.bool_], models: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    points = [point_metrics(target, model, params.metrics) for model in models]
+    return points[0] if len(points) == 1 else points[1] - points[0]
+
+
+def _intervals(
+    params: Params,
+    target: NDArray[np.bool_],
+    models: Sequence[NDArray[np.float32]],
+    clusters: NDArray[np.intp],
+    random: np.random.Generator,
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    scores = [Scores(target, model, bins=params.metrics.calibration_bins) for model in models]
+
+    def measure(weights: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
+        points = [one.metrics(weights) for one in scores]
+        return points[0] if len(points) == 1 else points[1] - points[0]
+
+    whole = measure(np.ones((1, len(target)), dtype=np.uint8))[0]
+
+    def jackknifed(groups: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        without = leave_out_each(measure, groups)
+        ends = [jackknife(value, without[:, at], params.metrics.confidence) for at, value in enumerate(whole)]
+        return np.array([one.low for one in ends]), np.array([one.high for one in ends])
+
+    def percentiles(weights: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low, high = np.quantile(measure(weights), [0.025, 0.975], axis=0)
+        return low, high
+
+    by_day = random.multinomial(DAYS, np.full(DAYS, 1 / DAYS), RESAMPLES).astype(np.uint8)[:, clusters]
+    return {
+        "jackknife by days, Student's t (what the gate uses)": jackknifed(groups_of(clusters)),
+        "percentile bootstrap by days": percentiles(by_day),
+        "jackknife by rows (days ignored)": jackknifed(groups_of(np.arange(len(target)))),
+    }
+
+
+# --- later months -----------------------------------------------------------------------------------------------------
+
+
+def later_months(court: Court) -> str:
+    """How often the difference that equal models show in later months lies inside of what July has said."""
+    rows = []
+    for kind, words in EQUAL.items():
+        inside: dict[str, list[bool]] = {"one": [], "several": []}
+        for one, other in of_kind(court, kind):
+            for today in TODAYS[:-1]:
+                differences = [
+                    dict(zip(METRICS, (court.point(other, m) - court.point(one, m)).tolist(), strict=True))
+                    for m in YEAR[YEAR.index(today) - court.params.comparison.origins + 1 : YEAR.index(today) + 1]
+                ]
+                over = compare_over_origins(differences, court.params)[PRIMARY][0]
+                month = court.months[today]
+                both = Rows(month.target, court.scores[one, today], court.scores[other, today], month.days, {})
+                single = compare(both, court.params)[WHOLE].metrics[PRIMARY].delta
+                place = [*METRICS].index(PRIMARY)
+                following = YEAR[YEAR.index(today) + 1 :]
+                later = float(np.mean([court.point(other, m)[place] - court.point(one, m)[place] for m in following]))
+                inside["one"].append(single.low <= later <= single.high)
+                inside["several"].append(over.low <= later <= over.high)
+        rows.append([words, f"{len(inside['one'])}", *(f"{np.mean(found):.1%}" for found in inside.values())])
+    header = ["equal models", "comparisons", "inside of the holdout's interval", "inside of that over the origins"]
+    return table(header, rows, "lrrr")
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def deviations(court: Court) -> str:
+    """What equal models differ by: within a month by its days, and from month to month."""
+    place, rows = [*METRICS].index(PRIMARY), []
+    for kind, words in EQUAL.items():
+        pairs = of_kind(court, kind)
+        by_month = [[court.point(other, m)[place] - court.point(one, m)[place] for m in JUDGED] for one, other in pairs]
+        rows.append([words, *(f"{np.sqrt(np.mean(np.square(one))):.4f}" for one in np.transpose(by_month))])
+    return table(["typical difference in ROC AUC", *JUDGED], rows, "l" + "r" * len(JUDGED))
+
+
+def main() -> None:
+    """Train, judge, and write the page."""
+    params = load_params(ROOT / "params.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data"
+        for month in tqdm(YEAR, "months"):
+            ingest(month, data)
+        scores = train_all(params, data, Path(name))
+        months = {month: _month(params, data, month) for month in JUDGED}
+    court = Court(params, months, scores)
+    text = (ROOT / "benchmarks/trust_template.md").read_text(encoding="utf-8")
+    found = {
+        "EQUAL": equal_models(court),
+        "LOSSES": real_losses(court),
+        "SMALL": small_holdouts(court),
+        "WORLDS": independent_nulls(params),
+        "COVERAGE": coverage(court),
+        "COVERAGE_TRIALS": f"{COVERAGE_TRIALS:,}",
+        "LATER": later_months(court),
+        "DEVIATIONS": deviations(court),
+        "ORIGINS": str(params.comparison.origins),
+        "MARGIN": f"{params.gates.worse_by_at_most[PRIMARY]:g}",
+        "MACHINE": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+    for key, value in found.items():
+        text = text.replace(f"{{{key}}}", value)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _month(params: Params, data: Path, month: str) -> Month:
+    rows = read_month(month_path(month, data))
+    slices = slices_of(rows.select(list(params.slices)))
+    return Month(to_target(rows), find_clusters(rows.select(cluster_columns())), slices)
+
+
+if __name__ == "__main__":
+    main()
