@@ -171,8 +171,13 @@ def test_back_and_forth_without_a_failed_request(story: Story) -> None:
     assert logged == seen.requests
 
 
+# One that is not fit is enough for each day.
 @pytest.mark.parametrize(
-    ("edits", "reason"), [(WRONG, "its probabilities are off by up to 0.0"), (LATE, "does not answer within 5 s")]
+    ("edits", "reason"),
+    [
+        (WRONG, "its probabilities are off by up to 0.0"),
+        pytest.param(LATE, "does not answer within 5 s", marks=pytest.mark.long),
+    ],
 )
 def test_what_is_not_fit_does_not_go_into_production(story: Story, edits: Edit, reason: str) -> None:
     number = story.version(edits)

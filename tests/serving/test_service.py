@@ -268,14 +268,18 @@ def test_killed_worker_loses_nothing_and_is_replaced(trained: Path, tmp_path: Pa
         eventually(lambda: set(answered) <= {row[0] for row in service.log("select id from predictions")}, seconds=40)
 
 
+# Each start takes seconds: of what cannot be loaded, one case is enough for each day.
+long = partial(pytest.param, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "artifacts/model/model.onnx").unlink(), "cannot be loaded"),
+        long(lambda folder: (folder / "artifacts/model/model.onnx").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/model.onnx").write_bytes(b"no model"), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/contract.json").write_text("{}"), "another contract"),
         (lambda folder: (folder / "artifacts/lineage.json").unlink(), "lineage"),
-        (lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
+        long(lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
     ],
 )
 def test_start_without_a_fitting_model(trained: Path, tmp_path: Path, damage: Any, said: str) -> None:

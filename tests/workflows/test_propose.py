@@ -84,7 +84,15 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert first.comment.startswith(first.report.rstrip())
     assert not any(method != "GET" for method, path, _ in github.asked if "comments" not in path)
 
-    # Then with what came out of it. The comment stays the same one, and so does what it says of the model.
+
+# That an untouched lock is confirmed is in tests/proposal/test_reproduced.py, and that there is one comment in
+# test_comment.py.
+@pytest.mark.long
+def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> None:
+    """The comment stays the same one, and so does what it says of the model."""
+    better(proposing)
+    proposing.commit("More rounds")
+    first = judge()
     proposing.must("python", "-m", "model.pipeline", "--untracked")
     proposing.commit("Trained")
     second = judge()
