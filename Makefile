@@ -12,6 +12,7 @@ export BENTOML_DO_NOT_TRACK := true
 
 PORT ?= 3000
 READY := .venv/.ready
+LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
 .PHONY: all
@@ -21,11 +22,14 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 .PHONY: setup
 setup: $(READY) ## Only make .venv
 
-.PHONY: test
+.PHONY: test test-long
 # As many processes as cores: threads of theirs would wait for one another.
-test: export OMP_NUM_THREADS := 1
+test test-long: export OMP_NUM_THREADS := 1
+PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: $(READY) ## Run the tests
-	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m 'not long'
+test-long: $(READY) ## Run the further cases that would take `make test` too long
+	@$(PYTEST) -m long
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and format
@@ -52,8 +56,7 @@ ui: $(READY) ## Open the tracked runs in MLflow
 .PHONY: serve
 # Services that share BentoML's home wipe each other's metrics.
 serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
-serve: all ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
-	@python -m model.release.lineage
+serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
 	@bentoml serve --port $(PORT) .
 
 .PHONY: propose
@@ -115,11 +118,11 @@ trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.m
 	@python -m benchmarks.trust
 
 .PHONY: bench-serving
-bench-serving: all ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
+bench-serving: need-wrk $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving
 
 .PHONY: soak-serving
-soak-serving: all ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
+soak-serving: need-wrk,h2load,postgres $(LINEAGE) ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
 	@python -m benchmarks.soak
 
 .PHONY: simulate
@@ -127,15 +130,15 @@ simulate: all ## Live through eight months under three policies of retraining an
 	@python -m benchmarks.simulate
 
 .PHONY: bench-monitoring
-bench-monitoring: all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
+bench-monitoring: need-postgres all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
 	@python -m benchmarks.monitoring
 
 .PHONY: bench-release
-bench-release: all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
+bench-release: need-release all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
 	@python -m benchmarks.release
 
 .PHONY: crash-release
-crash-release: $(READY) ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
+crash-release: need-release $(READY) ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
 	@pytest -q -s tests/workflows/crash_release.py
 
 .PHONY: bench-image
@@ -150,6 +153,15 @@ clean: ## Remove what can be made again; data, tracked runs and reports stay
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t\t/' | expand -t 26
+
+# What the service tells of its model. It names the commit, and so is written each time.
+$(LINEAGE): all
+	@python -m model.release.lineage
+
+# Programs that a target uses are asked for before anything is made. The names are those of tests/missing.py.
+comma := ,
+need-%:
+	@$(PYTHON) -m tests.missing $(subst $(comma), ,$*)
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'

@@ -19,6 +19,7 @@ from model.params import Params, load_params
 from model.pipeline.prepare import prepare
 from model.pipeline.train import train
 from model.predictor import model_hash
+from tests import missing
 from tests.repository import (
     GATES,
     LINEAGE,
@@ -44,6 +45,12 @@ _LONG = (
     "registry",
     "release",
 )
+
+
+def pytest_report_header() -> str:
+    """Say at the start what will be skipped for want of a program."""
+    lacking = missing.missing()
+    return missing.in_words(lacking) if lacking else "programs: all that the tests use are here"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -121,12 +128,15 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with small months in which `make` has run once; tests share it and leave it so."""
-    repository = copy_repository(tmp_path_factory.mktemp("finished"), small)
-    made = repository.make()
-    assert made.returncode == 0, made.stdout
-    repository.commit("The first model")
-    return repository
+    """A repository with small months in which the pipeline has run once; tests share it and leave it so."""
+
+    def make(folder: Path) -> None:
+        repository = copy_repository(folder, small)
+        repository.must("python", "-m", "model.pipeline", "--untracked")
+        repository.commit("The first model")
+
+    made = made_once(tmp_path_factory, "finished", make)
+    return Repository(Path(shutil.copytree(made, tmp_path_factory.mktemp("finished") / "copy", symlinks=True)))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ import yaml
 
 from model import contract
 from tests.containers import Engine
-from tests.missing import need, skip
+from tests.missing import find, skip
 from tests.serving.conftest import free_port
 
 _IMAGES = {name: f"localhost/merge-to-deploy-test-{name}:1" for name in ("haproxy", "postgres")}
@@ -86,27 +86,21 @@ class ProductionHost:
 
 @contextmanager
 def production_host(engine: Engine, registry: str) -> Iterator[ProductionHost]:
-    """A host that anybody with its key may log in to.
+    """A host that anybody with its key may log in to. It takes the programs that `missing.RELEASE` lists.
 
     Args:
         engine: What runs the containers.
         registry: Of images, on this machine.
     """
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") or skip("sshd is not here")
-    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not haproxy or not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        skip("haproxy or postgresql is not here")
-    for command in ("ssh-keygen", "flock", "podman-compose"):
-        need(command)
     if engine.command != "podman":
-        skip("podman is not here")
+        skip(f"the containers of a production host are podman's, and {engine.command} was found to work")
     # Not in pytest's folder: names of sockets have to be short.
     folder = Path(tempfile.mkdtemp(prefix="host-"))
     try:
         _make_images(engine, folder)
         login = _prepare(engine, folder, registry)
         port, slots = _settle(folder / contract.NAME)
-        with _listening(sshd, folder, login) as environment:
+        with _listening(folder, login) as environment:
             host = ProductionHost(environment, folder / contract.NAME, port, slots, login)
             try:
                 yield host
@@ -154,7 +148,7 @@ def _prepare(engine: Engine, folder: Path, registry: str) -> Path:
     registries.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n', encoding="utf-8")
     variables = engine.environment | {
         "HOME": str(folder),
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}:/usr/sbin",  # of iptables, also where nobody is root
         "CONTAINERS_REGISTRIES_CONF": str(registries),
     }
     exported = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
@@ -178,7 +172,7 @@ def _settle(folder: Path) -> tuple[int, dict[str, int]]:
 
 
 @contextmanager
-def _listening(sshd: str, folder: Path, login: Path) -> Iterator[dict[str, str]]:
+def _listening(folder: Path, login: Path) -> Iterator[dict[str, str]]:
     port = free_port()
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -198,7 +192,8 @@ def _listening(sshd: str, folder: Path, login: Path) -> Iterator[dict[str, str]]
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # it wants an empty folder there
     with (folder / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stdout=log, stderr=log)
+        command = [str(find("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")]
+        server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         for _ in range(100):
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

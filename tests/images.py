@@ -9,14 +9,12 @@ from pathlib import Path
 
 import httpx
 
-from tests.missing import need
 from tests.serving.conftest import free_port
 
 
 @contextmanager
 def registry_of_images(folder: Path) -> Iterator[str]:
-    """Debian's, on this machine; what it is called."""
-    need("docker-registry")
+    """Debian's, on this machine; what it is called. It takes the program `docker-registry`."""
     name = f"127.0.0.1:{free_port()}"
     settings = {
         "version": "0.1",

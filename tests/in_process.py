@@ -2,11 +2,14 @@
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from unittest.mock import patch
 
+import model
+from model import console
 from model.console import UserError
 from tests.repository import Repository
 
@@ -14,7 +17,10 @@ from tests.repository import Repository
 @contextmanager
 def inside(repository: Repository, **environment: str) -> Iterator[None]:
     """Be where a command in a repository would be."""
-    with chdir(repository.folder), patch.dict(os.environ, repository.environment | environment, clear=True):
+    environment = repository.environment | environment
+    with chdir(repository.folder), patch.dict(os.environ, environment, clear=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow gives some, which its user sees and may ignore
+        importlib.reload(model)  # what it sets in the environment, it sets in this one
         yield
 
 
@@ -27,6 +33,23 @@ def run(repository: Repository, module: str, *arguments: str, **environment: str
         except UserError as raised:
             error = str(raised)
     return said.getvalue(), error
+
+
+def status(repository: Repository, module: str, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit status of `python -m MODULE` in a repository, and what it prints, both streams in one."""
+    command, said, code = importlib.import_module(module), StringIO(), 0
+    with (
+        inside(repository, **environment),
+        patch("sys.argv", [module, *arguments]),
+        redirect_stdout(said),
+        redirect_stderr(said),
+    ):
+        try:
+            console.run(command.main)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+            said.write(ended.code if isinstance(ended.code, str) else "")
+    return code, said.getvalue()
 
 
 def must(repository: Repository, module: str, *arguments: str, **environment: str) -> str:

@@ -146,10 +146,11 @@ class _Checkout:
 
     def fetch(self, run: str) -> None:
         """Fetch the artifacts of the run; of all, where none is named."""
+        before = self._files()
         for path in self._branch.paths(self._commit, _ARTIFACTS) if self._commit else ():
             if self._commit and Path(path).name.startswith(run):
                 _unpack(self._branch.read(self._commit, path), self._folder / _ARTIFACTS)
-        self._fetched = self._files()
+        self._fetched |= self._files() - before
 
     def packed(self, target: Path) -> dict[str, Path]:
         """What has become of it, as files of the branch: the database, and what is new beside it."""

@@ -173,8 +173,15 @@ class Registry:
 
     def add_document(self, run: str, commit: str, name: str, text: str) -> None:
         """Keep a text with the version of a run that was made from a commit."""
-        with self._errors_for_people():
-            self._client.log_text(run, text, f"{_documents(commit)}/{name}")
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with tempfile.TemporaryDirectory() as folder, self._errors_for_people():
+            file = Path(folder, name)
+            file.write_text(text, encoding="utf-8")
+            # Not by the client: it remembers where the artifacts of a run lie, also when the registry has been opened
+            # anew in another folder.
+            artifacts = get_artifact_repository(self._artifacts(run), tracking_uri=self.uri)
+            artifacts.log_artifact(str(file), _documents(commit))  # type: ignore[no-untyped-call]  # MLflow's
 
     def document(self, version: Version, name: str) -> str:
         """A text that was kept with a version.
@@ -182,9 +189,15 @@ class Registry:
         Raises:
             UserError: Where it is not there.
         """
+        import mlflow
+
         self._fetch(version.run)
         with tempfile.TemporaryDirectory() as folder, self._errors_for_people():
-            path = self._client.download_artifacts(version.run, f"{_documents(version.commit)}/{name}", folder)
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{self._artifacts(version.run)}/{_documents(version.commit)}/{name}",
+                dst_path=folder,
+                tracking_uri=self.uri,
+            )
             return Path(path).read_text(encoding="utf-8")
 
     def model(self, version: Version, folder: Path) -> Path:
@@ -202,6 +215,10 @@ class Registry:
                 artifact_uri=f"{source}/artifacts/model", dst_path=str(folder), tracking_uri=self.uri
             )
         return Path(found)
+
+    def _artifacts(self, run: str) -> str:
+        """The address of a run's artifacts."""
+        return str(self._client.get_run(run).info.artifact_uri)
 
     def _search(self, condition: str, most: int) -> list[Version]:
         asked = f"name = '{contract.NAME}'{condition}"

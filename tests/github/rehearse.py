@@ -12,14 +12,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from model import console
 from model.commands import CommandError, git
 from model.console import UserError
 from model.proposal.comment import ARTIFACT, FILE
 from tests.github.pull_request import RUN, PullRequest, zipped
 from tests.github.server import GitHub, github
+from tests.missing import in_words, missing
 from tests.registry.commands import table
 from tests.repository import ROOT, Repository
 from tests.workflows.act import STAND_INS, Rehearsal, rehearse
@@ -108,6 +107,9 @@ def _must(done: Rehearsal) -> None:
 
 def main() -> None:
     """Play it; the exit status is the check's."""
+    only_proposal = bool(os.environ.get("ONLY_PROPOSAL"))
+    if not only_proposal and (lacking := missing("release")):
+        raise UserError(f"{in_words(lacking)}\nOr `make rehearse ONLY_PROPOSAL=1`, which ends with the comment.")
     shutil.rmtree(_FOLDER, ignore_errors=True)
     started = time.monotonic()
 
@@ -116,12 +118,8 @@ def main() -> None:
 
     origin = origin_of(ROOT, _FOLDER / "origin")
     with ExitStack() as stack:
-        server, fork = stack.enter_context(github()), None
-        if not os.environ.get("ONLY_PROPOSAL"):
-            try:
-                fork = stack.enter_context(fork_of(origin, server, _FOLDER))
-            except pytest.skip.Exception as missing:
-                say(f"nothing is released and deployed: {missing}")
+        server = stack.enter_context(github())
+        fork = None if only_proposal else stack.enter_context(fork_of(origin, server, _FOLDER))
         if fork:
             say("release.yml: main goes into production")
             _must(fork.release())

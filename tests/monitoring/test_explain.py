@@ -1,6 +1,5 @@
 """Why a prediction is as it is."""
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +8,8 @@ import pytest
 from model.console import UserError
 from model.features import NAMES
 from model.monitoring.explain import explain
+from model.release.lineage import write_lineage
+from tests import in_process
 from tests.monitoring.conftest import Watched, write_log
 from tests.repository import Repository
 
@@ -16,11 +17,9 @@ ROWS = 300
 
 
 @pytest.fixture(scope="module")
-def log(watched: Watched, finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+def log(watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     """A log with ids as the service makes them; where it is, and these."""
-    finished.must("python", "-m", "model.release.lineage")
-    version = json.loads(Path("artifacts/lineage.json").read_text(encoding="utf-8"))["version"]
-    predictions, feedback = watched.records(watched.sample(ROWS, 0), version)
+    predictions, feedback = watched.records(watched.sample(ROWS, 0), write_lineage()["version"])
     ids = [f"{int(time * 1000):012x}{number:020x}" for number, time in enumerate(predictions["time"].to_pylist())]
     predictions = predictions.set_column(0, "id", [ids])
     feedback = feedback.set_column(0, "prediction_id", [ids]).slice(0, ROWS - 1)
@@ -52,11 +51,10 @@ def test_month_is_the_one_in_which_it_was_most_likely(watched: Watched, log: tup
 
 def test_command(finished: Repository, log: tuple[str, list[str]]) -> None:
     url, ids = log
-    done = finished.run("python", "-m", "model.monitoring", "explain", ids[-1], PREDICTION_LOG_URL=url)
-    assert done.returncode == 0, done.stdout
-    assert "outcome: not known yet\n" in done.stdout
-    assert "departure_minute = " in done.stdout
-    assert "asked besides:\n  scheduled_departure = 2013-0" in done.stdout
+    said = in_process.must(finished, "model.monitoring.__main__", "explain", ids[-1], PREDICTION_LOG_URL=url)
+    assert "outcome: not known yet\n" in said
+    assert "departure_minute = " in said
+    assert "asked besides:\n  scheduled_departure = 2013-0" in said
 
 
 def test_prediction_that_there_is_not(watched: Watched, log: tuple[str, list[str]], tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Where a prediction log may be, and what may be wrong with it."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from model.monitoring.check import Check, check
 from model.monitoring.findings import Level
 from model.monitoring.log import opened
 from model.monitoring.report import as_json
+from model.release.lineage import write_lineage
+from tests import in_process
 from tests.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, fill, write_log
 from tests.repository import Repository
 from tests.serving.postgresql import Postgresql, postgresql_server
@@ -127,15 +128,14 @@ def test_url_of_no_log(watched: Watched, url: str) -> None:
 
 def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None:
     """Without a registry it checks the model of the working tree; its status tells what it has found."""
-    finished.must("python", "-m", "model.release.lineage")
-    lineage = json.loads((finished.folder / "artifacts/lineage.json").read_text(encoding="utf-8"))
+    lineage = write_lineage()
     tables = watched.records(watched.sample(ROWS, 0), lineage["version"])
     log = write_log(tmp_path / "log", *tables)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return finished.run("python", "-m", "model.monitoring", "check", *arguments, PREDICTION_LOG_URL=log)
+    def run(*arguments: str) -> tuple[int, str]:
+        return in_process.status(finished, "model.monitoring.__main__", "check", *arguments, PREDICTION_LOG_URL=log)
 
-    done = run("--until", "2013-03-29")
+    done = finished.run("python", "-m", "model.monitoring", "check", "--until", "2013-03-29", PREDICTION_LOG_URL=log)
     assert done.returncode == 0, done.stdout
     assert f"version {lineage['version']}, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 500 predictions" in done.stdout
     assert "500 outcomes known (100%)" in done.stdout
@@ -146,20 +146,20 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
     assert page.startswith("## flight-delay: ok\n\n```text\nversion ")
     assert "| humidity | 0." in page
 
-    done = run("--until", "2013-03-29", "--page")
-    assert done.returncode == 0, done.stdout
+    code, said = run("--until", "2013-03-29", "--page")
+    assert code == 0, said
     left = {path.name for path in (finished.folder / "artifacts/monitoring").iterdir()}
     assert left == {"check.json", "check.md", "2013-03-28.parquet", "report.html"}
 
-    done = run()
-    assert done.returncode == 3
-    assert "warn: volume: predictions there are none in this time." in done.stdout
+    code, said = run()
+    assert code == 3
+    assert "warn: volume: predictions there are none in this time." in said
 
-    for arguments, said in (
+    for arguments, error in (
         (("--since", "2013-03-02", "--until", "2013-03-01"), "error: there is no time between"),
         (("--version", "3"), "error: there is no registry yet"),
     ):
-        done = run(*arguments)
-        assert (done.returncode, done.stdout.partition(":")[0]) == (1, "error"), done.stdout
-        assert said in done.stdout
-    assert run("--since", "yesterday").returncode == 2
+        code, said = run(*arguments)
+        assert (code, said.partition(":")[0]) == (1, "error"), said
+        assert error in said
+    assert run("--since", "yesterday")[0] == 2

@@ -68,7 +68,6 @@ def test_bad_data_stops_here(repository: Repository, monkeypatch: pytest.MonkeyP
 
 
 def test_command(repository: Repository) -> None:
-    done = repository.run("python", "-m", "model.monitoring", "renew", "--until", "2013-05-01")
-    assert (done.returncode, done.stdout) == (0, "2013-04\n")
-    done = repository.run("python", "-m", "model.monitoring", "renew", "--until", "2013-05-01")
-    assert (done.returncode, done.stdout) == (0, "The source has no new month.\n")
+    command = ("model.monitoring.__main__", "renew", "--until", "2013-05-01")
+    assert in_process.must(repository, *command) == "2013-04\n"
+    assert in_process.must(repository, *command) == "The source has no new month.\n"

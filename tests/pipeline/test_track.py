@@ -2,46 +2,65 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from model import contract
 from model.months import to_columns
+from model.pipeline import track as under_test
 from model.predictor import Predictor
+from tests import in_process
 from tests.repository import ROOT, Repository
 
 
 def runs(repository: Repository, uri: str | None = None) -> list[dict[str, Any]]:
     """What a user of MLflow finds in the repository's store, or at a server."""
-    script = (
-        "import json, mlflow, sys; c = mlflow.MlflowClient(sys.argv[1]);"
-        "found = [r for e in c.search_experiments() for r in c.search_runs([e.experiment_id])];"
-        "print(json.dumps([{'id': r.info.run_id, 'status': r.info.status, 'params': r.data.params,"
-        " 'metrics': r.data.metrics, 'tags': r.data.tags,"
-        " 'artifacts': [a.path for a in c.list_artifacts(r.info.run_id)],"
-        " 'inputs': [[i.dataset.digest, {t.key: t.value for t in i.tags}] for i in r.inputs.dataset_inputs],"
-        " 'models': [m.model_id for m in r.outputs.model_outputs]} for r in found]))"
-    )
-    found: list[dict[str, Any]] = json.loads(
-        repository.must(
-            sys.executable, "-W", "ignore", "-c", script, uri or f"sqlite:///{repository.folder}/.mlflow/mlflow.db"
-        )
-        .strip()
-        .splitlines()[-1]
-    )
-    return found
+    with in_process.inside(repository):
+        client = MlflowClient(uri or store(repository))
+        found = [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
+        return [
+            described(run) | {"artifacts": [a.path for a in client.list_artifacts(run.info.run_id)]} for run in found
+        ]
 
 
-def track(repository: Repository, **environment: str) -> subprocess.CompletedProcess[str]:
+def described(run: Run) -> dict[str, Any]:
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return {
+        "id": run.info.run_id,
+        "status": run.info.status,
+        "params": run.data.params,
+        "metrics": run.data.metrics,
+        "tags": run.data.tags,
+        "inputs": [(one.dataset.digest, {tag.key: tag.value for tag in one.tags}) for one in inputs],
+        "models": [model.model_id for model in run.outputs.model_outputs] if run.outputs else [],
+    }
+
+
+def store(repository: Repository) -> str:
+    return f"sqlite:///{repository.folder}/.mlflow/mlflow.db"
+
+
+def track(repository: Repository, **environment: str) -> str:
+    """The id of the run."""
+    with in_process.inside(repository, **environment):
+        return under_test.track()
+
+
+def track_apart(repository: Repository, **environment: str) -> subprocess.CompletedProcess[str]:
+    """By the command, in a process of its own."""
     return repository.run("python", "-m", "model.pipeline.track", **environment)
 
 
@@ -63,38 +82,37 @@ def test_one_run_with_everything(finished: Repository) -> None:
     assert training[0] in data
     assert training[1] == {"mlflow.data.context": "training", "first": "2013-01", "last": "2013-02"}
     assert evaluation[1] == {"mlflow.data.context": "evaluation", "first": "2013-03", "last": "2013-03"}
-    first_commit = finished.must("git", "rev-list", "--max-parents=0", "HEAD").strip()
-    assert run["tags"]["mlflow.source.git.commit"] == first_commit
+    assert run["tags"]["mlflow.source.git.commit"] == finished.must("git", "rev-parse", "HEAD").strip()
 
 
 def test_tracking_again_adds_nothing(finished: Repository) -> None:
     (before,) = runs(finished)
-    assert before["id"] in track(finished).stdout
+    assert track_apart(finished).stdout == f"tracked as run {before['id']}\n"
     # Also where it is not remembered that it was tracked.
     (finished.folder / ".mlflow/last.json").unlink()
-    assert before["id"] in track(finished).stdout
+    assert track(finished) == before["id"]
     assert [run["id"] for run in runs(finished)] == [before["id"]]
 
 
 def test_remembers_only_what_is_still_there(finished: Repository) -> None:
     folder = finished.folder / ".mlflow"
     (folder / "mlflow.db").rename(folder / "away.db")
-    assert track(finished).returncode == 0
-    assert len(runs(finished)) == 1
+    # Not in this process, which has the other file open.
+    assert track_apart(finished).returncode == 0
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        assert connection.execute("select count(*) from runs").fetchone() == (1,)
     (folder / "mlflow.db").unlink()
     (folder / "away.db").rename(folder / "mlflow.db")
     (folder / "last.json").unlink()
-    assert track(finished).returncode == 0
+    track(finished)
 
 
 def test_run_cut_off_half_way_is_replaced(finished: Repository) -> None:
     (before,) = runs(finished)
-    script = "import mlflow, sys; c = mlflow.MlflowClient(sys.argv[1]); c.update_run(sys.argv[2], status='RUNNING')"
-    finished.must(
-        sys.executable, "-W", "ignore", "-c", script, f"sqlite:///{finished.folder}/.mlflow/mlflow.db", before["id"]
-    )
+    with in_process.inside(finished):
+        MlflowClient(store(finished)).update_run(before["id"], status="RUNNING")
     (finished.folder / ".mlflow/last.json").unlink()
-    assert track(finished).returncode == 0
+    track(finished)
     (after,) = runs(finished)
     assert after["id"] != before["id"]
     assert after["status"] == "FINISHED"
@@ -134,21 +152,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# The registry on a server, in tests/registry, tracks a run there, too.
+@pytest.mark.long
 def test_server_by_environment(finished: Repository, tmp_path: Path) -> None:
     """A real tracking server: the same run, its model and its artifacts go there, once."""
     port = free_port()
-    store = f"sqlite:///{tmp_path}/server.db"
-    command = ["mlflow", "server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
+    there = f"sqlite:///{tmp_path}/server.db"
+    command = ["mlflow", "server", "--backend-store-uri", there, "--artifacts-destination", str(tmp_path / "artifacts")]
     with serving(finished, port, *command, "--port", str(port), "--workers", "1") as url:
         for _ in range(2):
-            done = track(finished, MLFLOW_TRACKING_URI=url)
-            assert done.returncode == 0, done.stdout
+            track(finished, MLFLOW_TRACKING_URI=url)
             (finished.folder / ".mlflow/last.json").unlink()
         (run,) = runs(finished, url)
     assert run["status"] == "FINISHED"
     assert len(run["models"]) == 1
     assert list((tmp_path / "artifacts").rglob("model.onnx"))
-    assert track(finished).returncode == 0
+    track(finished)
 
 
 def test_ui(finished: Repository) -> None:
@@ -158,7 +177,7 @@ def test_ui(finished: Repository) -> None:
 
 
 def test_server_that_does_not_answer(finished: Repository) -> None:
-    done = track(finished, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    done = track_apart(finished, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert done.returncode == 1
     assert "error: the run could not be tracked at http://127.0.0.1:9" in done.stdout
     assert "Traceback" not in done.stdout
@@ -176,10 +195,11 @@ assert [column.name for column in signature.inputs] == sys.argv[5].split(",")
 rows = pandas.read_parquet(sys.argv[3])
 model.predict(rows.drop(columns="late")).tofile(sys.argv[4])
 """
-    uri = f"sqlite:///{finished.folder}/.mlflow/mlflow.db"
     holdout = finished.folder / "artifacts/prepared/holdout.parquet"
     found, names = tmp_path / "found", ",".join(c.name for c in contract.INPUTS)
-    finished.must(sys.executable, "-W", "ignore", "-c", script, uri, run["models"][0], str(holdout), str(found), names)
+    finished.must(
+        sys.executable, "-W", "ignore", "-c", script, store(finished), run["models"][0], str(holdout), str(found), names
+    )
     expected = Predictor.load(finished.folder / "artifacts/model").probabilities(to_columns(pq.read_table(holdout)))
     np.testing.assert_allclose(np.fromfile(found, dtype=np.float32), expected, atol=1e-6)
 

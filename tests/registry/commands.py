@@ -18,7 +18,7 @@ def clone_of(released: Repository, folder: Path) -> Repository:
 
 
 def register(repository: Repository, *arguments: str, **environment: str) -> str:
-    return repository.must("python", "-m", "model.release.register", *arguments, **environment).strip()
+    return in_process.must(repository, "model.release.register", *arguments, **environment).strip()
 
 
 def promote(repository: Repository, *said: str, **environment: str) -> None:

@@ -5,12 +5,20 @@ import os
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from model import contract
+from model.monitoring.watched import model_of
+from model.params import load_params
 from model.predictor import model_hash
+from model.proposal.champion import find
+from model.registry.store import change, existing
+from model.registry.versions import Registry
+from tests import in_process
 from tests.registry.commands import clone_of, commit, promote, register, table
 from tests.repository import Repository, edit
 from tests.serving.conftest import free_port
@@ -37,13 +45,14 @@ def registered(released: Repository, tmp_path_factory: pytest.TempPathFactory) -
 
 def champion(repository: Repository) -> str:
     """What a proposal takes for the champion."""
-    return repository.must("python", "-c", "from model.proposal.champion import find; print(*find('the base'))").strip()
+    with in_process.inside(repository):
+        return " ".join(find("the base"))
 
 
 def test_before_the_first_version(unregistered: Repository) -> None:
-    done = unregistered.run("python", "-m", "model.registry")
-    assert done.returncode == 1
-    assert done.stdout.startswith("error: there is no registry yet")
+    code, said = in_process.status(unregistered, "model.registry.__main__")
+    assert code == 1
+    assert said.startswith("error: there is no registry yet")
     assert champion(unregistered) == "the base the model of the base commit; no registry knows of one"
 
 
@@ -68,14 +77,10 @@ def test_who_was_champion(registered: Repository) -> None:
 
 
 def test_a_version_has_its_whole_lineage(registered: Repository) -> None:
-    code = (
-        "import json; from model.registry.store import opened\n"
-        "with opened() as registry:\n"
-        "    one = registry.version(1)\n"
-        "    names = ('card.md', 'contract.json', 'lineage.json', 'slices.json', 'reference.json')\n"
-        "    print(json.dumps([dict(one.tags), [registry.document(one, name) for name in names]]))"
-    )
-    tags, (card, schema, lineage, slices, reference) = json.loads(registered.must("python", "-c", code))
+    with in_process.inside(registered), existing() as registry:
+        one = registry.version(1)
+        names = ("card.md", "contract.json", "lineage.json", "slices.json", "reference.json")
+        tags, (card, schema, lineage, slices, reference) = one.tags, (registry.document(one, name) for name in names)
     assert tags["commit"] == json.loads(lineage)["commit"]
     assert json.loads(schema) == contract.json_schema()
     metrics = json.loads((registered.folder / "reports/metrics.json").read_text(encoding="utf-8"))
@@ -99,18 +104,13 @@ def test_the_champion_is_watched(registered: Repository, tmp_path: Path) -> None
         (("--version", "2"), "version 2, "),
         (("--version", "9"), "error: there is no version 9 of"),
     ):
-        assert clone.run("python", "-m", "model.monitoring", "check", *arguments, **log).stdout.startswith(said)
-    code = (
-        "import sys; from pathlib import Path; from model.params import load_params\n"
-        "from model.monitoring.watched import model_of\n"
-        "model, reference, lineage = model_of('1', Path(sys.argv[1]), load_params())\n"
-        "from model.predictor import model_hash; print(model_hash(model), lineage['commit'], *reference.months)"
-    )
+        assert in_process.status(clone, "model.monitoring.__main__", "check", *arguments, **log)[1].startswith(said)
     (tmp_path / "model").mkdir()
-    model, commit, *months = clone.must("python", "-c", code, str(tmp_path / "model")).split()
-    assert model == model_hash(registered.folder / "artifacts/model")
-    assert commit == registered.must("git", "rev-parse", "HEAD~1").strip()
-    assert months == ["2013-01", "2013-02", "2013-03"]
+    with in_process.inside(clone):
+        model, reference, lineage = model_of("1", tmp_path / "model", load_params())
+    assert model_hash(model) == model_hash(registered.folder / "artifacts/model")
+    assert lineage["commit"] == registered.must("git", "rev-parse", "HEAD~1").strip()
+    assert list(reference.months) == ["2013-01", "2013-02", "2013-03"]
     # Main has gone on, and what is in production is still of the contract before.
     edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
     done = clone.run("python", "-m", "model.monitoring", "check", **log)
@@ -154,6 +154,28 @@ def test_two_at_once(unregistered: Repository, tmp_path: Path) -> None:
     assert {line.split()[3] for line in lines[1:3]} == commits
 
 
+def test_overtaken_while_it_adds_to_a_run_that_was_there(unregistered: Repository, tmp_path: Path) -> None:
+    """It is done again on what the other one has left, documents and all."""
+    register(unregistered)
+    other = Repository(tmp_path / "other")
+    unregistered.must("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(other.folder))
+    texts: list[str] = []
+
+    def add(registry: Registry) -> None:
+        one = registry.version(1)
+        registry.add_document(one.run, one.commit, "note.md", "kept")
+        if not texts:
+            promote(other, "1 somebody was faster")
+        texts.append(registry.document(one, "note.md"))
+
+    with in_process.inside(unregistered):
+        change(add, "Add a document")
+        with existing() as registry:
+            assert registry.document(registry.version(1), "note.md") == "kept"
+            assert registry.champion() == registry.version(1)
+    assert texts == ["kept", "kept"]
+
+
 def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
     """MLFLOW_TRACKING_URI moves it there, with no other change."""
     port = free_port()
@@ -164,9 +186,9 @@ def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
         server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
         for _ in range(300):
-            done = unregistered.run("curl", "--silent", f"{uri}/health")
-            if done.stdout == "OK":
-                break
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{uri}/health").text == "OK":
+                    break
             time.sleep(0.1)
         assert register(unregistered, MLFLOW_TRACKING_URI=uri).startswith("version 1 of")
         assert register(unregistered, MLFLOW_TRACKING_URI=uri).startswith("version 1 of")
@@ -176,6 +198,7 @@ def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(20)
+    # In a process of its own, which shows all that a user would see.
     done = unregistered.run("python", "-m", "model.registry", MLFLOW_TRACKING_URI=uri)
     assert done.returncode == 1
     assert f"the registry at {uri} did not do what it was asked" in done.stdout

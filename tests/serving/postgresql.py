@@ -15,21 +15,16 @@ from typing import Any
 
 import psycopg
 
-from tests import missing
+from tests.missing import find, need
 from tests.serving.conftest import free_port
 
 _NUMBERS = itertools.count(1)
 
 
 def _programs() -> Path:
-    """The folder of `initdb` and `postgres`; Debian keeps them off the PATH."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))[::-1]
-    for folder in folders:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    return missing.skip("there is no PostgreSQL server here: neither in PATH nor in /usr/lib/postgresql")
+    """The folder of `initdb` and `postgres`."""
+    need("postgres")
+    return Path(str(find("postgres"))).resolve().parent
 
 
 class Postgresql:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,10 @@ def test_database_is_up_before_the_first_record(service: Service) -> None:
     eventually(lambda: service.metric("prediction_log_database_up") == 1, 3)
 
 
+# Each start takes seconds: one with a wrong setting and one with a wrong folder are enough for each day.
+long = partial(pytest.param, marks=pytest.mark.long)
+
+
 def file_in_place_of_the_state_folder(folder: Path) -> dict[str, str]:
     (folder / "state").write_text("")
     return {"STATE_FOLDER": str(folder / "state")}
@@ -278,10 +283,10 @@ def file_in_place_of_the_state_folder(folder: Path) -> dict[str, str]:
     ("environment", "expected"),
     [
         (lambda _: {"PREDICTION_LOG_URL": "oracle://host/database"}, ["PREDICTION_LOG_URL", "oracle"]),
-        (lambda _: {"PREDICTION_LOG_URL": "no URL"}, ["PREDICTION_LOG_URL"]),
-        (lambda _: {"PREDICTION_LOG_WHEN_FULL": "panic"}, ["PREDICTION_LOG_WHEN_FULL", "drop"]),
+        long(lambda _: {"PREDICTION_LOG_URL": "no URL"}, ["PREDICTION_LOG_URL"]),
+        long(lambda _: {"PREDICTION_LOG_WHEN_FULL": "panic"}, ["PREDICTION_LOG_WHEN_FULL", "drop"]),
         (file_in_place_of_the_state_folder, ["STATE_FOLDER"]),
-        (
+        long(
             lambda folder: (
                 file_in_place_of_the_state_folder(folder) | {"PREDICTION_LOG_URL": "postgresql://127.0.0.1:1/log"}
             ),

@@ -274,15 +274,19 @@ def without_histograms(metadata: Path) -> None:
     metadata.write_text(json.dumps(found), encoding="utf-8")
 
 
+# Each start takes seconds: of what cannot be loaded, one case is enough for each day.
+long = partial(pytest.param, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "artifacts/model/model.onnx").unlink(), "cannot be loaded"),
+        long(lambda folder: (folder / "artifacts/model/model.onnx").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/model.onnx").write_bytes(b"no model"), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/contract.json").write_text("{}"), "another contract"),
         (lambda folder: (folder / "artifacts/lineage.json").unlink(), "lineage"),
-        (lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
         (lambda folder: without_histograms(folder / "artifacts/model/metadata.json"), "another commit wrote it"),
+        long(lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
     ],
 )
 def test_start_without_a_fitting_model(trained: Path, tmp_path: Path, damage: Any, said: str) -> None:

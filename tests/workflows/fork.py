@@ -14,6 +14,7 @@ from tests.containers import Engine, find_engine
 from tests.github.server import NAME, GitHub
 from tests.host import ProductionHost, production_host
 from tests.images import registry_of_images
+from tests.missing import need
 from tests.registry.commands import table
 from tests.repository import Repository
 from tests.serving.conftest import EXAMPLE
@@ -89,6 +90,7 @@ class Fork:
 @contextmanager
 def fork_of(main: Repository, github: GitHub, folder: Path) -> Iterator[Fork]:
     """Put a repository into production; its images are removed afterwards."""
+    need("release")
     main.must("git", "checkout", "--quiet", "--detach", "main")
     main.must("git", "remote", "add", "origin", str(main.folder))
     engine = find_engine()

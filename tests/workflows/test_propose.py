@@ -84,7 +84,15 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert first.comment.startswith(first.report.rstrip())
     assert not any(method != "GET" for method, path, _ in github.asked if "comments" not in path)
 
-    # Then with what came out of it. The comment stays the same one, and so does what it says of the model.
+
+# That an untouched lock is confirmed is in tests/proposal/test_reproduced.py, and that there is one comment in
+# test_comment.py.
+@pytest.mark.long
+def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> None:
+    """The comment stays the same one, and so does what it says of the model."""
+    better(proposing)
+    proposing.commit("More rounds")
+    first = judge()
     proposing.must("python", "-m", "model.pipeline", "--untracked")
     proposing.commit("Trained")
     second = judge()
@@ -120,6 +128,8 @@ def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
     assert "Running stage 'train'" not in judged.output
 
 
+# What such a proposal is told, without the workflows around it, is in tests/proposal.
+@pytest.mark.long
 def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
     """Data: the window moves on, and the holdout with it."""
     shutil.copy(month_path(MONTHS[-1], small), proposing.folder / "data")
@@ -135,6 +145,7 @@ def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
     assert "Drift between the two training sets" in judged.comment
 
 
+@pytest.mark.long
 def test_contract_that_the_champion_does_not_know(proposing: Repository, judge: Judge) -> None:
     """It is asked with its own code, and refuses what its own contract does not allow."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
@@ -153,6 +164,7 @@ def test_contract_that_the_champion_does_not_know(proposing: Repository, judge: 
     assert "origin: must be one of EWR, JFK, LGA (5 rows; first: row 0: HPN" in judged.comment
 
 
+@pytest.mark.long
 def test_first_of_all(proposing: Repository, judge: Judge) -> None:
     """No registry, and no model on main; nor has the proposal a lock."""
     proposing.must("git", "switch", "--quiet", "main")
@@ -168,6 +180,7 @@ def test_first_of_all(proposing: Repository, judge: Judge) -> None:
     assert "No `dvc.lock` is committed" in judged.comment
 
 
+@pytest.mark.long
 def test_champion_that_was_rolled_back(proposing: Repository, judge: Judge, tmp_path: Path) -> None:
     """Production has the first model, whatever main has: the registry is asked."""
     first = commit_of(proposing, "main~1")

@@ -28,7 +28,6 @@ def test_story(fork: Fork, proposing: Repository, tmp_path: Path) -> None:
     into_production(fork, first)
     proposed(fork, first, proposing, tmp_path)
     merged_and_rolled_back(fork, first)
-    merged_in_vain(fork, first)
 
     # Whoever dispatches a workflow chooses the words.
     why = 'it\'s "odd" $(id)'
@@ -37,6 +36,15 @@ def test_story(fork: Fork, proposing: Repository, tmp_path: Path) -> None:
     assert "it accepts the newest 2 rows" in done.output
     assert fork.running()[0] == "2"
     assert table(fork.main, "history")[-1].endswith(why)
+
+
+# What there is to release is in test_plan.py, and which model may be merged in test_propose.py.
+@pytest.mark.long
+def test_merges_in_vain(fork: Fork) -> None:
+    first = fork.head()
+    into_production(fork, first)
+    merged_and_rolled_back(fork, first)
+    merged_in_vain(fork, first)
 
 
 def into_production(fork: Fork, first: str) -> None:

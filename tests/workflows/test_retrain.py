@@ -65,11 +65,6 @@ def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
     assert main.must("git", "rev-parse", "main") == before
     assert main.must("git", "log", "-1", "--format=%an", "retraining").strip() == "github-actions[bot]"
 
-    # It is judged, as any other is: the workflow was started by hand.
-    judged = play("propose.yml:model", "judged", event="workflow_dispatch", after="origin/retraining")
-    assert judged.passed, judged.output
-    assert (judged.artifacts / "report/report.md").read_text(encoding="utf-8").startswith("## ✅ Better than the model")
-
     # The same data again is not news, whatever became of it.
     pull["state"] = "closed"
     done = play("retrain.yml:retrain", "again", **asked)
@@ -88,3 +83,13 @@ def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
     assert issue["title"] == "Production: New data breaks the contract"
     assert "distance: must be at least 1 miles" in issue["body"]
     assert len(github.pulls) == 1
+
+
+# The same workflow as that of any other pull request, in test_propose.py.
+@pytest.mark.long
+def test_its_pull_request_is_judged_as_any_other_is(play: Retrain) -> None:
+    """By a workflow that was started by hand."""
+    assert play("retrain.yml:retrain", "first", event="workflow_dispatch", inputs={"why": "drift"}).passed
+    judged = play("propose.yml:model", "judged", event="workflow_dispatch", after="origin/retraining")
+    assert judged.passed, judged.output
+    assert (judged.artifacts / "report/report.md").read_text(encoding="utf-8").startswith("## ✅ Better than the model")
