@@ -166,7 +166,6 @@ def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
     assert judged.comment.startswith("## ✅ No worse than the model in production\n")
     assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 5 rows" in judged.comment
     assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
-    assert "HPN" in judged.comment
 
 
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: Judge) -> None:
