@@ -280,7 +280,9 @@ def _changes(proposal: Proposal) -> str:
         for what, rows in (("parameter", changes.params), ("file", changes.files), ("package", changes.packages))
         if rows
     ]
-    said = ", ".join(counted) or "nothing in parameters, code or packages"
+    if proposal.data_edits:
+        counted.append("rows of months that main has")
+    said = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
     return _folded(f"What changes: {said}", "\n\n".join(part for part in found if part))
 
 

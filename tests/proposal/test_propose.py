@@ -155,6 +155,34 @@ def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
     assert measured[0][0] == measured[1][0]
 
 
+def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Repository) -> None:
+    """Of the holdout alone: nothing is trained on them, and still they are no small thing."""
+
+    def flipped(table: pa.Table) -> pa.Table:
+        at, late = table.column_names.index(contract.TARGET), table.column(contract.TARGET).to_pylist()
+        return table.set_column(at, table.field(at), [[not one for one in late[:300]] + late[300:]])
+
+    write_months(proposing, flipped, MONTHS[2])
+    report = propose(proposing, passed=None)
+    assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 300 relabelled" in report
+    assert "What changes: nothing" not in report
+
+
+def test_a_column_that_knows_the_outcome(proposing: Repository) -> None:
+    """It is said aloud in the first lines."""
+
+    def telling(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("visibility")
+        late = table.column(contract.TARGET).cast(pa.float64())
+        return table.set_column(at, table.field(at), pc.add(pc.multiply(late, 5.0), 1.0))
+
+    write_months(proposing, telling)
+    better(proposing)
+    report = propose(proposing, passed=None)
+    first_lines = report.partition("|  | champion")[0]
+    assert re.search(r"⚠️ `visibility` .* alone", first_lines), first_lines
+
+
 def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
     """It is judged by those of its base, and says that it brings others."""
     worse = with_estimator(proposing, min_samples_leaf=3000)
