@@ -2,77 +2,39 @@
 
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import yaml
 
-from model import contract, github
-from model.clusters import cluster_columns, find_clusters
+from model import github
 from model.commands import CommandError, git, git_show, run
 from model.console import UserError
-from model.months import DATA, month_path, to_columns, to_target
-from model.params import PARAMS, Judge, Months, Params, parse_judge
+from model.months import DATA
+from model.params import PARAMS, Judge, Params, parse_judge
 from model.pipeline import curves, stage
 from model.pipeline.checks import Check, reported_floors, skill_floors
-from model.pipeline.evaluate import WHOLE, Probability, point_metrics, slices_of
+from model.pipeline.evaluate import WHOLE, point_metrics
 from model.pipeline.metrics import METRICS
 from model.pipeline.track import LOCK
-from model.predictor import Predictor, model_hash
-from model.proposal import OUTPUT, changes, gate
+from model.predictor import model_hash
+from model.proposal import changes, gate
 from model.proposal.asked import Asked, asked_before, due_after
-from model.proposal.champion import (
-    REQUIREMENTS,
-    Champion,
-    ChampionAtOrigins,
-    NoChampionError,
-    base_data,
-    check_out,
-    find,
-)
-from model.proposal.compare import Rows, compare, compare_over_origins
+from model.proposal.champion import REQUIREMENTS, Champion, NoChampionError, base_data, check_out, find
+from model.proposal.compare import compare, compare_over_origins
 from model.proposal.data_edits import render as render_edits
 from model.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
-from model.proposal.origins import (
-    STAGE,
-    Plan,
-    at_origin,
-    model_folder,
-    moved_back,
-    possible_origins,
-    window_at,
-    write_plan,
-)
 from model.proposal.proposal import Built, Comparison, Judged, Origins, Proposal, Reproduced
 from model.proposal.report import evenly
-from model.proposal.rows import JudgedRows, NotComparableError, Side, judged_rows
+from model.proposal.rows import NotComparableError
+from model.proposal.scored import Scored, score_origins
 from model.proposal.words import foreign
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
 _LATENCY = Path(__file__).parent / "latency.py"
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """Candidate and champion on all periods that they are compared on.
-
-    Attributes:
-        rows: Of the holdout, with the scores of the two models themselves.
-        judged: Which rows these are.
-        base_rate: That the candidate was trained with: what the baseline predicts.
-        periods: Of the origins, the first at first.
-        differences: For each period, each metric of the candidate less the champion's.
-    """
-
-    rows: Rows
-    judged: JudgedRows
-    base_rate: float
-    periods: tuple[str, ...]
-    differences: tuple[Mapping[str, float], ...]
 
 
 def propose(params: Params, base: str, accepter: str) -> Proposal:
@@ -89,7 +51,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     judge_changes = changes.changed_judge(judge, params)
     commit, known_as = find(base)
 
-    def judged(by: Judge, scored: _Scored | None, obstacle: str = "") -> Judged:
+    def judged(by: Judge, scored: Scored | None, obstacle: str = "") -> Judged:
         checks = gate.budgets(by.gates, candidate)
         if obstacle:
             said = "it cannot be compared with the model in production"
@@ -100,7 +62,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         compared = gate.against_champion(by, comparison.parts, comparison.origins)
         return Judged(by, (*compared, *_floors(by, scored, comparison), *checks), comparison)
 
-    def proposal(scored: _Scored | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
+    def proposal(scored: Scored | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
         obstacle = about.get("obstacle", "")
         decided = judged(judge, scored, obstacle)
         asked, warning = _asked(decided, params, base)
@@ -141,7 +103,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         if model_hash(champion.model) == model_hash(stage.MODEL):
             return proposal(**about, unchanged=True)
         slices = tuple(dict.fromkeys((*judge.slices, *params.slices)))
-        scored = _score(champion, params, judge, slices, before)
+        scored = score_origins(champion, params, judge, slices, before)
     except (NotComparableError, CommandError, UserError) as error:
         return proposal(**about, known=known, obstacle=str(error))
     return proposal(scored, **about, known=known)
@@ -168,84 +130,7 @@ def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
         return params, str(error)
 
 
-def _score(champion: Champion, params: Params, judge: Judge, slices: Sequence[str], base: Path | None) -> _Scored:
-    """Score the rows of each origin with both recipes.
-
-    Raises:
-        NotComparableError: Where the two cannot be compared.
-        CommandError: Where the champion's code, or the training at an origin, fails.
-    """
-    plan = _plan(champion, params, judge)
-    at_origins = _train_at_origins(champion, plan)
-    periods, differences, last = [], [], None
-    for back in reversed(range(plan.origins)):
-        months = moved_back(params.holdout, back * plan.apart).months()
-        rows = judged_rows(
-            months, DATA, base, _candidate_side(params, plan, back), _champion_side(champion, plan, back)
-        )
-        scores = [_both(at_origins, rows, back, seed) for seed in range(plan.seeds)]
-        target = to_target(rows.candidate)
-        points = [
-            point_metrics(target, candidate, judge.metrics) - point_metrics(target, theirs, judge.metrics)
-            for theirs, candidate in scores
-        ]
-        periods.append(moved_back(params.holdout, back * plan.apart).in_words())
-        differences.append(dict(zip(METRICS, np.mean(points, axis=0).tolist(), strict=True)))
-        last = rows, target, scores[0]
-    if last is None:
-        raise NotComparableError("no month is left to train on at any origin")
-    rows, target, (theirs, candidate) = last
-    clusters = find_clusters(rows.candidate.select(cluster_columns()))
-    both = Rows(target, theirs, candidate, clusters, slices_of(rows.candidate.select(list(slices))))
-    base_rate = Predictor.load(stage.MODEL).metadata["base_rate"]
-    return _Scored(both, rows, base_rate, tuple(periods), tuple(differences))
-
-
-def _plan(champion: Champion, params: Params, judge: Judge) -> Plan:
-    """As many origins as the judge asks for, and both recipes have data for; at least the one of the holdout."""
-    ours = possible_origins(params.window, params.holdout, DATA, rolling=params.retraining.window != "expanding")
-    theirs = possible_origins(champion.window(), params.holdout, champion.folder / DATA, rolling=champion.is_rolling())
-    origins = max(1, min(judge.comparison.origins, ours, theirs))
-    return Plan(origins, judge.comparison.seeds, apart=len(params.holdout.months()))
-
-
-def _train_at_origins(champion: Champion, plan: Plan) -> ChampionAtOrigins:
-    """Train both recipes at the origins of a plan."""
-    if not plan.models():
-        return ChampionAtOrigins(champion, None, plan)
-    write_plan(plan)
-    run([sys.executable, "-m", "dvc", "repro", "--quiet", STAGE])
-    return champion.train_at_origins(plan)
-
-
-def _candidate_side(params: Params, plan: Plan, back: int) -> Side:
-    window = at_origin(params, back * plan.apart).window
-    return Side("candidate", contract.json_schema(), _files(window, DATA))
-
-
-def _champion_side(champion: Champion, plan: Plan, back: int) -> Side:
-    window = window_at(champion.window(), back * plan.apart, rolling=champion.is_rolling())
-    return Side("champion", champion.schema(), _files(window, champion.folder / DATA))
-
-
-def _files(window: Months | None, folder: Path) -> list[Path]:
-    return [month_path(month, folder) for month in window.months()] if window else []
-
-
-def _both(champion: ChampionAtOrigins, rows: JudgedRows, back: int, seed: int) -> tuple[Probability, Probability]:
-    """The scores of the champion and of the candidate, of the models of an origin and a seed."""
-    asked, scored = (OUTPUT / f"{name}.parquet" for name in ("rows", "scored"))
-    pq.write_table(rows.champion, asked)
-    theirs = champion.score(back, seed, asked, scored)
-    model = model_folder(back, seed) if back or seed else stage.MODEL
-    ours = Predictor.load(model).probabilities(to_columns(rows.candidate))
-    broken = int((~np.isfinite(ours)).sum())
-    if broken:
-        raise NotComparableError(f"the candidate predicts no probability for {broken:,} of {len(ours):,} rows")
-    return theirs, ours
-
-
-def _comparison(scored: _Scored, judge: Judge) -> Comparison:
+def _comparison(scored: Scored, judge: Judge) -> Comparison:
     rows = scored.rows
     slices = {key: chosen for key, chosen in rows.slices.items() if key[0] in judge.slices}
     both = {"champion": rows.champion, "candidate": rows.candidate}
@@ -268,7 +153,7 @@ def _comparison(scored: _Scored, judge: Judge) -> Comparison:
     )
 
 
-def _floors(judge: Judge, scored: _Scored, comparison: Comparison) -> list[Check]:
+def _floors(judge: Judge, scored: Scored, comparison: Comparison) -> list[Check]:
     """The demands on the skill of the candidate, on the rows that both are judged on."""
     target = scored.rows.target
     baseline = point_metrics(target, np.full(len(target), scored.base_rate), judge.metrics)
