@@ -43,7 +43,7 @@ _NEW_DATA = re.compile(r"\.dvc/remote/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir
 # Python, make and the tools look at the top level first: for numpy.py or numpy/__init__.py before the installed numpy,
 # for GNUmakefile before Makefile, for pytest.ini before pyproject.toml. Folders that git ignores are read as well.
 _TAKES_PRECEDENCE = re.compile(r"[^/]+|[^/]+/__init__\.[^/]+|\..*/.*|(?:artifacts|data|state)/.*", re.DOTALL)
-_HARMLESS = re.compile(r"[^/]+\.(?:md|ipynb)|LICENSE|data\.dvc|dvc\.lock|benchmarks/.*", re.DOTALL)
+_HARMLESS = re.compile(r"[^/]+\.(?:md|rst|txt|ipynb|png|svg)|LICENSE|data\.dvc|dvc\.lock|benchmarks/.*", re.DOTALL)
 
 # params.yaml without a YAML library. Lines of a harmless block must be as simple as this, so that nothing in them can
 # reach beyond the block: one key or item, one value that ends on its line, no anchors, tags, escapes or block texts.

@@ -138,7 +138,7 @@ def with_key(line: str) -> str:
     "after",
     [
         pytest.param(PARAMS.replace("roc_auc: 0.72", "roc_auc: 0.1"), id="gates"),
-        pytest.param(PARAMS.replace("resamples: 2000", "resamples: 100"), id="metrics"),
+        pytest.param(PARAMS.replace("confidence: 0.95", "confidence: 0.5"), id="metrics"),
         pytest.param(PARAMS.replace("slices: [origin, carrier]", "slices: []"), id="slices"),
         pytest.param(PARAMS.replace("threshold: 0.5", "threshold: 0.9"), id="threshold"),
         pytest.param(PARAMS.replace("missing: 0.05", "missing: 0.9"), id="monitoring"),

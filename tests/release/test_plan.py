@@ -38,7 +38,7 @@ def test_what_a_merge_has_to_release(clone: Repository) -> None:
     assert outputs == {"build": "", "version": "1"}
 
     (clone.folder / "README.md").write_text("Other words\n", encoding="utf-8")
-    edit(clone, "model/proposal/report.py", "Not to be merged", "Not to be merged yet")
+    edit(clone, "model/proposal/headline.py", "Do not merge", "Do not merge yet")
     clone.commit("Words, and how proposals are reported")
     said, outputs = plan(clone)
     assert said == "Neither model nor service differ from those of version 1. Nothing to release."

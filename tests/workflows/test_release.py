@@ -104,6 +104,6 @@ def merged_in_vain(fork: Fork, first: str) -> None:
     fork.merge("No splits")
     done = fork.release()
     assert not done.passed
-    assert "Not to be merged" in done.output
+    assert "Do not merge" in done.output
     assert fork.running() == ("1", first)
     assert len(fork.versions()) == len(fork.github.releases) == 2
