@@ -137,13 +137,14 @@ def with_key(line: str) -> str:
 @pytest.mark.parametrize(
     "after",
     [
-        pytest.param(PARAMS.replace("roc_auc: 0.72", "roc_auc: 0.1"), id="gates"),
+        pytest.param(PARAMS.replace("roc_auc: 0.25", "roc_auc: 0.1"), id="gates"),
         pytest.param(PARAMS.replace("confidence: 0.95", "confidence: 0.5"), id="metrics"),
+        pytest.param(PARAMS.replace("origins: 4", "origins: 1"), id="comparison"),
         pytest.param(PARAMS.replace("slices: [origin, carrier]", "slices: []"), id="slices"),
         pytest.param(PARAMS.replace("threshold: 0.5", "threshold: 0.9"), id="threshold"),
         pytest.param(PARAMS.replace("missing: 0.05", "missing: 0.9"), id="monitoring"),
         pytest.param(PARAMS.replace("auto_merge: false", "auto_merge: true"), id="retraining"),
-        pytest.param(f"{PARAMS}comparison: {{origins: 1}}\n", id="a new key"),
+        pytest.param(f"{PARAMS}verdict: {{origins: 1}}\n", id="a new key"),
         pytest.param(PARAMS.replace("threshold: 0.5\n", ""), id="a key is gone"),
         pytest.param("", id="empty"),
         # Each of these is read by YAML as something else than by lines that begin with a key.
