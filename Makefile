@@ -117,6 +117,10 @@ bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (a
 trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.md (about 40 minutes)
 	@python -m benchmarks.trust
 
+.PHONY: bench-busy
+bench-busy: all ## Measure training and evaluation beside busy processes and write benchmarks/busy.md (about 10 minutes)
+	@python -m benchmarks.busy
+
 .PHONY: bench-serving
 bench-serving: need-wrk $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving

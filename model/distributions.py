@@ -1,27 +1,23 @@
-"""Distributions of inputs and predictions, counted by DuckDB in the bins of the training data: of months and of logs.
+"""Distributions of inputs and predictions, of months and of logs, counted by DuckDB in the bins of the training data.
 
-A number is counted in vigintiles of the training data, a category by itself, a timestamp by its hour and its weekday.
-What is kept of a month is a few hundred counts, and no row.
+The bins are those of histograms.py; a timestamp is counted by its hour and its weekday. What is kept of a month is a
+few hundred counts, and no row.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from duckdb import DuckDBPyRelation
 
 from model import contract
+from model.histograms import QUANTILES, Bins
 from model.settings import Settings
 
 PROBABILITY = "probability"
-MISSING, UNSEEN = "(missing)", "(unseen)"
 
-_QUANTILES = [n / 20 for n in range(21)]  # with the least and the greatest
 _PROBABILITIES = tuple(n / 20 for n in range(21))
-# Of a category with more values than that, the rarer ones count as unseen.
-_MOST_LABELS = 1000
 _SHOWN = 5  # unseen values
 
 
@@ -53,15 +49,15 @@ def _variables() -> tuple[Variable, ...]:
             found.append(Variable(name, name, "category", sql))
         else:
             # NaN is no number; DuckDB would take it for the largest.
-            found.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql} END"))
-    return (*found, Variable(PROBABILITY, PROBABILITY, "number", f'"{PROBABILITY}"'))
+            found.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql}::DOUBLE END"))
+    return (*found, Variable(PROBABILITY, PROBABILITY, "number", f'"{PROBABILITY}"::DOUBLE'))
 
 
 VARIABLES = _variables()
 
 
 class Moments(Settings):
-    """Of the values of a number that are there."""
+    """Of the finite values of a number."""
 
     mean: float
     deviation: float
@@ -75,7 +71,7 @@ class Distributions(Settings):
     Attributes:
         rows: In all.
         counts: By variable, how many rows are in each bin.
-        moments: By number, unless it is missing in all rows.
+        moments: By number, unless it has no finite value.
         unseen: By category, the values without a bin that are most frequent, with their number.
     """
 
@@ -85,28 +81,6 @@ class Distributions(Settings):
     unseen: dict[str, dict[str, int]]
 
 
-class Bins(Settings):
-    """The bins of a variable.
-
-    Attributes:
-        edges: Of a number: the first bin goes up to the first edge, which belongs to it, the last one but one lies over
-            the last edge. In these two are the rows below and above all of the training data. In the last one are those
-            where it is missing.
-        labels: Of a category: a bin each, then one for unseen values, then one for missing ones.
-    """
-
-    edges: tuple[float, ...] = ()
-    labels: tuple[str, ...] = ()
-
-    def names(self) -> list[str]:
-        """Of the bins, in words."""
-        if self.labels:
-            return [*self.labels, UNSEEN, MISSING]
-        shown = [f"{edge:g}" for edge in self.edges]
-        between = [f"{low} to {high}" for low, high in pairwise(shown)]
-        return [f"under {shown[0]}", *between, f"over {shown[-1]}", MISSING] if shown else ["any", MISSING]
-
-
 def make_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
     """The bins of each variable, by rows with the columns of the contract."""
     bins = {}
@@ -114,13 +88,11 @@ def make_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
         if one.column == PROBABILITY:
             bins[one.name] = Bins(edges=_PROBABILITIES)
         elif one.kind == "number":
-            (edges,) = rows.aggregate(f"quantile_disc({one.sql}, {_QUANTILES})").fetchall()[0]
-            below = [math.nextafter(float(edges[0]), -math.inf)] if edges else []
-            bins[one.name] = Bins(edges=tuple(sorted({*below, *map(float, (edges or ())[1:])})))
+            found = rows.aggregate(f"quantile_disc({one.sql}, {list(QUANTILES)}) FILTER (isfinite({one.sql}))")
+            bins[one.name] = Bins.of_number(found.fetchall()[0][0] or ())
         else:
             counted = rows.aggregate(f"{one.sql} AS value, count(*) AS rows", "value").filter("value IS NOT NULL")
-            labels = counted.order("rows DESC, value").limit(_MOST_LABELS).fetchall()
-            bins[one.name] = Bins(labels=tuple(sorted(label for label, _ in labels)))
+            bins[one.name] = Bins.of_category(dict(counted.fetchall()))
     return bins
 
 
@@ -137,7 +109,7 @@ def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
     counted = rows.aggregate(", ".join(["count(*)", *(_counted(one, bins[one.name]) for one in numbers)]))
     total, *found = counted.fetchall()[0]
     for one, number in zip(numbers, found, strict=True):
-        in_bins = number.pop("bins") or [0] * (len(bins[one.name].edges) + 1)
+        in_bins = number.pop("bins") or [0] * (bins[one.name].size - 1)
         counts[one.name] = (*in_bins, total - sum(in_bins))
         if number["mean"] is not None:
             moments[one.name] = Moments(**number)
@@ -155,12 +127,14 @@ def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
 
 def _counted(number: Variable, bins: Bins) -> str:
     """The counts of the bins of a number but the last one, and its moments."""
-    value = f"({number.sql})::DOUBLE"
-    # An edge belongs to the bin below it. What lies over the last one would only be counted if there is any.
-    edges = f"'{[*bins.edges, math.inf]}'::DOUBLE[]"
+    # DuckDB takes an edge for the end of the bin below it, but the least value begins the bin above it. What lies over
+    # the last edge would only be counted if there is any.
+    below = [math.nextafter(least, -math.inf) for least in bins.edges[:1]]
+    edges = f"'{[*below, *bins.edges[1:], math.inf]}'::DOUBLE[]"
     moments = {"mean": "avg", "deviation": "stddev_pop", "minimum": "min", "maximum": "max"}
-    asked = "".join(f", '{name}': {function}({value})" for name, function in moments.items())
-    return f"{{'bins': map_values(histogram({value}, {edges})){asked}}}"
+    finite = f"CASE WHEN isfinite({number.sql}) THEN {number.sql} END"
+    asked = "".join(f", '{name}': {function}({finite})" for name, function in moments.items())
+    return f"{{'bins': map_values(histogram({number.sql}, {edges})){asked}}}"
 
 
 def _most_frequent(values: Mapping[str, int]) -> dict[str, int]:

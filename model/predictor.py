@@ -3,7 +3,7 @@
 A model folder holds
     model.onnx      the estimator, from the feature matrix to probabilities (or model.skops, see params.yaml)
     contract.json   the contract it was trained under, as JSON Schema
-    metadata.json   estimator, hyperparameters, window, rows, features with their bins, category codes, threshold
+    metadata.json   estimator, hyperparameters, window, rows, features with their histograms, category codes, threshold
 """
 
 import hashlib

@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from model.distributions import VARIABLES, Distributions, Variable
+from model.histograms import DISTANCES, Shares, shares
 from model.params import Distance, Monitoring
 from model.release.reference import Reference
-
-Shares = NDArray[np.float64]
 
 # Further than the months are apart by this factor: no month is quite like another.
 _TOLERANCE = 1.25
 _SIGNIFICANCE = 0.01
-_LEAST_SHARE = 1e-4  # where a logarithm has to be taken of none
 
 
 @dataclass(frozen=True)
@@ -50,34 +48,6 @@ class Drift:
     def threshold(self) -> float:
         """The distance from which on it is a drift."""
         return max(self.distance.threshold, _TOLERANCE * self.usual)
-
-
-def jensen_shannon(one: Shares, other: Shares) -> float:
-    """The Jensen-Shannon distance with base 2, from 0 to 1 (Endres and Schindelin 2003)."""
-    middle = (one + other) / 2
-    divergence = 0.0
-    for shares in (one, other):
-        some = shares > 0
-        divergence += float((shares[some] * np.log2(shares[some] / middle[some])).sum()) / 2
-    return float(np.sqrt(max(divergence, 0.0)))
-
-
-def psi(one: Shares, other: Shares) -> float:
-    """The population stability index (Siddiqi 2006): above 0.1 some, above 0.25 much."""
-    one, other = np.maximum(one, _LEAST_SHARE), np.maximum(other, _LEAST_SHARE)
-    return float(((one - other) * np.log(one / other)).sum())
-
-
-def kolmogorov_smirnov(one: Shares, other: Shares) -> float:
-    """The largest difference of the cumulative shares at the edges of the bins, from 0 to 1."""
-    return float(np.abs(np.cumsum(one - other)).max())
-
-
-METHODS: Mapping[str, Callable[[Shares, Shares], float]] = {
-    "jensen_shannon": jensen_shannon,
-    "psi": psi,
-    "kolmogorov_smirnov": kolmogorov_smirnov,
-}
 
 
 def drifts(reference: Reference, live: Distributions, month: int, settings: Monitoring) -> list[Drift]:
@@ -112,7 +82,7 @@ def _compare(
 ) -> tuple[Drift, float]:
     """The drift of a variable, if it is significant, and how likely so much is by chance."""
     distance = settings.columns.get(variable.column, settings.drift)
-    measure = METHODS[distance.method]
+    measure = DISTANCES[distance.method]
     counts = {name: np.array(one.counts[variable.name]) for name, one in reference.months.items()}
     known, now = {name: shares(one) for name, one in counts.items()}, np.array(live.counts[variable.name])
     if variable.column in settings.season:
@@ -146,11 +116,6 @@ def _of_the_season(
 def _months_between(one: int, other: int) -> int:
     """In the course of the year, from 0 to 6."""
     return min((one - other) % 12, (other - one) % 12)
-
-
-def shares(counts: NDArray[np.int64]) -> Shares:
-    """Counts as shares of 1; of nothing, all are 0."""
-    return np.asarray(counts / max(counts.sum(), 1))
 
 
 def _chance(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:

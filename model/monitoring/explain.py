@@ -20,6 +20,7 @@ from model import contract, features
 from model.console import UserError
 from model.distributions import PROBABILITY, VARIABLES, count
 from model.features import Columns
+from model.histograms import LEAST_SHARE, shares
 from model.monitoring.log import opened
 from model.monitoring.watched import model_of
 from model.months import ARROW_SCHEMA, to_columns
@@ -30,7 +31,6 @@ from model.release.reference import Reference
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEFORE = timedelta(days=7)
 _OTHERS = 100  # predictions
-_LEAST_SHARE = 1e-4  # of a bin that no row of a month was in
 _INPUTS = pa.schema([ARROW_SCHEMA.field(column.name).with_nullable(nullable=True) for column in contract.INPUTS])
 
 
@@ -136,8 +136,8 @@ def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
 
     def likelihood(month: str) -> float:
         known = reference.months[month]
-        shares = [known.counts[name][bins[name]] / max(known.rows, 1) for name in names]
-        return sum(math.log(max(share, _LEAST_SHARE)) for share in shares)
+        found = [shares(known.counts[name])[bins[name]] for name in names]
+        return sum(math.log(max(share, LEAST_SHARE)) for share in found)
 
     return max(reference.months, key=likelihood)
 

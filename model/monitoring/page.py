@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.distributions import UNSEEN, Bins, Distributions
+from model.distributions import Distributions
 from model.files import replacing_file
+from model.histograms import UNSEEN, Bins, shares
 from model.monitoring.drift import Drift
 from model.monitoring.log import Log
 from model.release.reference import Reference
@@ -71,7 +72,7 @@ def _drawn(drift: Drift, reference: Reference, random: np.random.Generator) -> N
     name = drift.variable.name
     months = [reference.months[month] for month in drift.compared]
     counts = np.sum([month.counts[name] for month in months], axis=0)
-    bins = random.choice(len(counts), _ROWS, p=counts / counts.sum())
+    bins = random.choice(len(counts), _ROWS, p=shares(counts))
     if drift.variable.kind == "category":
         labels = np.array([*reference.bins[name].names()[:-1], None], dtype=object)
         return labels[bins]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from model import contract
 from model.distributions import PROBABILITY, Distributions, Moments, Variable
-from model.monitoring.drift import METHODS, Drift, shares
+from model.histograms import DISTANCES, shares
+from model.monitoring.drift import Drift
 from model.monitoring.findings import Finding, Level
 from model.params import Monitoring
 from model.release.reference import Reference
@@ -100,7 +101,7 @@ def quality(
 
 
 def _share(one: Variable, period: Distributions, *bins: int) -> float:
-    return sum(period.counts[one.name][place] for place in bins) / max(period.rows, 1)
+    return float(shares(period.counts[one.name])[list(bins)].sum())
 
 
 def _most(one: Variable, reference: Reference, *bins: int) -> float:
@@ -180,7 +181,7 @@ def _unit(drift: Drift, live: Distributions, reference: Reference) -> str | None
     if any(_misfit(now, then.moments) <= usual for then in before):
         return None
     shares_now = shares(np.array(live.counts[one.name]))
-    measure, edges = METHODS[drift.distance.method], np.array(reference.bins[one.name].edges)
+    measure, edges = DISTANCES[drift.distance.method], np.array(reference.bins[one.name].edges)
     # The longest word is the most precise: `miles per hour` before `miles`.
     for word in sorted((word for word in _CONVERSIONS if word in _UNITS[one.column]), key=len, reverse=True):
         fits = {
@@ -226,9 +227,12 @@ class _Before:
 
     def converted(self, edges: NDArray[np.float64], factor: float, summand: float) -> NDArray[np.float64]:
         """The shares of the bins if the values had come in another unit; within a bin they are taken as uniform."""
-        up_to = np.interp((edges - summand) / factor, edges, np.cumsum(self.counts[: len(edges)]))
-        there = self.counts[:-1].sum()
-        return shares(np.diff([0, *up_to, there, there + self.counts[-1]]))
+        ends, before = edges.copy(), (edges - summand) / factor  # `before` they were converted to the edges
+        # The first bin ends before its edge, and each other one with its edge.
+        ends[0], before[0] = (np.nextafter(one[0], -np.inf) for one in (ends, before))
+        up_to = np.interp(before, ends, np.cumsum(self.counts[: len(edges)]))
+        rows = self.counts[:-1].sum()
+        return shares(np.diff([0, *up_to, rows, rows + self.counts[-1]]))
 
 
 def _misfit(now: Moments, then: Moments, factor: float = 1, summand: float = 0) -> float:

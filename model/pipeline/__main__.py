@@ -22,7 +22,11 @@ def main() -> None:
     """Bring everything up to date; quick where everything is."""
     tracked = "--untracked" not in sys.argv[1:]
     asked = subprocess.Popen(
-        ["dvc", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        ["dvc", "status", "--json", "dvc.yaml", "data.dvc"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
     # DVC takes half a second to answer: meanwhile the slow imports are done and the parameters are read.
     from model.params import load_params

@@ -101,7 +101,7 @@ def moved(difference: float, interval: Interval | None, confidence: float, margi
     """A difference with its interval, such as "fell by 0.040 (95% CI 0.034 to 0.045)"."""
     digits = 4 if margin < _FINE else 3
     sign = -1 if difference < 0 else 1
-    said = f"{'fell' if sign < 0 else 'rose'} by {abs(difference):.{digits}f}"
+    said = f"{'fell' if sign < 0 else 'rose'} by {abs(difference):.{digits}f}" if difference else "did not change"
     if interval is None or np.isnan(interval.low):
         return f"{said} (no interval: too few clusters)"
     low, high = sorted((sign * interval.low, sign * interval.high))

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from model import contract
-from model.bins import make_bins
 from model.console import UserError
 from model.features import NAMES, features
 from model.files import replacing_folder, write_json
+from model.histograms import feature_histograms
 from model.months import to_columns, to_target
 from model.params import Params, load_params
 from model.pipeline import stage
@@ -70,7 +70,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
                 "threshold": params.threshold,
                 "features": list(NAMES),
                 "codes": codes,
-                "bins": make_bins(matrix, codes),
+                "histograms": {name: one.model_dump() for name, one in feature_histograms(matrix, codes).items()},
             },
         )
         difference = _difference(pipeline, Predictor.load(folder), prepared / "holdout.parquet")

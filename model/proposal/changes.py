@@ -1,5 +1,6 @@
 """What a proposal changes against the champion's commit: parameters, data, code, dependencies."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import yaml
-from numpy.typing import NDArray
 
-from model.bins import Bins, bin_numbers
 from model.commands import git
+from model.console import UserError
 from model.features import NAMES
+from model.histograms import count, histograms_of, psi, shares
 from model.months import month_path, month_range, open_month
 from model.params import Judge, Params
 from model.pipeline import stage
@@ -25,8 +26,6 @@ _WRITTEN = (
     *(":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote"),
 )
 _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
-# Shares are kept from 0, which has no logarithm.
-_LEAST_SHARE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -83,37 +82,29 @@ def changed_months(
     return [(month, theirs.get(month), ours.get(month)) for month in sorted(theirs | ours)]
 
 
-def drift(metadata: Mapping[str, Any], train: Path = stage.PREPARED / "train.parquet") -> list[tuple[str, float]]:
+def drift(metadata: Mapping[str, Any], prepared: Path = stage.PREPARED) -> list[tuple[str, float]]:
     """Population stability index between the champion's training set and this one, by feature.
 
-    The index adds up (p - q) ln(p / q) over the bins, p and q the shares of the two sets (Siddiqi 2006); above 0.2 it
-    is usually called a shift.
-
     Args:
-        metadata: The champion's.
-        train: The training features of this one.
+        metadata: metadata.json of the champion.
+        prepared: Folder with the training features of this one.
 
     Returns:
-        Feature and index, the largest first; empty where the two do not have the same features.
+        Feature and index, the largest first; empty if the champion has other features, or its commit wrote their
+        histograms in another form.
     """
-    bins: Bins = metadata.get("bins", {})
-    if list(bins) != list(NAMES):
+    try:
+        before = histograms_of(metadata)
+    except UserError:
         return []
-    counts = {name: np.zeros(len(known["labels"]) + 1) for name, known in bins.items()}
-    for batch in pq.ParquetFile(train).iter_batches(columns=list(NAMES)):
-        matrix = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
-        # A category that this one has seen and the champion has not has a code beyond its bins.
-        numbers = bin_numbers(matrix, bins)
-        for position, (name, known) in enumerate(bins.items()):
-            known_bins = np.minimum(numbers[:, position], len(known["labels"]))
-            counts[name] += np.bincount(known_bins, minlength=len(known["labels"]) + 1)
-    found = [(name, _psi(np.append(bins[name]["shares"], 0.0), count / count.sum())) for name, count in counts.items()]
+    codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
+    counts = {name: np.zeros(histogram.bins.size) for name, histogram in before.items()}
+    for batch in pq.ParquetFile(prepared / "train.parquet").iter_batches(columns=list(NAMES)):
+        for name, column in zip(NAMES, batch.columns, strict=True):
+            values = column.to_numpy(zero_copy_only=False)
+            counts[name] += count(values, before[name].bins, codes.get(name))
+    found = [(name, psi(shares(before[name].counts), shares(counts[name]))) for name in NAMES]
     return sorted(found, key=lambda one: -one[1])
-
-
-def _psi(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    before, after = np.maximum(before, _LEAST_SHARE), np.maximum(after, _LEAST_SHARE)
-    return float(((after - before) * np.log(after / before)).sum())
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

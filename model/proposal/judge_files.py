@@ -135,7 +135,8 @@ def _judging_lines(text: str) -> list[str] | None:
     for line in text.split("\n"):
         if not line or line.startswith("#"):
             continue
-        if not line.startswith(" "):
+        # An item of a list may stand in the first column, too, and belongs to the key above it.
+        if not line.startswith((" ", "- ")):
             key = _KEY.fullmatch(line)
             if not key or key[1] in keys:
                 return None

@@ -132,17 +132,17 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         "champion": _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion)),
         "changes": _changes(champion, params),
     }
-    if model_hash(champion.model) == model_hash(stage.MODEL):
-        return proposal(**about, unchanged=True)
     known = champion.schema()["properties"].keys()
     try:
         before = base_data(base)
         edits = edits_since(before, params, champion)
         about["data_edits"] = "\n".join(render_edits(edits))
         about["warnings"] = [*edited_holdout(edits), *unrecognised_periods(params, champion)]
+        if model_hash(champion.model) == model_hash(stage.MODEL):
+            return proposal(**about, unchanged=True)
         slices = tuple(dict.fromkeys((*judge.slices, *params.slices)))
         scored = _score(champion, params, judge, slices, before)
-    except (NotComparableError, CommandError) as error:
+    except (NotComparableError, CommandError, UserError) as error:
         return proposal(**about, known=known, obstacle=str(error))
     return proposal(scored, **about, known=known)
 

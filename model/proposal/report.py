@@ -280,7 +280,9 @@ def _changes(proposal: Proposal) -> str:
         for what, rows in (("parameter", changes.params), ("file", changes.files), ("package", changes.packages))
         if rows
     ]
-    said = ", ".join(counted) or "nothing in parameters, code or packages"
+    if proposal.data_edits:
+        counted.append("rows of months that main has")
+    said = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
     return _folded(f"What changes: {said}", "\n\n".join(part for part in found if part))
 
 
@@ -292,7 +294,7 @@ def _data(changes: Changes) -> str:
     return "\n\n".join(
         [
             _part("Rows to train on", ["month", "champion", "candidate"], months, "lrr"),
-            f"Drift between the two training sets (population stability index, above 0.2 a shift): {drifted}"
+            f"Drift between the two training sets (population stability index, from 0.25 on a large shift): {drifted}"
             if drifted
             else "",
         ]

@@ -3,6 +3,8 @@
 One commit, which starts no workflow. Where main cannot be pushed to, the release stands all the same: a notice says so.
 """
 
+from pathlib import Path
+
 from model import console, github
 from model.commands import CommandError, git
 from model.pipeline.track import RECORDED
@@ -10,11 +12,12 @@ from model.pipeline.track import RECORDED
 
 def main() -> None:
     """Commit and push, if there is anything."""
-    git("add", "--all", "--", *RECORDED)
-    if not git("diff", "--cached", "--name-only", "--", *RECORDED):
+    recorded = [path for path in RECORDED if Path(path).exists()]
+    git("add", "--all", "--", *recorded)
+    if not git("diff", "--cached", "--name-only", "--", *recorded):
         print("dvc.lock and the reports are as they were merged.")
         return
-    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *RECORDED)
+    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *recorded)
     remote = git("remote", "get-url", "origin").strip()
     try:
         git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))

@@ -12,7 +12,8 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from model import contract
-from model.distributions import PROBABILITY, Bins, Distributions, count, make_bins
+from model.distributions import PROBABILITY, Distributions, count, make_bins
+from model.histograms import Bins
 from model.months import DATA, month_path, read_month, to_columns
 from model.params import Params
 from model.pipeline import stage

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from model import contract
 from model.console import UserError
+from model.histograms import histograms_of
 from model.predictor import Predictor
 from model.release.lineage import read_lineage
 from model.serving.application import PATHS, Application
@@ -40,7 +41,8 @@ def _load(settings: ServingSettings) -> Application:
         limit=settings.prediction_log_spool_mebibytes * 2**20,
         when_full=settings.prediction_log_when_full,
     )
-    telemetry = Telemetry(predictor.metadata["bins"], lineage["version"], lineage["commit"])
+    metadata = predictor.metadata
+    telemetry = Telemetry(histograms_of(metadata), metadata["codes"], lineage["version"], lineage["commit"])
     return Application(settings, predictor, lineage, spool, telemetry)
 
 
@@ -74,7 +76,7 @@ class ModelService:
         """Stop the start with a line, before any worker: they would be started again and again."""
         settings = _settings()
         try:
-            Predictor.load(settings.model_folder)
+            histograms_of(Predictor.load(settings.model_folder).metadata)
             read_lineage(settings.lineage, settings.model_folder)
             prepare(settings.spool_folder())
             create_log_engine(settings.log_url()).dispose()

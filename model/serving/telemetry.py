@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter as CountOf
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 import prometheus_client
 from numpy.typing import NDArray
 
-from model.bins import Bins, bin_numbers
+from model.features import Codes
+from model.histograms import Histogram, count, shares
 
 INTERVAL = 0.1  # seconds
 # Where nobody reads the log, the oldest lines go; counters lose nothing at this rate of aggregation.
@@ -44,24 +46,26 @@ class _Histogram(prometheus_client.Histogram):
 
     def observe_all(self, values: NDArray[np.floating[Any]]) -> None:
         numbers = np.searchsorted(self._upper_bounds, values, side="left")
-        for number, count in enumerate(np.bincount(numbers).tolist()):
-            if count:
-                self._buckets[number].inc(count)
+        for number, rows in enumerate(np.bincount(numbers).tolist()):
+            if rows:
+                self._buckets[number].inc(rows)
         self._sum.inc(float(values.sum()))
 
 
 class Telemetry:
     """Counts requests, rows, probabilities and inputs for Prometheus, and writes the access log."""
 
-    def __init__(self, bins: Bins, version: str, commit: str) -> None:
+    def __init__(self, histograms: Mapping[str, Histogram], codes: Codes, version: str, commit: str) -> None:
         """Start with nothing counted.
 
         Args:
-            bins: Of the features of the model.
+            histograms: Of each feature, in the training data.
+            codes: Of the categories among the features.
             version: Of the model.
             commit: It was trained from.
         """
-        self._bins = bins
+        self._bins = {name: histogram.bins for name, histogram in histograms.items()}
+        self._codes = codes
         self._requests: deque[Request] = deque(maxlen=_KEPT)
         self._scored: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque(maxlen=_KEPT)
         self._ending = threading.Event()
@@ -89,8 +93,13 @@ class Telemetry:
             multiprocess_mode="livemax",
             **own,
         )
-        for name, known in bins.items():
-            for label, share in zip(known["labels"], known["shares"], strict=True):
+        # Looked up once, and not for each count. They start at 0, so that the first rows of a bin are an increase to
+        # Prometheus.
+        self._series: dict[str, list[prometheus_client.Counter]] = {}
+        for name, histogram in histograms.items():
+            names = histogram.bins.names()
+            self._series[name] = [self._inputs.labels(name, label) for label in names]
+            for label, share in zip(names, shares(histogram.counts).tolist(), strict=True):
                 expected.labels(name, label).set(share)
         prometheus_client.Gauge(
             "model_info", "What is served.", ["version", "commit"], multiprocess_mode="livemax", **own
@@ -137,13 +146,14 @@ class Telemetry:
     def _count_scored(self, scored: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
         if not scored:
             return
-        numbers = bin_numbers(np.concatenate([matrix for matrix, _ in scored]), self._bins)
-        self._rows.inc(len(numbers))
+        matrix = np.concatenate([matrix for matrix, _ in scored])
+        self._rows.inc(len(matrix))
         self._probability.observe_all(np.concatenate([probabilities for _, probabilities in scored]))
-        for position, (name, known) in enumerate(self._bins.items()):
-            for label, count in zip(known["labels"], np.bincount(numbers[:, position]), strict=False):
-                if count:
-                    self._inputs.labels(name, label).inc(int(count))
+        for values, (name, bins) in zip(matrix.T, self._bins.items(), strict=True):
+            rows = count(values, bins, self._codes.get(name))
+            for series, number in zip(self._series[name], rows.tolist(), strict=True):
+                if number:
+                    series.inc(number)
 
 
 def _taken(queue: deque[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ import io
 import subprocess
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ class PullRequest:
             "number": self.number,
             "state": "open",
             "title": self.title,
+            "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "base": {"ref": "main", "sha": self._commit("main")},
             "head": {
                 "ref": self.branch,

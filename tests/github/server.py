@@ -115,7 +115,7 @@ class GitHub:
                     for one in self.pulls
                     if query["state"] in {one["state"], "all"}
                     and query["base"] == one["base"]["ref"]
-                    and query["head"] == f"{one['head']['user']['login']}:{one['head']['ref']}"
+                    and query.get("head") in {None, f"{one['head']['user']['login']}:{one['head']['ref']}"}
                 ]
             case "GET", "issues", number, "comments":
                 return self.comments.get(int(number), [])

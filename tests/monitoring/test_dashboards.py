@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import yaml
 
+from model.histograms import MISSING, UNSEEN, psi
 from tests.missing import need
 from tests.repository import ROOT
 from tests.serving.conftest import EXAMPLE, eventually, running
@@ -44,6 +47,16 @@ def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     promtool("test", "rules", tmp_path / "rules_test.yml")
     tested = {test["alertname"] for case in yaml.safe_load(cases)["tests"] for test in case["alert_rule_test"]}
     assert {rule["alert"] for rule in rules() if "alert" in rule} == tested
+
+
+def test_rules_know_the_index_and_the_names_of_the_histograms() -> None:
+    """The index is the one that `test_alerts_fire_when_they_should` holds Prometheus to."""
+    cases = yaml.safe_load((Path(__file__).parent / "rules_test.yml").read_text(encoding="utf-8"))["tests"]
+    (asked,) = (one for one in cases[1]["promql_expr_test"] if "model:feature_psi:1d" in one["expr"])
+    index = psi(np.array([0.5, 0.5]), np.array([0.0, 1.0]))
+    assert asked["exp_samples"][0]["value"] == pytest.approx(index, abs=1e-4)
+    (missing,) = (rule for rule in rules() if rule.get("alert") == "FeatureMissing")
+    assert f'bin=~"{MISSING}|{UNSEEN}"' in missing["expr"]
 
 
 def test_prometheus_takes_what_the_dashboard_asks(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from model.distributions import UNSEEN, VARIABLES
+from model.distributions import VARIABLES
+from model.histograms import UNSEEN
 from model.monitoring.check import check
 from model.monitoring.log import opened
 from model.monitoring.page import write_page

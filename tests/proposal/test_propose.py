@@ -59,6 +59,24 @@ def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
     )
     report = propose(proposing, passed=None)
     assert "on the same 3,000 of 6,000 rows (without 3,000 that the champion was trained on)" in report
+    assert re.search(r"^Drift between the two training sets .*: `\w+` 0\.\d\d, ", report, re.MULTILINE)
+
+
+def test_champion_of_a_commit_that_kept_its_bins_in_another_form(proposing: Repository) -> None:
+    """What cannot be told is left out."""
+    text = (proposing.folder / "model/pipeline/train.py").read_text(encoding="utf-8")
+    (now,) = re.findall(r'^ +"histograms": .*\n', text, re.MULTILINE)
+    older = '"bins": {NAMES[0]: {"labels": ["to 7", "over 7", "missing"], "shares": [1, 0, 0], "edges": [7.0]}},\n'
+    proposing.must("git", "switch", "--quiet", "main")
+    edit(proposing, "model/pipeline/train.py", now, older)
+    proposing.commit("As it once was")
+    proposing.must("git", "switch", "--quiet", "proposal")
+    change_params(proposing, window=span(0, 0), **with_estimator(proposing, max_iter=60, learning_rate=0.05))
+    report = propose(proposing, "--base", "main", passed=None)
+    (written,) = (proposing.folder / "artifacts/champion").glob("*/artifacts/model/metadata.json")
+    assert '"bins"' in written.read_text(encoding="utf-8")
+    assert "Rows to train on" in report
+    assert "Drift between" not in report
 
 
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
@@ -135,6 +153,34 @@ def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
     assert measured[0]
     assert measured[1]
     assert measured[0][0] == measured[1][0]
+
+
+def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Repository) -> None:
+    """Of the holdout alone: nothing is trained on them, and still they are no small thing."""
+
+    def flipped(table: pa.Table) -> pa.Table:
+        at, late = table.column_names.index(contract.TARGET), table.column(contract.TARGET).to_pylist()
+        return table.set_column(at, table.field(at), [[not one for one in late[:300]] + late[300:]])
+
+    write_months(proposing, flipped, MONTHS[2])
+    report = propose(proposing, passed=None)
+    assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 300 relabelled" in report
+    assert "What changes: nothing" not in report
+
+
+def test_a_column_that_knows_the_outcome(proposing: Repository) -> None:
+    """It is said aloud in the first lines."""
+
+    def telling(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("visibility")
+        late = table.column(contract.TARGET).cast(pa.float64())
+        return table.set_column(at, table.field(at), pc.add(pc.multiply(late, 5.0), 1.0))
+
+    write_months(proposing, telling)
+    better(proposing)
+    report = propose(proposing, passed=None)
+    first_lines = report.partition("|  | champion")[0]
+    assert re.search(r"⚠️ `visibility` .* alone", first_lines), first_lines
 
 
 def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:

@@ -268,6 +268,12 @@ def test_killed_worker_loses_nothing_and_is_replaced(trained: Path, tmp_path: Pa
         eventually(lambda: set(answered) <= {row[0] for row in service.log("select id from predictions")}, seconds=40)
 
 
+def without_histograms(metadata: Path) -> None:
+    found = json.loads(metadata.read_text(encoding="utf-8"))
+    del found["histograms"]
+    metadata.write_text(json.dumps(found), encoding="utf-8")
+
+
 # Each start takes seconds: of what cannot be loaded, one case is enough for each day.
 long = partial(pytest.param, marks=pytest.mark.long)
 
@@ -279,6 +285,7 @@ long = partial(pytest.param, marks=pytest.mark.long)
         (lambda folder: (folder / "artifacts/model/model.onnx").write_bytes(b"no model"), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/contract.json").write_text("{}"), "another contract"),
         (lambda folder: (folder / "artifacts/lineage.json").unlink(), "lineage"),
+        (lambda folder: without_histograms(folder / "artifacts/model/metadata.json"), "another commit wrote it"),
         long(lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
     ],
 )

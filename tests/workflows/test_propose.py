@@ -13,7 +13,7 @@ from model.proposal.accepted import LABEL
 from model.proposal.comment import ARTIFACT, FILE
 from tests.github.pull_request import RUN, PullRequest, zipped
 from tests.github.server import GitHub
-from tests.repository import MONTHS, Repository, change_params, edit, with_estimator
+from tests.repository import GATES, MONTHS, Repository, change_params, edit, with_estimator
 from tests.workflows.act import STAND_INS, TOKEN, Rehearsal, rehearse
 
 
@@ -76,8 +76,8 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert first.passed, first.output
     assert first.comment.startswith("## ✅ Better than the model in production\n")
     assert f"Champion: `{commit_of(proposing, 'main')[:12]}`, the model of the base commit" in first.comment
-    assert "on the same 3,000 of these rows, none of which either was trained on" in first.comment
-    assert re.search(r"\| ROC AUC ↑ \| 0\.\d{4} \| 0\.\d{4} \| \+0\.\d{4} \| .* \| 🟢 better \|", first.comment)
+    assert "on the same 3,000 rows, none of which either was trained on" in first.comment
+    assert re.search(r"\| \*\*ROC AUC\*\* ↑ \| 0\.\d{4} \| 0\.\d{4} \| \+0\.\d{4} \| .* \| 🟢 better \|", first.comment)
     assert "| `hyperparameters.hist_gradient_boosting.max_iter` | `5` | `60` |" in first.comment
     assert first.comment.count("```mermaid\n") == 2
     assert "not what these sources give" in first.comment
@@ -101,20 +101,24 @@ def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> 
 
 
 def test_worse_model_and_a_label(proposing: Repository, judge: Judge, github: GitHub) -> None:
-    change_params(proposing, **with_estimator(proposing, min_samples_leaf=3000))
+    """Gates that it brings itself do not help: it is judged by those of main."""
+    loose = GATES | {"worse_by_at_most": {"roc_auc": 0.9}, "slices_worse_by_at_most": {}}
+    change_params(proposing, gates=loose, **with_estimator(proposing, min_samples_leaf=3000))
     proposing.commit("No splits")
     judged = judge()
     assert not judged.passed
-    assert judged.comment.startswith(
-        "## ❌ Not to be merged. ROC AUC worse than the champion's by at most 0.02: worse: -0."
-    )
+    note, _, report = judged.comment.partition("\n## ")
+    assert "**This pull request changes what it is judged by.**" in note
+    assert "gates: `params.yaml`" in note
+    assert re.match(r"❌ Do not merge: ROC AUC fell by 0\.\d{3} \(95% CI .*; at most 0\.02 is allowed", report)
+    assert "It is judged by the gates of its base. By its own it would pass." in report
     assert "The label `accept-regression`" in judged.comment
     github.answers["issues/7/events"] = [
         {"event": "labeled", "label": {"name": LABEL}, "actor": {"login": "maintainer"}}
     ]
     judged = judge(PullRequest(proposing.folder, labels=(LABEL,)))
     assert judged.passed, judged.output
-    assert judged.comment.startswith("## ⚠️ Accepted with a regression by `maintainer`: ROC AUC worse")
+    assert "\n## ⚠️ Accepted with a regression by `maintainer`: ROC AUC fell by 0." in judged.comment
     assert github.tokens == {TOKEN}
 
 
@@ -140,14 +144,14 @@ def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
     proposing.commit("A month later")
     judged = judge()
     assert "judged on 2013-04: 3,000 rows" in judged.comment
-    assert "on the same 3,000 of these rows, none of which either was trained on" in judged.comment
+    assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
     assert "| 2013-02 | 3,000 | 3,000 |\n| 2013-03 | - | 3,000 |" in judged.comment
     assert "Drift between the two training sets" in judged.comment
 
 
 @pytest.mark.long
-def test_contract_that_the_champion_does_not_know(proposing: Repository, judge: Judge) -> None:
-    """It is asked with its own code, and refuses what its own contract does not allow."""
+def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
+    """The rows and outcomes that it is judged on are those of main, and what it makes of them is said."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
     month = (
         "import pyarrow.parquet as q; t = q.read_table(p := 'data/2013-03.parquet'); i = t.column_names.index('origin')"
@@ -159,9 +163,20 @@ def test_contract_that_the_champion_does_not_know(proposing: Repository, judge: 
     proposing.commit("Another airport")
     judged = judge()
     assert judged.passed, judged.output
-    assert judged.comment.startswith("## ✅ Meets every floor; the champion cannot be compared with it\n")
-    assert "**The champion cannot score these rows**, so only the floors are judged" in judged.comment
-    assert "origin: must be one of EWR, JFK, LGA (5 rows; first: row 0: HPN" in judged.comment
+    assert judged.comment.startswith("## ✅ No worse than the model in production\n")
+    assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 5 rows" in judged.comment
+    assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
+
+
+def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: Judge) -> None:
+    """What cannot be compared does not pass."""
+    window, holdout = ({"first": month, "last": month} for month in MONTHS[:2])
+    change_params(proposing, window=window, holdout=holdout)
+    proposing.commit("January alone")
+    judged = judge()
+    assert not judged.passed
+    assert judged.comment.startswith("## ❌ Do not merge: it cannot be compared with the model in production\n")
+    assert "of the 3,000 rows of 2013-02 none is left to compare the two on" in judged.comment
 
 
 @pytest.mark.long
