@@ -138,15 +138,15 @@ bench-monitoring: need-postgres all ## Measure the check on up to ten million pr
 	@python -m benchmarks.monitoring
 
 .PHONY: bench-release
-bench-release: need-release all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
+bench-release: need-release need-engine all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
 	@python -m benchmarks.release
 
 .PHONY: crash-release
-crash-release: need-release $(READY) ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
+crash-release: need-release need-engine ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
 	@pytest -q -s tests/workflows/crash_release.py
 
 .PHONY: bench-image
-bench-image: all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
+bench-image: need-engine all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
 	@python -m benchmarks.image
 
 .PHONY: clean
@@ -166,6 +166,9 @@ $(LINEAGE): all
 comma := ,
 need-%:
 	@$(PYTHON) -m tests.missing $(subst $(comma), ,$*)
+# One that has been seen to run something.
+need-engine: $(READY)
+	@python -m tests.containers
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'

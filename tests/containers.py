@@ -1,4 +1,4 @@
-"""A container engine that works, and hardened containers in it."""
+"""A container engine that works, which `python -m tests.containers` looks for, and hardened containers in it."""
 
 import functools
 import json
@@ -196,3 +196,7 @@ def container(engine: Engine, image: str, port: int, *options: str) -> Iterator[
         yield Container(engine, name, f"http://127.0.0.1:{port}", started)
     finally:
         engine.run("rm", "--force", "--volumes", name)
+
+
+if __name__ == "__main__":
+    find_engine()
