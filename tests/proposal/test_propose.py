@@ -164,8 +164,10 @@ def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Reposi
 
     write_months(proposing, flipped, MONTHS[2])
     report = propose(proposing, passed=None)
-    assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 300 relabelled" in report
-    assert "What changes: nothing" not in report
+    assert report.startswith("## ✅ The model does not change\n")
+    first_lines = report.partition("\n**flight-delay**")[0]
+    assert re.search(r"changes the data that it is judged on.* `2013-03` \(holdout\): 300 .*relabelled", first_lines)
+    assert "What changes: rows of months that main has" in report
 
 
 def test_a_column_that_knows_the_outcome(proposing: Repository) -> None:
@@ -179,8 +181,10 @@ def test_a_column_that_knows_the_outcome(proposing: Repository) -> None:
     write_months(proposing, telling)
     better(proposing)
     report = propose(proposing, passed=None)
-    first_lines = report.partition("|  | champion")[0]
-    assert re.search(r"⚠️ `visibility` .* alone", first_lines), first_lines
+    first_lines = report.partition("\n**flight-delay**")[0]
+    assert "⚠️ `visibility` alone reaches a ROC AUC of 1.000 on the holdout." in first_lines
+    # And it does not help: both are judged on what main has.
+    assert report.startswith("## ❌ Do not merge: ROC AUC fell by 0.")
 
 
 def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
