@@ -97,8 +97,8 @@ class Gates(Settings):
     Attributes:
         skill_at_least: Skill over the baseline on the same rows, by metric: 0 is the baseline, 1 a perfect model.
         worse_by_at_most: By how much a metric may be worse than the champion's.
-        unclear: Whether a model passes that may be worse than allowed by the primary metric, where the rows are too few
-            to tell.
+        unclear: Whether a model passes where the rows are too few to tell if its primary metric is worse than allowed;
+            one that looks worse by more than the margin does not.
         slice_rows: Slices with fewer rows are shown but not judged.
         slices_worse_by_at_most: By how much a metric may be worse than the champion's in a slice.
         latency_milliseconds: Time to predict a single row.

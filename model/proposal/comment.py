@@ -60,7 +60,9 @@ def _prepare(run: dict[str, Any]) -> None:
         shown = f"## ❌ There is no report to show\n\n{error}\n"
     where = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}/actions/runs/{int(run['id'])}"
     footer = f"<sub>Of commit {foreign(commit[:12])}, by [this run]({where}).</sub>\n"
-    text = f"{judge_files.note(number, commit)}{shown}\n{footer}"
+    # Names of files are in it, which strangers choose.
+    note = judge_files.note(number, commit)
+    text = f"{clean(note)}\n{shown}\n{footer}" if note else f"{shown}\n{footer}"
     COMMENT.parent.mkdir(parents=True, exist_ok=True)
     COMMENT.write_text(text, encoding="utf-8")
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as summary:

@@ -131,8 +131,9 @@ def verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
     """What a difference with its interval means.
 
     Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
-    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, and it is either narrow
-    enough to tell the margin from 0 or lies beyond the margin as a whole. Else the rows are too few to tell.
+    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, and it is narrow enough to
+    tell the margin from 0. A wider one has to lie beyond the margin by half of its width: of few rows one in forty
+    intervals lies beyond 0 by chance, and with several metrics more. Else the rows are too few to tell.
 
     Args:
         metric: That the difference is of.
@@ -148,8 +149,8 @@ def verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
         return "better"
     if least >= -margin:
         return "no worse"
-    telling = resolution(delta) <= margin
-    return "worse" if most < (0 if telling else -margin) else "unclear"
+    beyond = 0 if resolution(delta) <= margin else -margin - resolution(delta)
+    return "worse" if most < beyond else "unclear"
 
 
 def slice_verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:

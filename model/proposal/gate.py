@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from model.params import Gates, Judge
 from model.pipeline.checks import Check
 from model.pipeline.evaluate import WHOLE
+from model.pipeline.metrics import METRICS
 from model.proposal.compare import Difference, Part
 from model.proposal.proposal import Built, Origins
 from model.proposal.words import foreign
@@ -41,19 +42,31 @@ def against_champion(judge: Judge, parts: Mapping[tuple[str, str], Part], origin
 
 
 def _margins(judge: Judge, whole: Part, origins: Origins | None) -> Iterator[Check]:
-    acceptable = {"better", "no worse"} | ({"unclear"} if judge.gates.unclear == "pass" else set())
     for name, margin in judge.gates.worse_by_at_most.items():
         found = whole.metrics[name]
         if origins:
             delta, judged = origins.metrics[name]
-            passed = judged in acceptable if name == judge.metrics.primary else judged != "worse"
+            decided = Difference(0, 0, delta, judged)
+            passed = _is_acceptable(judge, decided) if name == judge.metrics.primary else judged != "worse"
             where = f"over {len(origins.periods)} origins"
-            yield _difference(name, margin, Difference(0, 0, delta, judged), where, passed=passed)
+            yield _difference(name, margin, decided, where, passed=passed)
             yield _difference(name, margin, found, "on the holdout", passed=found.verdict not in {"worse", "undefined"})
         else:
             decides = name == judge.metrics.primary
-            passed = found.verdict in acceptable if decides else found.verdict not in {"worse", "undefined"}
+            passed = _is_acceptable(judge, found) if decides else found.verdict not in {"worse", "undefined"}
             yield _difference(name, margin, found, "", passed=passed)
+
+
+def _is_acceptable(judge: Judge, found: Difference) -> bool:
+    """Whether the difference of the primary metric lets a model pass.
+
+    Where the rows are too few to tell, a setting may let it pass, unless it looks worse by more than the margin.
+    """
+    name = judge.metrics.primary
+    looks_worse = METRICS[name].improvement(found.delta.value) < -judge.gates.worse_by_at_most[name]
+    if found.verdict == "unclear":
+        return judge.gates.unclear == "pass" and not looks_worse
+    return found.verdict in {"better", "no worse"}
 
 
 def _difference(name: str, margin: float, found: Difference, where: str, *, passed: bool) -> Check:

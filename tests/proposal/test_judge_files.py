@@ -47,7 +47,7 @@ def file(name: str, status: str = "modified", previous: str = "") -> dict[str, s
         ("CODEOWNERS", "workflows and reviewers"),
         ("docs/CODEOWNERS", "workflows and reviewers"),
         ("params.yaml", "gates"),
-        ("tests/test_bins.py", "tests"),
+        ("tests/test_histograms.py", "tests"),
         ("pyproject.toml", "dependencies"),
         ("requirements/pipeline.txt", "dependencies"),
         (".dvc/config", "data storage"),
@@ -72,7 +72,7 @@ def file(name: str, status: str = "modified", previous: str = "") -> dict[str, s
             (path, None)
             for path in ("benchmarks/soak.py", "benchmarks/__init__.py", "docs/why.md", "reports/metrics.json")
         ),
-        ("scripts/tests/test_bins.py", None),
+        ("scripts/tests/test_histograms.py", None),
         ("my-model/pipeline/metrics.py", None),
     ],
 )
@@ -98,7 +98,9 @@ def test_a_renamed_file_counts_by_both_names() -> None:
     out, into = "benchmarks/metrics.py", "model/pipeline/metrics.py"
     assert touched([file(out, "renamed", into)], gates=False) == {"machinery": [into]}
     assert touched([file(into, "renamed", out)], gates=False) == {"machinery": [into]}
-    assert touched([file("tests/test_bins.py", "removed")], gates=False) == {"tests": ["tests/test_bins.py"]}
+    assert touched([file("tests/test_histograms.py", "removed")], gates=False) == {
+        "tests": ["tests/test_histograms.py"]
+    }
 
 
 def test_new_data_is_what_a_proposal_brings_and_changed_data_is_not() -> None:

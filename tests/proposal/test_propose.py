@@ -165,6 +165,7 @@ def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
     assert measured[0][0] == measured[1][0]
 
 
+@pytest.mark.long
 def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Repository) -> None:
     """Of the holdout alone: nothing is trained on them, and still they are no small thing."""
 
@@ -268,6 +269,7 @@ def test_champion_with_other_requirements(proposing: Repository) -> None:
     assert str(python.parent.parent) in said
 
 
+@pytest.mark.long
 def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
     """Whatever is not compared is not let through."""
     proposing.must("git", "switch", "--quiet", "main")

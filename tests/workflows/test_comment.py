@@ -159,7 +159,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     def lower(repository: Repository) -> None:
         edit(repository, "params.yaml", "roc_auc: 0.25", "roc_auc: 0.10")
         edit(repository, "params.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
-        repository.must("git", "rm", "--quiet", "tests/test_bins.py")
+        repository.must("git", "rm", "--quiet", "tests/test_histograms.py")
         repository.must("git", "mv", "model/pipeline/floors.py", "benchmarks/floors.py")
         edit(repository, "model/features.py", '"""', '"""Mine. ')
 
@@ -169,7 +169,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     (body,) = bodies(github)
     note = (
         "⚠️ **This pull request changes what it is judged by.** machinery: `model/pipeline/floors.py`; "
-        "gates: `params.yaml`; tests: `tests/test_bins.py`. Review these first: the report of a pull request is "
+        "gates: `params.yaml`; tests: `tests/test_histograms.py`. Review these first: the report of a pull request is "
         "written by its own code.\n\n"
     )
     assert body.startswith(f"{note}Nothing of the judge is changed.")
