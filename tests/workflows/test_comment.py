@@ -160,7 +160,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
         edit(repository, "params.yaml", "roc_auc: 0.25", "roc_auc: 0.10")
         edit(repository, "params.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
         repository.must("git", "rm", "--quiet", "tests/test_histograms.py")
-        repository.must("git", "mv", "model/pipeline/floors.py", "benchmarks/floors.py")
+        repository.must("git", "mv", "model/pipeline/checks.py", "benchmarks/checks.py")
         edit(repository, "model/features.py", '"""', '"""Mine. ')
 
     proposed = opened(copy_repository(tmp_path / "origin"), github, lower)
@@ -168,7 +168,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     done = comments(proposed, archive((FILE, f"Nothing of the judge is changed.\n\n{REPORT}")))
     (body,) = bodies(github)
     note = (
-        "⚠️ **This pull request changes what it is judged by.** machinery: `model/pipeline/floors.py`; "
+        "⚠️ **This pull request changes what it is judged by.** machinery: `model/pipeline/checks.py`; "
         "gates: `params.yaml`; tests: `tests/test_histograms.py`. Review these first: the report of a pull request is "
         "written by its own code.\n\n"
     )
