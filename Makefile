@@ -23,7 +23,7 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 setup: $(READY) ## Only make .venv
 
 .PHONY: test test-long
-# As many processes as cores: threads of theirs would wait for one another.
+# Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
 PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: $(READY) ## Run the tests
