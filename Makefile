@@ -151,7 +151,7 @@ bench-image: need-engine all ## Measure the image beside the stock one and write
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
-	rm -rf .venv artifacts .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
