@@ -251,7 +251,7 @@ def retrain(repository: Repository, month: str, why: str) -> Training:
         release(repository, why)
     else:
         repository.must("git", "reset", "--quiet", "--hard", "HEAD~1")
-        repository.must("dvc", "checkout", "--quiet", "--force")
+        repository.must("dvc", "checkout", "--quiet", "--force", "dvc.yaml", "data.dvc")
     return Training(month, why, merged, verdict)
 
 

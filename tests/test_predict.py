@@ -88,8 +88,8 @@ def test_command(folder: Path, rows: pa.Table, predictor: Predictor, tmp_path: P
 @pytest.mark.parametrize("arguments", [[], ["in.csv"], ["in.csv", "out.csv", "more.csv"]])
 def test_command_says_what_it_wants(folder: Path, arguments: list[str]) -> None:
     done = command(folder, *arguments)
-    assert done.returncode == 1
-    assert "python -m model.predict IN OUT" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: python -m model.predict [-h] [--model MODEL] IN OUT\n")
 
 
 def test_command_refuses_bad_rows(folder: Path, rows: pa.Table, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_its_own_stages_run_at_each_origin(small: Path, tmp_path: Path) -> None:
         repository,
         **spans,
         **with_estimator(repository, max_iter=60, learning_rate=0.05),
-        comparison={"origins": 3, "seeds": 2},
+        comparison={"origins": 2, "seeds": 2},
         gates=GATES,
     )
     repository.commit("Comparisons have origins, and the model more rounds")
@@ -58,10 +58,10 @@ def test_its_own_stages_run_at_each_origin(small: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     report = (folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
     assert "because those of its base cannot be used by its code" in report
-    assert "in a period like 2013-02, 2013-03, 2013-04" in report
-    found = re.search(r"\| \*\*ROC AUC\*\* ↑ \|((?: [+-]\d\.\d{4} \|){4})", report)
+    assert "in a period like 2013-03, 2013-04" in report
+    found = re.search(r"\| \*\*ROC AUC\*\* ↑ \|((?: [+-]\d\.\d{4} \|){3})", report)
     assert found
-    by_origin = [float(value) for value in found[1].split("|")[:3]]
+    by_origin = [float(value) for value in found[1].split("|")[:2]]
     # A model of 5 rounds is beaten at each origin, and at each by something else: no origin stands in for another.
     assert all(value > 0 for value in by_origin)
-    assert len(set(by_origin)) == 3
+    assert len(set(by_origin)) == 2

@@ -1,4 +1,8 @@
-"""`make propose` in real repositories."""
+"""`make propose` in real repositories.
+
+Each takes some ten seconds. Those marked as long are tested by their parts, too: in test_rows.py, test_report.py and
+test_changes.py, or through the workflows.
+"""
 
 import re
 import shutil
@@ -8,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 from model import contract
 from model.months import month_path
@@ -50,6 +55,7 @@ def without_visibility(repository: Repository) -> None:
     write_months(repository, lambda table: table.drop_columns("visibility"))
 
 
+@pytest.mark.long
 def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
     change_params(
         proposing,
@@ -62,6 +68,7 @@ def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
     assert re.search(r"^Drift between the two training sets .*: `\w+` 0\.\d\d, ", report, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_champion_of_a_commit_that_kept_its_bins_in_another_form(proposing: Repository) -> None:
     """What cannot be told is left out."""
     text = (proposing.folder / "model/pipeline/train.py").read_text(encoding="utf-8")
@@ -79,6 +86,7 @@ def test_champion_of_a_commit_that_kept_its_bins_in_another_form(proposing: Repo
     assert "Drift between" not in report
 
 
+@pytest.mark.long
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
     """A model of January alone, held out on what the champion was trained on, is compared with nothing: it fails."""
     change_params(proposing, window=span(0, 0), holdout=span(1, 1))
@@ -90,6 +98,7 @@ def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
     assert accepted.startswith("## ⚠️ Accepted with a regression by `maintainer`: it cannot be compared")
 
 
+@pytest.mark.long
 def test_column_that_the_proposal_removes(proposing: Repository) -> None:
     """The champion still gets it: from the base."""
     without_visibility(proposing)
@@ -109,6 +118,7 @@ def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, sm
     assert "the champion needs columns that these rows do not have: visibility" in report
 
 
+@pytest.mark.long
 def test_a_row_of_a_new_month_that_the_champion_does_not_take(proposing: Repository, small: Path) -> None:
     """One flight from an airport that it does not know: the others are compared."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
@@ -202,6 +212,7 @@ def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
     assert "is worse by more than 0.05 in none of" in report or "where `" in report
 
 
+@pytest.mark.long
 def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None:
     proposing.must("git", "switch", "--quiet", "main")
     edit(proposing, "params.yaml", "  unclear: pass\n", "  unsure: pass\n")
@@ -217,6 +228,7 @@ def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None
     assert "gates.unclear: is missing" in report
 
 
+@pytest.mark.long
 def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
     """Merged as it was edited on the web: the champion is what main is made of, and not what its lock is of."""
     poor = proposing.folder / "params.yaml"
@@ -231,6 +243,7 @@ def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
     assert "trained again here: its lock is not of what it is made of" in report
 
 
+@pytest.mark.long
 def test_other_words_in_the_code_of_the_same_model(proposing: Repository) -> None:
     edit(proposing, "model/features.py", "import numpy as np", "# The same.\nimport numpy as np")
     report = propose(proposing, passed=True)
@@ -238,6 +251,7 @@ def test_other_words_in_the_code_of_the_same_model(proposing: Repository) -> Non
     assert "| `model/features.py` | 1 | 0 |" in report
 
 
+@pytest.mark.long
 def test_champion_with_other_requirements(proposing: Repository) -> None:
     """It gets an environment of its own, as its commit has pinned it."""
     requirements = (proposing.folder / "requirements/pipeline.txt").read_text(encoding="utf-8")
@@ -267,6 +281,7 @@ def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
     assert "no-such-package-as-this" in report
 
 
+@pytest.mark.long
 def test_registry_that_does_not_answer(proposing: Repository) -> None:
     change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
     done = proposing.run("python", "-m", "model.proposal", MLFLOW_TRACKING_URI="http://127.0.0.1:9")

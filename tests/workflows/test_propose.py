@@ -253,7 +253,7 @@ def test_hostile_fork(proposing: Repository, judge: Judge, github: GitHub) -> No
     )
     judged = judge(fork)
     assert judged.passed, judged.output
-    assert judged.comment.startswith("## ✅ Better than the model in production\n")
+    assert "\n## ✅ Better than the model in production\n" in judged.comment
     assert not list(proposing.folder.parent.rglob("pwned"))
     assert_text(judged.comment)
     lines = [line for line in judged.report.splitlines() if line.endswith("| 1 | 0 |")]
