@@ -23,7 +23,7 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 setup: $(READY) ## Only make .venv
 
 .PHONY: test test-long
-# As many processes as cores: threads of theirs would wait for one another.
+# Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
 PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: $(READY) ## Run the tests
@@ -151,7 +151,7 @@ bench-image: need-engine all ## Measure the image beside the stock one and write
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
-	rm -rf .venv artifacts .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

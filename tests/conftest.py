@@ -53,6 +53,11 @@ def pytest_report_header() -> str:
     return missing.in_words(lacking) if lacking else "programs: all that the tests use are here"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: while a test waits for a server or a container, another one runs."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no process is left alone with it at the end."""
 

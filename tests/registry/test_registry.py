@@ -129,6 +129,8 @@ def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path
     assert re.search(r"^probability 0\.\d+$", registered.must("python", "-c", code), re.MULTILINE)
 
 
+# Who is overtaken does it again, as in the test that follows; that many at once lose nothing, test_branch.py shows.
+@pytest.mark.long
 def test_two_at_once(unregistered: Repository, tmp_path: Path) -> None:
     """Both become versions; neither overwrites the other."""
     clones = []

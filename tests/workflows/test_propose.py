@@ -168,6 +168,7 @@ def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
     assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
 
 
+@pytest.mark.long
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: Judge) -> None:
     """What cannot be compared does not pass."""
     window, holdout = ({"first": month, "last": month} for month in MONTHS[:2])
