@@ -17,7 +17,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-co
 
 .PHONY: all
 all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
-	@python -m model.pipeline $(if $(UNTRACKED),--untracked)
+	@python -m lifecycle.pipeline $(if $(UNTRACKED),--untracked)
 
 .PHONY: setup
 setup: $(READY) ## Only make .venv
@@ -51,21 +51,21 @@ lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 take
 
 .PHONY: ui
 ui: $(READY) ## Open the tracked runs in MLflow
-	@python -m model.pipeline.track ui
+	@python -m lifecycle.pipeline.track ui
 
 .PHONY: serve
 # Services that share BentoML's home wipe each other's metrics.
 serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
-serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
+serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another one, settings in lifecycle/serving/environment.py
 	@bentoml serve --port $(PORT) .
 
 .PHONY: propose
 propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
-	@python -m model.proposal --base '$(BASE)'
+	@python -m lifecycle.proposal --base '$(BASE)'
 
 .PHONY: gates
 gates: $(READY) ## Propose margins for the gates of params.yaml, from how much equally good models differ on your data
-	@python -m model.proposal.margins
+	@python -m lifecycle.proposal.margins
 
 .PHONY: rehearse
 rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
@@ -73,24 +73,24 @@ rehearse: $(READY) ## Play the story of the working tree: proposal, comment, mer
 
 .PHONY: registry
 registry: $(READY) ## Show the registered versions; UI=1 opens them in MLflow
-	@python -m model.registry $(if $(UI),ui)
+	@python -m lifecycle.registry $(if $(UI),ui)
 
 .PHONY: history
 history: $(READY) ## Show which version was champion from when to when, and why
-	@python -m model.registry history
+	@python -m lifecycle.registry history
 
 .PHONY: rollback
 rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY='too many alarms'
 	@test -n "$$VERSION" -a -n "$$WHY" || { echo "error: say which version, and why: make rollback VERSION=3 WHY='…'" >&2; exit 1; }
-	@python -m model.release.rollback "$$VERSION" --why "$$WHY"
+	@python -m lifecycle.release.rollback "$$VERSION" --why "$$WHY"
 
 .PHONY: bento
 bento: all ## Pack the model with its service: the bento flight-delay:<version>
-	@python -m model.release.image --bento
+	@python -m lifecycle.release.image --bento
 
 .PHONY: image
 image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, IMAGE_BASE=<to build on>
-	@python -m model.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
+	@python -m lifecycle.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
@@ -143,7 +143,7 @@ bench-release: need-release need-engine all ## Measure releases, rollbacks and t
 
 .PHONY: crash-release
 crash-release: need-release need-engine ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
-	@pytest -q -s tests/workflows/crash_release.py
+	@pytest -q -s tests/lifecycle/workflows/crash_release.py
 
 .PHONY: bench-image
 bench-image: need-engine all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
@@ -160,15 +160,15 @@ help: ## List the targets
 
 # What the service tells of its model. It names the commit, and so is written each time.
 $(LINEAGE): all
-	@python -m model.release.lineage
+	@python -m lifecycle.pipeline.lineage
 
-# Programs that a target uses are asked for before anything is made. The names are those of tests/missing.py.
+# Programs that a target uses are asked for before anything is made. The names are those of tests/lifecycle/missing.py.
 comma := ,
 need-%:
-	@$(PYTHON) -m tests.missing $(subst $(comma), ,$*)
+	@$(PYTHON) -m tests.lifecycle.missing $(subst $(comma), ,$*)
 # One that has been seen to run something.
 need-engine: $(READY)
-	@python -m tests.containers
+	@python -m tests.lifecycle.containers
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'

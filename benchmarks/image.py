@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from model.release.image import BENTOFILE, build_bento, build_image
-from model.release.lineage import write_lineage
-from tests.containers import Engine, container, find_engine
-from tests.serving.conftest import free_port
+from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.release.image import BENTOFILE, build_bento, build_image
+from tests.lifecycle.containers import Engine, container, find_engine
+from tests.lifecycle.serving.conftest import free_port
 
 REPORT = Path("benchmarks/image.md")
 ROUNDS = 7

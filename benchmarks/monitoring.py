@@ -29,17 +29,18 @@ import duckdb
 import pyarrow as pa
 from tqdm import tqdm
 
+from lifecycle.monitoring.check import check
+from lifecycle.monitoring.log import opened
+from lifecycle.pipeline import stage
+from lifecycle.pipeline.reference import Reference, make_reference
+from lifecycle.serving.prediction_log import create_log_engine, create_tables
+from lifecycle.shared.distributions import PROBABILITY
+from lifecycle.shared.months import DATA, month_path, read_month, to_columns
+from lifecycle.shared.params import load_params
+from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.schema import contract_version
 from model import contract
-from model.distributions import PROBABILITY
-from model.monitoring.check import check
-from model.monitoring.log import opened
-from model.months import DATA, month_path, read_month, to_columns
-from model.params import load_params
-from model.pipeline import stage
-from model.predictor import Predictor
-from model.release.reference import Reference, make_reference
-from model.serving.prediction_log import create_log_engine, create_tables
-from tests.serving.postgresql import postgresql_server
+from tests.lifecycle.serving.postgresql import postgresql_server
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/monitoring.md"
@@ -91,7 +92,7 @@ def write_rows(folder: Path, rows: int) -> None:
     chosen = f"FROM range({rows}) AS r(i) JOIN base ON base.number = (i * 7919) % {window.num_rows}"
     written = {
         "log/predictions": f"SELECT printf('%032x', i) AS id, ({SINCE.timestamp()} + i * {seconds})::DOUBLE AS time, "
-        f"'{VERSION}' AS model_version, '{contract.version()}' AS contract_version, printf('%016x', i) AS request_id, "
+        f"'{VERSION}' AS model_version, '{contract_version()}' AS contract_version, printf('%016x', i) AS request_id, "
         f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {chosen}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
         f"::DOUBLE AS time, {contract.TARGET} AS outcome {chosen} WHERE i % 2 = 0",

@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from lifecycle.pipeline import stage
+from lifecycle.shared.params import load_params
 from model import contract
 from model.features import NAMES
-from model.params import load_params
-from model.pipeline import stage
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/serving.md"
@@ -161,7 +161,7 @@ def servers(folder: Path) -> list[Server]:
     """The service, as it is and in two other ways, and its rivals."""
     model = {"MODEL_FOLDER": str(stage.MODEL.resolve())}
     bentoml = [sys.executable, "-m", "bentoml", "serve", "--port", "{port}"]
-    service = "model.serving.service:ModelService"
+    service = "lifecycle.serving.service:ModelService"
     uvicorn = [sys.executable, "-m", "uvicorn", "--port", "{port}", "--no-access-log"]
     last = json.loads(Path(".mlflow/last.json").read_text(encoding="utf-8"))
     tracked = f"runs:/{last['run']}/model"

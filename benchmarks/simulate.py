@@ -24,21 +24,22 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lifecycle.monitoring.check import check
+from lifecycle.monitoring.check_report import as_json
+from lifecycle.monitoring.log import opened, outcomes_since
+from lifecycle.monitoring.watched import watched
+from lifecycle.pipeline.ingest import ingest
+from lifecycle.retraining.policy import due
+from lifecycle.retraining.renew import renew
+from lifecycle.shared.intervals import jackknife, leave_out_each
+from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.months import month_path, month_range
+from lifecycle.shared.params import load_params
 from model import contract
-from model.data import ingest
-from model.monitoring.check import check
-from model.monitoring.log import opened, outcomes_since
-from model.monitoring.policy import due, known_until
-from model.monitoring.renew import renew
-from model.monitoring.watched import watched
-from model.months import month_path, month_range
-from model.params import load_params
-from model.pipeline.intervals import jackknife, leave_out_each
-from model.pipeline.metrics import METRICS, Scores
-from tests import in_process
-from tests.registry.commands import promote, register
-from tests.repository import ROOT, Repository, change_params, copy_repository
-from tests.serving.conftest import running
+from tests.lifecycle import in_process
+from tests.lifecycle.registry.commands import promote, register
+from tests.lifecycle.repository import ROOT, Repository, change_params, copy_repository
+from tests.lifecycle.serving.conftest import running
 
 REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.png"
 WINDOW, HOLDOUT = ("2013-01", "2013-03"), "2013-04"
@@ -154,14 +155,14 @@ def triggered(policy: Policy, repository: Repository, log: str, until: datetime)
     with in_process.inside(repository):
         params = load_params()
         version, reference = watched(None, params)
-        known = known_until(reference)
         with opened(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
             found = check(read, version, reference, params)
         last = month_after(policy.trainings[-1].month) if policy.trainings else None
         for finding in found.findings:
             said = f"{finding.kind}: {finding.subject} {finding.evidence}"
             policy.found.append(f"- {until - pd.Timedelta(days=1):%Y-%m}, {finding.level.name.lower()}: {said}")
-        return due(found, outcomes_since(log, known), known, last, params.retraining)
+        known = reference.known_until
+        return due(as_json(found, known, outcomes_since(log, known)), last, params.retraining)
 
 
 def month_after(month: str) -> datetime:
@@ -182,7 +183,7 @@ def begin(folder: Path) -> Repository:
         window={"first": WINDOW[0], "last": WINDOW[1]},
         holdout={"first": HOLDOUT, "last": HOLDOUT},
     )
-    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.must("python", "-m", "lifecycle.pipeline", "--untracked")
     repository.commit("The first model")
     repository.must("git", "init", "--quiet", "--bare", str(folder / "origin.git"))
     repository.must("git", "remote", "add", "origin", str(folder / "origin.git"))
@@ -257,9 +258,9 @@ def retrain(repository: Repository, month: str, why: str) -> Training:
 
 def propose(repository: Repository, message: str) -> tuple[bool, str]:
     """Train and compare as a pull request does: whether it may be merged, and the verdict."""
-    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.must("python", "-m", "lifecycle.pipeline", "--untracked")
     repository.commit(message)
-    judged = repository.run("python", "-m", "model.proposal", "--base", "HEAD~1")
+    judged = repository.run("python", "-m", "lifecycle.proposal", "--base", "HEAD~1")
     report = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
     return judged.returncode == 0, report.partition("\n")[0].lstrip("# ")
 

@@ -14,19 +14,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from model.clusters import Clusters, cluster_columns, find_clusters
-from model.data import ingest
-from model.markdown import table
-from model.months import month_path, month_range, read_month, to_target
-from model.params import Params, load_params
-from model.pipeline.evaluate import WHOLE, point_metrics, slices_of
-from model.pipeline.intervals import groups_of, jackknife, leave_out_each
-from model.pipeline.metrics import METRICS, Scores
-from model.pipeline.prepare import prepare
-from model.proposal.compare import Part, Rows, compare, compare_over_origins
-from model.proposal.gate import against_champion
-from model.proposal.origins import at_origin
-from model.proposal.proposal import Built, Comparison, Curves, Judged, Origins, Proposal
+from lifecycle.pipeline.evaluate import WHOLE, point_metrics, slices_of
+from lifecycle.pipeline.ingest import ingest
+from lifecycle.pipeline.prepare import prepare
+from lifecycle.proposal.compare import Part, Rows, compare, compare_over_origins
+from lifecycle.proposal.gate import against_champion
+from lifecycle.proposal.origins import at_origin
+from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
+from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
+from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
+from lifecycle.shared.markdown import table
+from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.months import month_path, month_range, read_month, to_target
+from lifecycle.shared.params import Params, load_params
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs/verdict.md"
@@ -97,8 +97,8 @@ def _days_of(params: Params, data: Path) -> NDArray[np.intp]:
 def _matrix_of(prepared: Path) -> NDArray[np.float32]:
     import json
 
+    from lifecycle.shared.months import to_columns
     from model.features import features
-    from model.months import to_columns
 
     codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
     return features(to_columns(pq.read_table(prepared / "holdout.parquet")), codes)

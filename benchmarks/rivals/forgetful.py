@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from model.serving.application import Application
-from model.serving.service import ModelService
-from model.serving.telemetry import Telemetry
+from lifecycle.serving.application import Application
+from lifecycle.serving.service import ModelService
+from lifecycle.serving.telemetry import Telemetry
 
 
 def _forget(*_: Any, **__: Any) -> None:
