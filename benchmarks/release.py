@@ -28,7 +28,7 @@ from tests.github.server import github
 from tests.lifecycle import in_process
 from tests.lifecycle.containers import find_engine
 from tests.lifecycle.registry.commands import promote
-from tests.lifecycle.repository import ROOT, Repository, change_params, copy_repository, with_estimator
+from tests.lifecycle.repository import ROOT, Repository, change_params, copied_project, with_estimator
 from tests.lifecycle.traffic import traffic
 from tests.lifecycle.workflows.fork import Fork, fork_of
 
@@ -165,7 +165,7 @@ def main() -> None:
     """Measure, and write the report."""
     engine = find_engine()
     with tempfile.TemporaryDirectory() as name, github() as server:
-        main = copy_repository(Path(name) / "main")
+        main = copied_project(Path(name) / "main")
         main.must("git", "commit", "--quiet", "--allow-empty", "--message", "Merged")
         with fork_of(main, server, Path(name)) as fork:
             first = fork.release()

@@ -38,7 +38,7 @@ from lifecycle.shared.params import load_params
 from model import contract
 from tests.lifecycle import in_process
 from tests.lifecycle.registry.commands import promote, register
-from tests.lifecycle.repository import ROOT, Repository, change_params, copy_repository
+from tests.lifecycle.repository import ROOT, Repository, change_params, copied_project
 from tests.lifecycle.serving.conftest import running
 
 REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.png"
@@ -172,7 +172,7 @@ def month_after(month: str) -> datetime:
 
 def begin(folder: Path) -> Repository:
     """A repository with the first model in production."""
-    repository = copy_repository(folder / "main")
+    repository = copied_project(folder / "main")
     repository.must("dvc", "pull", "--quiet", "data.dvc")
     for path in (repository.folder / "data").glob("*.parquet"):
         if path.stem > HOLDOUT:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+# Before anything imports `model`: here it is the example's, whatever the fork has made of its own.
+sys.path.insert(0, str(Path(__file__).parent / "flights"))
 
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.pipeline.prepare import prepare

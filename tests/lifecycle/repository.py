@@ -1,4 +1,7 @@
-"""Copies of this repository to run commands in, and its parameters with other values."""
+"""Repositories to run commands in: the machinery of the working tree with a frozen example project.
+
+A fork's own model, data and parameters are never used here: whatever the team does with them, these tests stay green.
+"""
 
 import os
 import shutil
@@ -9,13 +12,20 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
+# The frozen example: what a fork writes, as it was in the template.
+FLIGHTS = Path(__file__).parent / "flights"
+# The same in the working tree, and what comes of it.
+_FORK_S_OWN = (
+    *("model/", "params.yaml", "dvc.yaml", "bentofile.yaml", ".dvc/config"),
+    *("data.dvc", "dvc.lock", "lifecycle/proposal/dvc.lock", ".dvc/remote/", "reports/"),
+)
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 ROWS = 3_000  # of each month in the fixture `small`
 
 
 def write_params(path: Path, **changes: Any) -> Path:
-    """The repository's params.yaml with some top-level values changed; by default a window that the months cover."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """The example's params.yaml with some top-level values changed; by default a window that the months cover."""
+    values = yaml.safe_load((FLIGHTS / "params.yaml").read_text(encoding="utf-8"))
     values |= {
         "window": {"first": "2013-01", "last": "2013-02"},
         "holdout": {"first": "2013-03", "last": "2013-03"},
@@ -26,7 +36,7 @@ def write_params(path: Path, **changes: Any) -> Path:
 
 
 class Repository:
-    """A copy of this repository, as a clone would have it, with commands run in it."""
+    """A repository, as a clone would have it, with commands run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,8 +81,28 @@ class Repository:
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files if "timings" not in p.parts}
 
 
-def copy_tree(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
-    """Copy the tracked and the new files of the working tree, but for some files and folders."""
+def with_example(**environment: str) -> dict[str, str]:
+    """The environment of a process that runs the machinery with the example, in a folder that has neither."""
+    return os.environ | {"PYTHONPATH": f"{FLIGHTS}{os.pathsep}{ROOT}"} | environment
+
+
+def run_with_example(
+    *command: str | Path, folder: Path = FLIGHTS, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the machinery with the example, and return what it printed, each stream by itself."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=with_example(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def copy_project(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
+    """Copy the tracked and the new files of the working tree, except some files and folders."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -86,22 +116,39 @@ def copy_tree(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
             shutil.copy(ROOT / name, folder / name)
 
 
+def copy_example(folder: Path) -> None:
+    """Copy the machinery of the working tree, and the example."""
+    copy_project(folder, leave_out=_FORK_S_OWN)
+    shutil.copytree(FLIGHTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def copy_repository(folder: Path, data: Path | None = None) -> Repository:
-    """The tracked and the new files of the working tree as a repository with one commit.
+    """The machinery and the example as a repository with one commit.
 
     With `data` its months are the versioned ones, and the window fits them.
     """
-    copy_tree(folder)
-    repository = Repository(folder)
-    repository.must("git", "init", "--quiet", "--initial-branch", "main")
+    copy_example(folder)
+    repository = _initialised(folder)
     if data is not None:
         shutil.copytree(data, folder / "data")
-        for lock in ("dvc.lock", "lifecycle/proposal/dvc.lock"):
-            (folder / lock).unlink(missing_ok=True)
         repository.must("dvc", "add", "--quiet", "data")
         repository.must("dvc", "push", "--quiet", "data.dvc")
         write_params(folder / "params.yaml")
     repository.commit("The template")
+    return repository
+
+
+def copied_project(folder: Path) -> Repository:
+    """The working tree as a repository with one commit."""
+    copy_project(folder)
+    repository = _initialised(folder)
+    repository.commit("The project")
+    return repository
+
+
+def _initialised(folder: Path) -> Repository:
+    repository = Repository(folder)
+    repository.must("git", "init", "--quiet", "--initial-branch", "main")
     return repository
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lifecycle.imports import imported, modules, path_of, reached
+from tests.imports import imported, modules, path_of, reached
 from tests.lifecycle.repository import ROOT
 
 # In the order in which things happen: none imports one that comes later. What all of them share comes first.

@@ -1,6 +1,5 @@
 import csv
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
-from tests.lifecycle.repository import ROOT, write_params
+from tests.lifecycle.repository import run_with_example, write_params
 
 Make = Callable[..., Params]
 
@@ -120,7 +119,5 @@ def test_evaluating_onnx_imports_no_large_library(model_copy: Path, prepared: Pa
         "print([m for m in ('pandas', 'sklearn', 'scipy.stats', 'mlflow') if m in sys.modules])"
     )
     arguments = [tmp_path / "params.yaml", model_copy, prepared / "holdout.parquet", tmp_path / "reports"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
+    done = run_with_example(sys.executable, "-c", script, *arguments)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0)

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pyarrow.parquet as pq
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.months import month_path, to_columns
 from model.features import CATEGORICAL, CODED, NAMES, UNSEEN, features
-from tests.lifecycle.repository import ROOT
+from tests.lifecycle.repository import run_with_example
 
 CODES = {
     "carrier": {"B6": 0, "UA": 1},
@@ -90,5 +89,5 @@ def test_serving_needs_neither_pandas_nor_scikit_learn() -> None:
         "import sys; import lifecycle.shared.predictor, onnxruntime; "
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow', 'mlflow', 'dvc') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = run_with_example(sys.executable, "-c", script)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0)

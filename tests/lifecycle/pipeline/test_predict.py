@@ -1,5 +1,4 @@
 import itertools
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.months import ARROW_SCHEMA, month_path, to_columns
 from lifecycle.shared.predictor import Predictor
 from model import contract
-from tests.lifecycle.repository import ROOT
+from tests.lifecycle.repository import run_with_example
 
 ENDINGS = ("parquet", "csv")
 
@@ -66,16 +65,8 @@ def assert_scored(path: Path, rows: pa.Table, predictor: Predictor) -> None:
     assert found.column("label").to_pylist() == (expected >= predictor.metadata["threshold"]).tolist()
 
 
-def command(folder: Path, *arguments: Path | str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "lifecycle.pipeline.predict", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def command(folder: Path, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    return run_with_example(sys.executable, "-m", "lifecycle.pipeline.predict", *arguments, folder=folder)
 
 
 def test_command(folder: Path, rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from tests.lifecycle import missing
-from tests.lifecycle.repository import GATES, MONTHS, ROOT, Repository, change_params, copy_tree, with_estimator
+from tests.lifecycle.repository import GATES, MONTHS, ROOT, Repository, change_params, copy_example, with_estimator
 
 # The last one before comparisons had origins.
 BEFORE = "32117d6283e18a1e09624b89e632bf420ed3cda0"
@@ -44,7 +44,7 @@ def test_its_own_stages_run_at_each_origin(small: Path, tmp_path: Path) -> None:
     for path in folder.iterdir():
         if path.name not in {".git", ".dvc", "data", "data.dvc", "artifacts"}:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    copy_tree(folder, leave_out=("data.dvc", "dvc.lock", ".dvc/remote", "lifecycle/proposal/dvc.lock"))
+    copy_example(folder)
     repository.must("git", "switch", "--quiet", "--create", "proposal")
     change_params(
         repository,

@@ -19,7 +19,7 @@ from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor, model_hash
 from model import contract
 from tests.lifecycle.containers import Container, Engine, container, find_engine
-from tests.lifecycle.repository import GATES, ROOT, Repository, change_params, copy_repository, with_estimator
+from tests.lifecycle.repository import GATES, ROOT, Repository, change_params, with_estimator
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually, free_port
 
 LIMIT = 200_000_000  # bytes over the base
@@ -33,12 +33,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def repository(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def repository(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A clone in which `make` has trained."""
-    copy = copy_repository(tmp_path_factory.mktemp("image") / "clone")
-    for name in ("model", "prepared"):
-        shutil.copytree(trained / "artifacts" / name, copy.folder / "artifacts" / name)
-    return copy
+    copy = shutil.copytree(finished.folder, tmp_path_factory.mktemp("image") / "clone", symlinks=True)
+    return Repository(copy)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from model import contract
-from tests.lifecycle.repository import ROOT
+from tests.lifecycle.repository import FLIGHTS, with_example
 
 EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.INPUTS}
 _TRIES = 3
@@ -115,8 +115,8 @@ def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Se
     with output.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ
+            cwd=FLIGHTS,
+            env=with_example()
             | {
                 "BENTOML_DO_NOT_TRACK": "true",
                 # Services that share it wipe each other's metrics.

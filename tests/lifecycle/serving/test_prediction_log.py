@@ -23,7 +23,7 @@ from lifecycle.serving.prediction_log import Outcome, Prediction, create_log_eng
 from lifecycle.serving.spool import Spool, SpoolFullError
 from lifecycle.shared.console import UserError
 from lifecycle.shared.schema import contract_version
-from tests.lifecycle.repository import ROOT
+from tests.lifecycle.repository import FLIGHTS, run_with_example, with_example
 from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, running, start_service
 from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
 
@@ -305,8 +305,8 @@ def test_start_with_a_wrong_setting_is_refused_in_a_line(
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", "0"],
-        cwd=ROOT,
-        env=os.environ | fitting | environment(tmp_path),
+        cwd=FLIGHTS,
+        env=with_example() | fitting | environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -334,15 +334,7 @@ def predicted(tmp_path: Path, url: str) -> list[str]:
 
 
 def report(url: str, file: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "lifecycle.serving.feedback", file],
-        cwd=ROOT,
-        env=os.environ | {"PREDICTION_LOG_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run_with_example(sys.executable, "-m", "lifecycle.serving.feedback", file, PREDICTION_LOG_URL=url)
 
 
 def write_outcomes(file: Path, outcomes: dict[str, Any]) -> Path:
@@ -445,15 +437,8 @@ def drain(state: Path, url: str, *records: bytes) -> "subprocess.CompletedProces
     folder = state / "spool"
     folder.mkdir(exist_ok=True)
     (folder / "00000000000000000001-00000000.jsonl").write_bytes(b"".join(records))
-    done = subprocess.run(
-        [sys.executable, "-m", "lifecycle.serving.drain"],
-        cwd=ROOT,
-        env=os.environ | {"STATE_FOLDER": str(state), "PREDICTION_LOG_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    drain = (sys.executable, "-m", "lifecycle.serving.drain")
+    done = run_with_example(*drain, STATE_FOLDER=str(state), PREDICTION_LOG_URL=url)
     assert "Traceback" not in done.stderr
     return done
 

@@ -3,7 +3,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
 from model import contract
-from tests.lifecycle.repository import ROOT
+from tests.lifecycle.repository import run_with_example
 from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, running
 
 
@@ -157,8 +156,9 @@ def reported(service: Service, prediction_id: str, outcome: int) -> bool:
 
 def test_imports_nothing_that_only_training_needs() -> None:
     code = "import sys, lifecycle.serving.service, lifecycle.serving.drain; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert not {"pyarrow", "pandas", "sklearn", "scipy", "mlflow", "dvc"} & set(said.split())
+    done = run_with_example(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert not {"pyarrow", "pandas", "sklearn", "scipy", "mlflow", "dvc"} & set(done.stdout.split())
 
 
 def test_keys(trained: Path, tmp_path: Path) -> None:
@@ -294,19 +294,11 @@ def test_start_without_a_fitting_model(trained: Path, tmp_path: Path, damage: An
     folder = tmp_path / "folder"
     shutil.copytree(trained, folder)
     damage(folder)
-    done = subprocess.run(
-        [sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", "0"],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "MODEL_FOLDER": str(folder / "artifacts/model"),
-            "LINEAGE": str(folder / "artifacts/lineage.json"),
-            "STATE_FOLDER": str(tmp_path / "state"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
+    done = run_with_example(
+        *(sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", "0"),
+        MODEL_FOLDER=str(folder / "artifacts/model"),
+        LINEAGE=str(folder / "artifacts/lineage.json"),
+        STATE_FOLDER=str(tmp_path / "state"),
     )
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 
-from tests.lifecycle.repository import ROOT
+ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("model", "lifecycle")
 
