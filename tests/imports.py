@@ -1,67 +1,85 @@
-"""The import graph of the machinery and of model/, read from the source."""
+"""What the source imports: the graph of the machinery and of model/."""
 
 import ast
 from collections.abc import Iterator
-from functools import cache
-
-ROOT = Path(__file__).parents[1]
+from dataclasses import dataclass
+from pathlib import Path
 
 PACKAGES = ("model", "lifecycle")
 
 
-def path_of(module: str) -> str | None:
-    """The file of a module of this repository, relative to its root; None where there is none."""
-    stem = module.replace(".", "/")
-    return next((path for path in (f"{stem}.py", f"{stem}/__init__.py") if (ROOT / path).exists()), None)
+@dataclass(frozen=True)
+class Sources:
+    """Python sources that import one another.
 
-
-def modules() -> list[str]:
-    """Every module of the machinery and of model/, by its dotted name."""
-    paths = [path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
-    return sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths)
-
-
-@cache
-def imported(module: str, *, lazily: bool) -> frozenset[str]:
-    """The names of the modules that a module imports, of this repository and of any other.
-
-    Args:
-        module: Of this repository.
-        lazily: Whether imports inside of functions count.
+    Attributes:
+        roots: Folders that modules are looked for in, the first one first.
     """
-    path = path_of(module)
-    assert path is not None, module
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return frozenset(name for node in _statements(tree, lazily=lazily) for name in _names(node))
+
+    roots: tuple[Path, ...]
+
+    def find(self, module: str) -> Path | None:
+        """The file of a module or package; None if it is not one of these sources."""
+        stem = module.replace(".", "/")
+        paths = [root / name for root in self.roots for name in (f"{stem}.py", f"{stem}/__init__.py")]
+        return next((path for path in paths if path.exists()), None)
+
+    def path_of(self, module: str) -> str:
+        """The file of a module, relative to its root."""
+        path = self.find(module)
+        assert path, module
+        return next(str(path.relative_to(root)) for root in self.roots if path.is_relative_to(root))
+
+    def modules(self) -> list[str]:
+        """Every module of `PACKAGES`, by its dotted name."""
+        found = set[str]()
+        for package in PACKAGES:
+            root = next(root for root in self.roots if (root / package).is_dir())
+            for path in (root / package).rglob("*.py"):
+                found.add(".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"))
+        return sorted(found)
+
+    def imported(self, module: str, *, lazily: bool) -> set[str]:
+        """The names of the modules that a module imports, of these sources and of any library.
+
+        Args:
+            module: One of these sources.
+            lazily: Whether imports inside of functions count.
+        """
+        path = self.find(module)
+        assert path, module
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return {name for node in _import_statements(tree, lazily=lazily) for name in self._names(node)}
+
+    def reached(self, module: str, *, lazily: bool) -> set[str]:
+        """The modules of these sources that are imported with a module: itself, and packages, included."""
+        found, open_ends = set[str](), [module]
+        while open_ends:
+            name = open_ends.pop()
+            if name in found or self.find(name) is None:
+                continue
+            found.add(name)
+            parents = (name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1))
+            open_ends += [*parents, *self.imported(name, lazily=lazily)]
+        return found
+
+    def files_reached(self, *modules: str, lazily: bool = False) -> list[str]:
+        """The files of what is imported with some modules, relative to their roots, in order."""
+        return sorted({self.path_of(name) for module in modules for name in self.reached(module, lazily=lazily)})
+
+    def _names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+            return
+        assert node.module, "no relative imports here"
+        for alias in node.names:
+            submodule = f"{node.module}.{alias.name}"
+            yield submodule if self.find(submodule) else node.module
 
 
-def reached(module: str, *, lazily: bool = False) -> set[str]:
-    """The modules of this repository that importing a module imports, itself and the packages included."""
-    found, open_ends = set[str](), [module]
-    while open_ends:
-        name = open_ends.pop()
-        if name in found or path_of(name) is None:
-            continue
-        found.add(name)
-        parents = (name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1))
-        open_ends += [*parents, *imported(name, lazily=lazily)]
-    return found
-
-
-def _statements(tree: ast.AST, *, lazily: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+def _import_statements(tree: ast.AST, *, lazily: bool) -> Iterator[ast.Import | ast.ImportFrom]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
         elif lazily or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _statements(node, lazily=lazily)
-
-
-def _names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-        return
-    assert node.module
-    assert not node.level
-    for alias in node.names:
-        submodule = f"{node.module}.{alias.name}"
-        yield submodule if path_of(submodule) else node.module
+            yield from _import_statements(node, lazily=lazily)
