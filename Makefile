@@ -85,11 +85,11 @@ rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY
 	@python -m lifecycle.release.rollback "$$VERSION" --why "$$WHY"
 
 .PHONY: bento
-bento: all ## Pack the model with its service: the bento flight-delay:<version>
+bento: all ## Pack the model with its service as a bento
 	@python -m lifecycle.release.image --bento
 
 .PHONY: image
-image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, IMAGE_BASE=<to build on>
+image: all ## Make a container image of it; ENGINE=docker|podman, IMAGE_BASE=<to build on>
 	@python -m lifecycle.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
 
 .PHONY: remote

@@ -2,8 +2,8 @@
 
 Each variable is compared with each month of window and holdout; what counts is the one that it is most like. It has
 drifted where even from that one it is further away than the threshold, and further than the months are from one
-another: a model that was trained on January and on June does not take weather for news. Nor has it drifted where it is
-like the whole window. The distance has to be significant, too (chi-squared test of homogeneity, corrected for
+another: for a model that was trained on January and on June, a season is no news. Nor has it drifted where it is like
+the whole window. The distance has to be significant, too (chi-squared test of homogeneity, corrected for
 the number of variables by Holm 1979), so that a few rows are not taken for a distribution.
 """
 

@@ -27,7 +27,7 @@ class Check:
             measured.
         interval: Confidence interval of what was found, where it has one.
         passed: Whether the demand is met.
-        where: The rows that the check is about, if not all: for example "carrier = UA" or "over 4 origins".
+        where: The rows that the check is about, if not all: for example "country = DE" or "over 4 origins".
         unit: Unit of `allowed` and `found`.
         explanation: What a reader has to know besides.
     """

@@ -31,7 +31,7 @@ def against_champion(judge: Judge, parts: Mapping[tuple[str, str], Part], origin
     """The demands on the differences to the champion: over the origins, on the holdout and by slice.
 
     The primary metric has to be shown to be no worse; the others must not be shown to be worse. Where there are several
-    origins, these decide, and the holdout only guards: it is one period, whose weather does not come back.
+    origins, these decide, and the holdout only guards: it is one period, which does not come back.
 
     Args:
         judge: Its gates and the primary metric are used.

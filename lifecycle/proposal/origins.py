@@ -1,6 +1,6 @@
 """A DVC stage outside of the default pipeline: the recipe, trained at earlier points in time.
 
-A model that is better on one month may owe it to that month's weather, or to its own luck. A recipe that is better at
+A model that is better on one month may owe it to what that month was like, or to luck. A recipe that is better at
 several origins, each time trained on what came before and judged on what followed, can be expected to be better in the
 next month, too (rolling-origin evaluation: Tashman 2000). Only models are written here: `propose.py` decides on which
 rows they are judged.

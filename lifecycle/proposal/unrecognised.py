@@ -106,7 +106,7 @@ def _join(before: DuckDBPyRelation, after: DuckDBPyRelation, columns: Iterable[i
 def _example(before: DuckDBPyRelation, after: DuckDBPyRelation, at: int, others: Sequence[int]) -> tuple[str, str]:
     """The values of a column before and after, in a row that matches in the other columns.
 
-    Where rows match in several ways, as the flights of each day do, the first ones of both sides belong together.
+    Where rows match in several ways, as equal orders of a day do, the first ones of both sides belong together.
     """
     least = {}
     for side, rows in (("b", before), ("a", after)):

@@ -1,6 +1,6 @@
 """Confidence intervals for rows that are not independent of one another.
 
-Rows of one cluster (the flights of a day, the visits of a customer) share what the model does not know, so they count
+Rows of one cluster (the orders of a day, the visits of a customer) share what the model does not know, so they count
 for less than as many independent rows. Leaving out whole clusters, one at a time, shows how much a metric depends on
 each of them (the delete-one jackknife: Efron and Tibshirani 1993, chapter 11). The quantiles are those of Student's t
 with one degree of freedom less than there are clusters, so that intervals hold with few clusters, too. docs/verdict.md

@@ -1,4 +1,7 @@
-"""The house is as it is drawn: rooms in their order, and lists of files that are what is imported."""
+"""The house is as it is drawn: rooms in order, files declared that are imported, no word of an example."""
+
+import re
+import subprocess
 
 import pytest
 
@@ -48,3 +51,20 @@ def test_the_stage_of_proposals_depends_on_what_it_imports() -> None:
 
 def test_the_image_has_what_the_service_imports() -> None:
     assert image_sources(FLIGHTS / "bentofile.yaml") == SOURCES.files_reached(*IN_THE_IMAGE)
+
+
+# Columns, categories, words and dates of the example; without its columns that are everyday words, such as `origin`.
+OF_THE_EXAMPLE = re.compile(
+    r"flight|airport|airline|carrier|scheduled|departure|arrival|destination|weather|humid|precipitation"
+    r"|dew_point|gust|plane\b|plane_|nycflights|\bEWR\b|\bJFK\b|\bLGA\b|\b2013-\d\d",
+    re.IGNORECASE,
+)
+
+
+def test_the_machinery_knows_no_example() -> None:
+    command = ["git", "ls-files", "lifecycle", "deploy", ".github", "Makefile"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names if not name.endswith("dvc.lock")}
+    assert "lifecycle/pipeline/train.py" in texts
+    words = {name: sorted(set(OF_THE_EXAMPLE.findall(text))) for name, text in texts.items()}
+    assert {name: found for name, found in words.items() if found} == {}
