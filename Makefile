@@ -22,20 +22,27 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 .PHONY: setup
 setup: $(READY) ## Only make .venv
 
+.PHONY: check
+check: lint ## Check your model: style and types, contract, features and pipeline on a sample of your data
+	@pytest tests/model
+
 .PHONY: test test-long
 # Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
-PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
-test: $(READY) ## Run the tests
-	@$(PYTEST) -m 'not long'
-test-long: $(READY) ## Run the further cases that would take `make test` too long
-	@$(PYTEST) -m long
+TEST_MACHINERY := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder tests/lifecycle
+test: $(READY) ## Run all tests: those of your model, and those of the machinery
+	@pytest tests/model
+	@$(TEST_MACHINERY) -m 'not long'
+test-long: $(READY) ## Run the further tests of the machinery that would take `make test` too long
+	@$(TEST_MACHINERY) -m long
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and format
 	ruff check
 	ruff format --check
 	mypy
+	@# The machinery's tests have a `model` of their own, whatever yours is.
+	MYPYPATH=tests/lifecycle/flights mypy --cache-dir .mypy_cache/flights tests benchmarks
 
 .PHONY: format
 format: $(READY) ## Format the code and mend what can be mended

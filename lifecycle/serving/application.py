@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from lifecycle.pipeline.lineage import read_lineage
 from lifecycle.serving import requests as schema
 from lifecycle.serving.environment import ServingSettings
 from lifecycle.serving.openapi import openapi
@@ -28,6 +29,7 @@ from lifecycle.serving.requests import Feedback, Row
 from lifecycle.serving.scorer import Scorer
 from lifecycle.serving.spool import Spool, SpoolFullError
 from lifecycle.serving.telemetry import Request, Telemetry
+from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
 from model import contract
@@ -121,6 +123,26 @@ class Application:
         self._refused_since = time.monotonic()
         self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.Task[None] | None = None
+
+    @classmethod
+    def load(cls, settings: ServingSettings) -> "Application":
+        """Load everything that a worker needs.
+
+        Raises:
+            UserError: If the model, its lineage or the folder of the spool is missing or does not fit.
+        """
+        predictor = Predictor.load(settings.model_folder)
+        lineage = read_lineage(settings.lineage, settings.model_folder)
+        if settings.model_version:
+            lineage["version"] = settings.model_version
+        spool = Spool(
+            settings.spool_folder(),
+            limit=settings.prediction_log_spool_mebibytes * 2**20,
+            when_full=settings.prediction_log_when_full,
+        )
+        metadata = predictor.metadata
+        telemetry = Telemetry(histograms_of(metadata), metadata["codes"], lineage["version"], lineage["commit"])
+        return cls(settings, predictor, lineage, spool, telemetry)
 
     async def start(self) -> None:
         """Start what runs beside the requests."""

@@ -1,6 +1,6 @@
 """The BentoML service: loads the model, and starts and stops what answers the requests.
 
-`bentoml serve` runs it, bentofile.yaml packs it. The settings are environment variables, see settings.py.
+`bentoml serve` runs it, bentofile.yaml packs it. The settings are environment variables, see environment.py.
 """
 
 import gc
@@ -16,34 +16,13 @@ from lifecycle.serving.application import PATHS, Application
 from lifecycle.serving.environment import ServingSettings, load_settings
 from lifecycle.serving.front import LateApplication, put_in_front
 from lifecycle.serving.prediction_log import create_log_engine
-from lifecycle.serving.spool import Spool, prepare
-from lifecycle.serving.telemetry import Telemetry
+from lifecycle.serving.spool import prepare
 from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
 from model import contract
 
 _application = LateApplication()
-
-
-def _load(settings: ServingSettings) -> Application:
-    """Load all that a worker needs.
-
-    Raises:
-        UserError: Where something is missing or does not fit.
-    """
-    predictor = Predictor.load(settings.model_folder)
-    lineage = read_lineage(settings.lineage, settings.model_folder)
-    if settings.model_version:
-        lineage["version"] = settings.model_version
-    spool = Spool(
-        settings.spool_folder(),
-        limit=settings.prediction_log_spool_mebibytes * 2**20,
-        when_full=settings.prediction_log_when_full,
-    )
-    metadata = predictor.metadata
-    telemetry = Telemetry(histograms_of(metadata), metadata["codes"], lineage["version"], lineage["commit"])
-    return Application(settings, predictor, lineage, spool, telemetry)
 
 
 def _settings() -> ServingSettings:
@@ -68,7 +47,7 @@ class ModelService:
         """Load the model: in the worker, after BentoML has set it up."""
         # uvicorn would format a line of its own for each request, and throw it away.
         logging.getLogger("uvicorn.access").propagate = False
-        self._application = _application.application = _load(load_settings())
+        self._application = _application.application = Application.load(load_settings())
 
     @bentoml.on_deployment
     @staticmethod

@@ -15,6 +15,8 @@ import pytest
 
 # Before anything imports `model`: here it is the example's, whatever the fork has made of its own.
 sys.path.insert(0, str(Path(__file__).parent / "flights"))
+if "model" in sys.modules:
+    pytest.exit("tests/model and tests/lifecycle have different models: run `make test`, or one of them", 4)
 
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.pipeline.prepare import prepare
