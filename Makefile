@@ -42,7 +42,7 @@ lint: $(READY) ## Check style, types and format
 	ruff format --check
 	mypy
 	@# The machinery's tests have a `model` of their own, whatever yours is.
-	MYPYPATH=tests/lifecycle/flights mypy --cache-dir .mypy_cache/flights tests benchmarks
+	MYPYPATH=tests/lifecycle/example mypy --cache-dir .mypy_cache/example tests benchmarks
 
 .PHONY: format
 format: $(READY) ## Format the code and mend what can be mended

@@ -3,11 +3,10 @@
 import argparse
 import subprocess
 import sys
-from contextlib import suppress
 
 from lifecycle.proposal import COMPARED, OUTPUT, PLOTS, REPORT
+from lifecycle.proposal.base import find_base
 from lifecycle.shared import console
-from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json, write_text
 
@@ -24,8 +23,7 @@ def main() -> None:
     parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
     parser.add_argument("--accepted-by", default="", help="who accepts a regression")
     arguments = parser.parse_args()
-    # GitHub says in zeros that there was nothing before.
-    base = _commit(arguments.base) if arguments.base.strip("0") else _left_main()
+    base = find_base(arguments.base)
 
     for old in (REPORT, PLOTS):
         old.unlink(missing_ok=True)
@@ -71,21 +69,6 @@ def _failure(log: str) -> str:
     return "\n".join(
         ["## ❌ The model could not be made", "", "The last lines of the log:", "", "```text", *lines, "```", ""]
     )
-
-
-def _commit(revision: str) -> str:
-    try:
-        return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
-    except CommandError as error:
-        raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.") from error
-
-
-def _left_main() -> str:
-    """The commit at which this work has left main."""
-    for main in ("origin/main", "main"):
-        with suppress(CommandError):
-            return git("merge-base", "HEAD", main).strip()
-    raise UserError("there is no branch main to propose to. Name a commit: make propose BASE=…")
 
 
 if __name__ == "__main__":

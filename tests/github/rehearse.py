@@ -129,7 +129,7 @@ def main() -> None:
         where.write_text(comment, encoding="utf-8")
         colour = "green" if judged.passed else "red"
         print(f"\n{comment}\n\nThat is {where.relative_to(ROOT)}, as it would stand at the pull request; its artifacts")
-        print(f"are beside it. The check `model` would be {colour}; `make lint test` is the other one, `code`.\n")
+        print(f"are beside it. The check `model` would be {colour}; `make check` is the other one, `code`.\n")
         if fork and judged.passed:
             merge_and_go_back(fork, say)
             print("", *table(origin, "history"), sep="\n")

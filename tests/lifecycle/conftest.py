@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 # Before anything imports `model`: here it is the example's, whatever the fork has made of its own.
-sys.path.insert(0, str(Path(__file__).parent / "flights"))
+sys.path.insert(0, str(Path(__file__).parent / "example"))
 if "model" in sys.modules:
     pytest.exit("tests/model and tests/lifecycle have different models: run `make test`, or one of them", 4)
 

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 # The frozen example: what a fork writes, as it was in the template.
-FLIGHTS = Path(__file__).parent / "flights"
+EXAMPLE_PROJECT = Path(__file__).parent / "example"
 # The same in the working tree, and what comes of it.
 _FORK_S_OWN = (
     *("model/", "params.yaml", "dvc.yaml", "bentofile.yaml", ".dvc/config"),
@@ -25,7 +25,7 @@ ROWS = 3_000  # of each month in the fixture `small`
 
 def write_params(path: Path, **changes: Any) -> Path:
     """The example's params.yaml with some top-level values changed; by default a window that the months cover."""
-    values = yaml.safe_load((FLIGHTS / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8"))
     values |= {
         "window": {"first": "2013-01", "last": "2013-02"},
         "holdout": {"first": "2013-03", "last": "2013-03"},
@@ -83,11 +83,11 @@ class Repository:
 
 def with_example(**environment: str) -> dict[str, str]:
     """The environment of a process that runs the machinery with the example, in a folder that has neither."""
-    return os.environ | {"PYTHONPATH": f"{FLIGHTS}{os.pathsep}{ROOT}"} | environment
+    return os.environ | {"PYTHONPATH": f"{EXAMPLE_PROJECT}{os.pathsep}{ROOT}"} | environment
 
 
 def run_with_example(
-    *command: str | Path, folder: Path = FLIGHTS, **environment: str
+    *command: str | Path, folder: Path = EXAMPLE_PROJECT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the machinery with the example, and return what it printed, each stream by itself."""
     return subprocess.run(
@@ -119,7 +119,7 @@ def copy_project(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
 def copy_example(folder: Path) -> None:
     """Copy the machinery of the working tree, and the example."""
     copy_project(folder, leave_out=_FORK_S_OWN)
-    shutil.copytree(FLIGHTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EXAMPLE_PROJECT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def copy_repository(folder: Path, data: Path | None = None) -> Repository:

@@ -7,9 +7,9 @@ import pytest
 
 from tests.declared import IN_THE_IMAGE, image_sources, stage_sources
 from tests.imports import Sources
-from tests.lifecycle.repository import FLIGHTS, ROOT
+from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT
 
-SOURCES = Sources((FLIGHTS, ROOT))
+SOURCES = Sources((EXAMPLE_PROJECT, ROOT))
 # In the order in which things happen: none imports one that comes later. What all of them share comes first.
 ROOMS = ("shared", "pipeline", "registry", "proposal", "release", "serving", "monitoring", "retraining")
 IN_ROOMS = [module for module in SOURCES.modules() if module.startswith("lifecycle.")]
@@ -39,7 +39,7 @@ def test_no_two_modules_have_the_same_name() -> None:
 
 
 def test_a_stage_depends_on_what_it_imports() -> None:
-    for module, sources in stage_sources(FLIGHTS / "dvc.yaml").items():
+    for module, sources in stage_sources(EXAMPLE_PROJECT / "dvc.yaml").items():
         assert sources == SOURCES.files_reached(module, lazily=True), module
 
 
@@ -50,7 +50,7 @@ def test_the_stage_of_proposals_depends_on_what_it_imports() -> None:
 
 
 def test_the_image_has_what_the_service_imports() -> None:
-    assert image_sources(FLIGHTS / "bentofile.yaml") == SOURCES.files_reached(*IN_THE_IMAGE)
+    assert image_sources(EXAMPLE_PROJECT / "bentofile.yaml") == SOURCES.files_reached(*IN_THE_IMAGE)
 
 
 # Columns, categories, words and dates of the example; without its columns that are everyday words, such as `origin`.

@@ -23,7 +23,7 @@ from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor
 from model import contract
 from tests.lifecycle import in_process
-from tests.lifecycle.repository import FLIGHTS, Repository, with_example
+from tests.lifecycle.repository import EXAMPLE_PROJECT, Repository, with_example
 
 
 def runs(repository: Repository, uri: str | None = None) -> list[dict[str, Any]]:
@@ -220,5 +220,5 @@ def test_nothing_to_track(tmp_path: Path) -> None:
 def test_stages_never_import_mlflow() -> None:
     for name in ("prepare", "train", "evaluate"):
         script = f"import sys, lifecycle.pipeline.{name}; sys.exit('mlflow' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", script], cwd=FLIGHTS, env=with_example(), check=False)
+        done = subprocess.run([sys.executable, "-c", script], cwd=EXAMPLE_PROJECT, env=with_example(), check=False)
         assert done.returncode == 0

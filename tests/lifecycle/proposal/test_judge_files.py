@@ -16,9 +16,9 @@ from lifecycle.shared.words import LONGEST, clean
 from tests.github import contents, server
 from tests.github.pull_request import PullRequest
 from tests.github.server import GitHub
-from tests.lifecycle.repository import FLIGHTS, ROOT, Repository, edit
+from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT, Repository, edit
 
-PARAMS = (FLIGHTS / "params.yaml").read_text(encoding="utf-8")
+PARAMS = (EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8")
 SAID = "⚠️ **This pull request changes what it is judged by.** "
 END = " Review these first: the report of a pull request is written by its own code.\n\n"
 INCOMPLETE = (

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from model import contract
-from tests.lifecycle.repository import FLIGHTS, with_example
+from tests.lifecycle.repository import EXAMPLE_PROJECT, with_example
 
 EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.INPUTS}
 _TRIES = 3
@@ -115,7 +115,7 @@ def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Se
     with output.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", str(port)],
-            cwd=FLIGHTS,
+            cwd=EXAMPLE_PROJECT,
             env=with_example()
             | {
                 "BENTOML_DO_NOT_TRACK": "true",

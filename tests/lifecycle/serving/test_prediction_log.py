@@ -23,7 +23,7 @@ from lifecycle.serving.prediction_log import Outcome, Prediction, create_log_eng
 from lifecycle.serving.spool import Spool, SpoolFullError
 from lifecycle.shared.console import UserError
 from lifecycle.shared.schema import contract_version
-from tests.lifecycle.repository import FLIGHTS, run_with_example, with_example
+from tests.lifecycle.repository import EXAMPLE_PROJECT, run_with_example, with_example
 from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, running, start_service
 from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
 
@@ -305,7 +305,7 @@ def test_start_with_a_wrong_setting_is_refused_in_a_line(
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", "0"],
-        cwd=FLIGHTS,
+        cwd=EXAMPLE_PROJECT,
         env=with_example() | fitting | environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

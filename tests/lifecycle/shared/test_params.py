@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from lifecycle.shared.console import UserError
 from lifecycle.shared.params import Params, load_params
-from tests.lifecycle.repository import FLIGHTS
+from tests.lifecycle.repository import EXAMPLE_PROJECT
 
 
 def test_the_repository_s_own() -> None:
-    params = load_params(FLIGHTS / "params.yaml")
+    params = load_params(EXAMPLE_PROJECT / "params.yaml")
     assert params.window.months() == ["2013-01", "2013-02", "2013-03", "2013-04", "2013-05", "2013-06"]
     assert params.holdout.months() == ["2013-07"]
     assert type(params.chosen_hyperparameters()).__name__ == "HistGradientBoosting"
@@ -29,7 +29,7 @@ def test_frozen(params: Callable[..., Params]) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], object], folder: Path) -> str:
-    values = yaml.safe_load((FLIGHTS / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8"))
     change(values)
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
