@@ -23,7 +23,7 @@ all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
 setup: $(READY) ## Only make .venv
 
 .PHONY: check
-check: lint ## Check your model: style and types, contract, features and pipeline on a sample of your data
+check: style ## Check your model: style and types, contract, features and pipeline on a sample of your data
 	@pytest tests/model
 
 .PHONY: test test-long
@@ -36,13 +36,14 @@ test: $(READY) ## Run all tests: those of your model, and those of the machinery
 test-long: $(READY) ## Run the further tests of the machinery that would take `make test` too long
 	@$(TEST_MACHINERY) -m long
 
-.PHONY: lint
-lint: $(READY) ## Check style, types and format
+.PHONY: lint style
+lint: style ## Check style, types and format of everything
+	@# The machinery's tests have a `model` of their own, whatever yours is.
+	MYPYPATH=tests/lifecycle/example mypy --cache-dir .mypy_cache/example tests benchmarks
+style: $(READY)
 	ruff check
 	ruff format --check
 	mypy
-	@# The machinery's tests have a `model` of their own, whatever yours is.
-	MYPYPATH=tests/lifecycle/example mypy --cache-dir .mypy_cache/example tests benchmarks
 
 .PHONY: format
 format: $(READY) ## Format the code and mend what can be mended

@@ -72,7 +72,7 @@ def _weather() -> pd.DataFrame:
         }
     )
     # One hour of February has a wind of 1,048 miles per hour, a known error of the record.
-    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < 200)
+    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < 200)  # noqa: PLR2004  said above
     return weather.drop(columns=["year", "month", "day", "hour"])
 
 
