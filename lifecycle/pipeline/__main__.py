@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import require_space
+from lifecycle.shared.yaml_text import parse_yaml
 
 DATA_FILE = Path("data.dvc")
 
@@ -84,7 +83,7 @@ def _has_lost_outputs(found: list[Any]) -> bool:
 
 
 def _pull() -> None:
-    outs = yaml.safe_load(DATA_FILE.read_text(encoding="utf-8"))["outs"]
+    outs = parse_yaml(DATA_FILE.read_text(encoding="utf-8"))["outs"]
     require_space(Path(), 2 * sum(out["size"] for out in outs))  # once in DVC's cache, once in data/
     print("fetching the data …", flush=True)
     try:

@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json
@@ -29,6 +27,7 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
     """
     # Here, so that the service can read a lineage without what the pipeline imports.
     from lifecycle.pipeline import stage, track
+    from lifecycle.shared.yaml_text import parse_yaml
 
     if not (stage.MODEL / "metadata.json").exists() or not track.LOCK.exists():
         raise UserError("there is no trained model yet. `make` trains one.")
@@ -40,7 +39,7 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
         "commit": commit,
         "uncommitted_changes": not as_committed,
         "dvc_lock": lock,
-        "data": yaml.safe_load(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"],
+        "data": parse_yaml(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"],
         "model": model_hash(stage.MODEL),
         "metrics": json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8")),
     }

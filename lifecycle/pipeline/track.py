@@ -13,12 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from lifecycle.pipeline import stage
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json
+from lifecycle.shared.yaml_text import parse_yaml
 from model import contract
 
 LOCK = Path("dvc.lock")
@@ -140,7 +139,7 @@ def checked_out() -> tuple[str, bool]:
 
 def _params() -> dict[str, Any]:
     """What dvc.lock says the stages were run with, flattened."""
-    lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+    lock = parse_yaml(LOCK.read_text(encoding="utf-8"))
     flat: dict[str, Any] = {}
     for entry in lock["stages"].values():
         for name, value in entry.get("params", {}).get("params.yaml", {}).items():
@@ -164,7 +163,7 @@ def _log_datasets(commit: str) -> None:
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
-    lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+    lock = parse_yaml(LOCK.read_text(encoding="utf-8"))
     digest = next(dep["md5"] for dep in lock["stages"]["prepare"]["deps"] if dep["path"] == "data")
     spans = lock["stages"]["prepare"]["params"]["params.yaml"]
     for span, context in (("window", "training"), ("holdout", "evaluation")):

@@ -9,12 +9,12 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-import yaml
 
 from lifecycle.shared import github
 from lifecycle.shared.commands import git
 from lifecycle.shared.intervals import Interval, student_quantile
 from lifecycle.shared.params import PARAMS, Months
+from lifecycle.shared.yaml_text import parse_yaml
 
 # Fewer proposals are never too many, and more than that always are.
 _FEWEST, _MOST = 10, 1000
@@ -89,7 +89,7 @@ def _since(holdout: Months, base: str) -> tuple[str, str] | None:
     )
     for line in shown.splitlines():
         commit, moment = line.split()
-        values = yaml.safe_load(git("show", f"{commit}:{PARAMS}"))
+        values = parse_yaml(git("show", f"{commit}:{PARAMS}"))
         if not isinstance(values, dict) or values.get("holdout") != wanted:
             break
         found = commit, moment

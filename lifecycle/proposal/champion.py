@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import yaml
 from numpy.typing import NDArray
 
 from lifecycle.pipeline.stage import MODEL
@@ -24,6 +23,7 @@ from lifecycle.shared.commands import git, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Months
+from lifecycle.shared.yaml_text import edit_yaml, parse_yaml
 
 FOLDER = Path("artifacts/champion")
 REQUIREMENTS = Path("requirements/pipeline.txt")
@@ -72,7 +72,7 @@ class Champion:
 
     def is_rolling(self) -> bool:
         """Whether the window of its recipe keeps its length, and not its first month."""
-        values = yaml.safe_load((self.folder / PARAMS).read_text(encoding="utf-8"))
+        values = parse_yaml((self.folder / PARAMS).read_text(encoding="utf-8"))
         return bool(values.get("retraining", {}).get("window", "expanding") != "expanding")
 
     def run(self, *arguments: str | Path) -> str:
@@ -140,15 +140,18 @@ class ChampionAtOrigins:
     def _go_back(self, then: Champion, back: int, seed: int) -> None:
         """Set window, holdout and seed in the checkout of a commit that knows no origins, and run its own stages."""
         path = then.folder / PARAMS
-        values = yaml.safe_load((self.champion.folder / PARAMS).read_text(encoding="utf-8"))
+        text = (self.champion.folder / PARAMS).read_text(encoding="utf-8")
+        values = parse_yaml(text)
         months = back * self.plan.apart
         window = window_at(self.champion.window(), months, rolling=self.champion.is_rolling())
         if window is None:
             raise NotComparableError(f"the champion has no month to train on, {months} months back")
-        values["window"] = window.model_dump()
-        values["holdout"] = moved_back(Months(**values["holdout"]), months).model_dump()
-        values["seed"] = (values["seed"] + seed) % 2**32
-        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        changes = {
+            "window": window.model_dump(),
+            "holdout": moved_back(Months(**values["holdout"]), months).model_dump(),
+            "seed": (values["seed"] + seed) % 2**32,
+        }
+        path.write_text(edit_yaml(text, changes), encoding="utf-8")
         _bring_up(then)
 
 

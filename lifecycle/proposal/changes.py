@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import yaml
 
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.track import RECORDED
@@ -18,6 +17,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import count, histograms_of, psi, shares
 from lifecycle.shared.months import month_path, month_range, open_month
 from lifecycle.shared.params import Judge, Params
+from lifecycle.shared.yaml_text import parse_yaml
 from model.features import NAMES
 
 # What the pipeline writes, and what is compared by itself.
@@ -49,7 +49,7 @@ class Changes:
 
 def changed_params(before: str, after: str) -> list[tuple[str, Any, Any]]:
     """The differing values of two params.yaml, by dotted name."""
-    return _differing(_flat(yaml.safe_load(before)), _flat(yaml.safe_load(after)))
+    return _differing(_flat(parse_yaml(before)), _flat(parse_yaml(after)))
 
 
 def changed_judge(before: Judge, after: Judge) -> list[tuple[str, Any, Any]]:

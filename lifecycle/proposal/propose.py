@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from lifecycle.pipeline import curves, stage
 from lifecycle.pipeline.checks import Check, reported_floors, skill_floors
@@ -33,6 +32,7 @@ from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
 from lifecycle.shared.predictor import model_hash
 from lifecycle.shared.words import foreign
+from lifecycle.shared.yaml_text import parse_yaml
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
 
@@ -201,7 +201,7 @@ def _reproduced() -> Reproduced:
 
 
 def _outputs(lock: str) -> dict[str, str]:
-    stages: dict[str, Any] = yaml.safe_load(lock)["stages"]
+    stages: dict[str, Any] = parse_yaml(lock)["stages"]
     return {out["path"]: out["md5"] for one in stages.values() for out in one["outs"]}
 
 
@@ -210,7 +210,7 @@ def _made_of_the_same(commit: str) -> bool:
 
     What its lock says does not count: who edits params.yaml on the web leaves the lock as it was.
     """
-    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages: dict[str, Any] = parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = {
         "dvc.yaml",
         "data.dvc",

@@ -18,14 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lifecycle.pipeline.lineage import write_lineage
 from lifecycle.pipeline.stage import MODEL
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import git
 from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import model_hash
+from lifecycle.shared.yaml_text import parse_yaml
 from model import contract
 
 ENGINES = ("docker", "podman")
@@ -52,7 +51,7 @@ def find_engine(name: str = "") -> str:
 
 def contents() -> str:
     """SHA-256 of what the image is made of: the files that bentofile.yaml includes, the Dockerfile, the model."""
-    included = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))["include"]
+    included = parse_yaml(BENTOFILE.read_text(encoding="utf-8"))["include"]
     patterns = [f":(glob){pattern}" for pattern in (*included, BENTOFILE, DOCKERFILE)]
     found = hashlib.sha256()
     for path in sorted(map(Path, filter(None, git("ls-files", "-z", "--", *patterns).split("\0")))):

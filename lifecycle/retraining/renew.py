@@ -3,10 +3,7 @@
 Only the working tree changes: data/, data.dvc and params.yaml. Data that breaks the contract stops here.
 """
 
-import io
 from datetime import datetime
-
-from ruamel.yaml import YAML
 
 from lifecycle.pipeline.ingest import NoRowsError, ingest
 from lifecycle.shared.commands import run
@@ -14,6 +11,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_text
 from lifecycle.shared.months import DATA, month_path, month_range
 from lifecycle.shared.params import PARAMS, Params, load_params
+from lifecycle.shared.yaml_text import edit_yaml
 
 # Further than that nobody looks ahead: a source that answers for each month would never end.
 _MOST_MONTHS = 120
@@ -59,15 +57,8 @@ def _newer(last: str, now: datetime) -> list[str]:
 def _move_window(params: Params, newest: str) -> None:
     """The newest month is held out, and the months before are the window."""
     first, last = _window(params, newest)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1000  # no line is broken that was not
-    values = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    values["window"] |= {"first": first, "last": last}
-    values["holdout"] |= {"first": newest, "last": newest}
-    text = io.StringIO()
-    yaml.dump(values, text)
-    write_text(PARAMS, text.getvalue())
+    changes = {"window": {"first": first, "last": last}, "holdout": {"first": newest, "last": newest}}
+    write_text(PARAMS, edit_yaml(PARAMS.read_text(encoding="utf-8"), changes))
     load_params()  # it can be read
 
 

@@ -12,13 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lifecycle.proposal import COMPARED, REPORT
 from lifecycle.shared import github
 from lifecycle.shared.commands import CommandError, git, run
 from lifecycle.shared.params import Params
 from lifecycle.shared.words import LONGEST, clean
+from lifecycle.shared.yaml_text import parse_yaml
 
 BRANCH, LABEL = "retraining", "retraining"
 _MARK = "<!-- retraining on data {data} -->"
@@ -58,7 +57,7 @@ def propose(months: list[str], why: str, params: Params) -> str:
         CommandError: Where the model cannot be trained, or main's remote does not take the branch.
         github.Errors: Where GitHub does not do what it is asked.
     """
-    data = yaml.safe_load(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
+    data = parse_yaml(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
     mark = _MARK.format(data=data)
     before = proposed()
     for one in before:

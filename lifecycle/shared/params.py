@@ -5,13 +5,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from lifecycle.shared.console import UserError
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import month_range
 from lifecycle.shared.settings import Settings
+from lifecycle.shared.yaml_text import YAMLError, explain_yaml, parse_yaml
 from model import contract
 from model.estimator import Count, Hyperparameters
 
@@ -296,9 +296,9 @@ def parse_judge(text: str, source: str) -> Judge:
 
 def _parsed(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source} is not valid YAML: {error}") from error
+        return parse_yaml(text)
+    except YAMLError as error:
+        raise UserError(f"{source} is not valid YAML: {explain_yaml(error)}") from error
 
 
 def _validated(settings: type[_S], values: Any, source: str) -> _S:

@@ -32,8 +32,8 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Nothing is trained here: main, and a proposal whose code would betray itself if it ran."""
     repository = copy_repository(tmp_path_factory.mktemp("origin"))
     repository.must("git", "switch", "--quiet", "--create", "proposal")
-    for name in ("comment.py", "judge_files.py", "words.py"):
-        (repository.folder / "lifecycle/proposal" / name).write_text("raise SystemExit('RUN BY A STRANGER')\n")
+    for name in ("proposal/comment.py", "proposal/judge_files.py", "shared/words.py"):
+        (repository.folder / "lifecycle" / name).write_text("raise SystemExit('RUN BY A STRANGER')\n")
     repository.commit("A proposal")
     repository.must("git", "switch", "--quiet", "main")
     return repository
@@ -159,7 +159,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     def lower(repository: Repository) -> None:
         edit(repository, "params.yaml", "roc_auc: 0.25", "roc_auc: 0.10")
         edit(repository, "params.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
-        repository.must("git", "rm", "--quiet", "tests/test_histograms.py")
+        repository.must("git", "rm", "--quiet", "tests/lifecycle/shared/test_histograms.py")
         repository.must("git", "mv", "lifecycle/pipeline/checks.py", "benchmarks/checks.py")
         edit(repository, "model/features.py", '"""', '"""Mine. ')
 
@@ -169,7 +169,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     (body,) = bodies(github)
     note = (
         "⚠️ **This pull request changes what it is judged by.** machinery: `lifecycle/pipeline/checks.py`; "
-        "gates: `params.yaml`; tests: `tests/test_histograms.py`. Review these first: the report of a pull request is "
+        "gates: `params.yaml`; tests: `tests/lifecycle/shared/test_histograms.py`. Review these first: the report "
         "written by its own code.\n\n"
     )
     assert body.startswith(f"{note}Nothing of the judge is changed.")
