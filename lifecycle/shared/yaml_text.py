@@ -43,8 +43,9 @@ def edit_yaml(text: str, changes: Mapping[str, Any]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1000  # so that no line is broken that was not
-    values, sequence, offset = load_yaml_guess_indent(text)
+    _, sequence, offset = load_yaml_guess_indent(text)
     yaml.indent(sequence=sequence, offset=offset)
+    values = yaml.load(text)
     for key, value in changes.items():
         if isinstance(value, Mapping):
             values[key] |= value

@@ -45,3 +45,10 @@ def test_only_what_is_edited_changes() -> None:
     changed = [line for line, new in zip(before, after, strict=True) if line != new]
     assert all("2013-07" in line or line.startswith("seed:") for line in changed)
     assert parse_yaml(edited) == parse_yaml(PARAMS) | {"holdout": {"first": "2013-08", "last": "2013-08"}, "seed": 1}
+
+
+def test_the_rest_stays_as_it_is_written() -> None:
+    text = "a: \"x\"\nb: 010   # c\nc: 1e-3\nlist:\n  - 's'\nseed: 3\n"
+    assert edit_yaml(text, {"seed": 4}) == text.replace("seed: 3", "seed: 4")
+    without_indent = "list:\n- x\nseed: 3\n"
+    assert edit_yaml(without_indent, {"seed": 4}) == without_indent.replace("seed: 3", "seed: 4")
