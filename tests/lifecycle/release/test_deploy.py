@@ -54,7 +54,7 @@ class Story:
     def version(self, *edits: Edit) -> int:
         """Register a version, in whose code something is another."""
         number, clone = next(self.numbers), self.repository
-        clone.must("git", "checkout", "--quiet", "origin/main", "--", "model")
+        clone.must("git", "checkout", "--quiet", "origin/main", "--", "model", "lifecycle")
         for path, old, new in edits:
             edit(clone, path, old, new)
         clone.must("git", "commit", "--quiet", "--all", "--allow-empty", "--message", f"Version {number}")
@@ -63,9 +63,9 @@ class Story:
         # The image of the first one, with what is another.
         name, file = f"localhost/story:{number}", clone.folder.parent / "Dockerfile"
         file.write_text(
-            f"FROM {self.image}\nCOPY model model\nCOPY artifacts/model artifacts/model\n"
+            f"FROM {self.image}\nCOPY model model\nCOPY lifecycle lifecycle\nCOPY artifacts/model artifacts/model\n"
             f"COPY artifacts/lineage.json artifacts/\nUSER 0\n"
-            f"RUN python3 -m compileall -qf --invalidation-mode unchecked-hash model\nUSER 10001:10001\n",
+            f"RUN python3 -m compileall -qf --invalidation-mode unchecked-hash model lifecycle\nUSER 10001:10001\n",
             encoding="utf-8",
         )
         options = ("--quiet", "--format", "docker", "--tag", name, "--file", str(file))
