@@ -17,8 +17,9 @@ from tqdm import tqdm
 from lifecycle.pipeline.evaluate import WHOLE, point_metrics, slices_of
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.pipeline.prepare import prepare
-from lifecycle.proposal.compare import Part, Rows, compare, compare_over_origins
+from lifecycle.proposal.compare import ENOUGH_ROWS, Part, Rows, compare, compare_over_origins
 from lifecycle.proposal.gate import against_champion
+from lifecycle.proposal.headline import headline
 from lifecycle.proposal.origins import at_origin
 from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
@@ -202,18 +203,19 @@ class Court:
             )
         return self._points[name, month]
 
-    def judge(self, champion: str, candidate: str, today: str) -> tuple[str, bool]:
-        """The verdict, and whether the gate refuses."""
+    def judge(self, champion: str, candidate: str, today: str) -> Proposal:
+        """The candidate as a proposal, with the champion in production."""
         periods = tuple(YEAR[YEAR.index(today) - self.params.comparison.origins + 1 : YEAR.index(today) + 1])
         differences = tuple(
             dict(zip(METRICS, (self.point(candidate, one) - self.point(champion, one)).tolist(), strict=True))
             for one in periods
         )
-        origins = Origins(periods, differences, compare_over_origins(differences, self.params))
+        origins = Origins(
+            periods, differences, compare_over_origins(differences, self.params, len(self.months[today].target))
+        )
         month = self.months[today]
         rows = Rows(month.target, self.scores[champion, today], self.scores[candidate, today], month.days, month.slices)
-        judged = judge(self.params, compare(rows, self.params), origins)
-        return str(judged.verdict), not judged.passed
+        return judge(self.params, compare(rows, self.params), origins)
 
     def losses(self, champion: str, candidate: str) -> list[float]:
         """What the candidate loses of the primary metric, by month."""
@@ -286,9 +288,10 @@ class Outcome:
 def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
     """What comes of pairs of models, in each of the months that have enough origins."""
     return [
-        Outcome(champion, candidate, month, *court.judge(champion, candidate, month))
+        Outcome(champion, candidate, month, str(proposal.verdict), not proposal.passed)
         for champion, candidate in pairs
         for month in TODAYS
+        for proposal in [court.judge(champion, candidate, month)]
     ]
 
 
@@ -340,7 +343,7 @@ def real_losses(court: Court) -> str:
 
 # --- small holdouts ---------------------------------------------------------------------------------------------------
 
-SIZES = (300, 2_000)
+SIZES = (300, 2_000, ENOUGH_ROWS)
 SMALL_TRIALS = 40
 
 
@@ -348,16 +351,18 @@ def small_holdouts(court: Court) -> str:
     """A table of holdouts of few rows, equal models on them, and how the report is headed."""
     rows = []
     for size, origins in itertools.product(SIZES, (1, court.params.comparison.origins)):
-        found: list[tuple[str, bool]] = []
+        proposals: list[Proposal] = []
         for trial in tqdm(range(SMALL_TRIALS), f"{size} rows, {origins} origins"):
             random = np.random.default_rng([4, size, trial])
             few = _few_rows(court, size, random)
             one, other = (f"samples {number}" for number in random.choice(VARIANTS, 2, replace=False))
-            found += [_judge_few(few, one, other, today, origins) for today in TODAYS]
-        counted = [np.mean([verdict == name for verdict, _ in found]) for name in _SMALL_VERDICTS]
-        refused = np.mean([refused for _, refused in found])
-        rows.append([f"{size:,}", str(origins), f"{len(found):,}", *(f"{one:.1%}" for one in (*counted, refused))])
+            proposals += [_judge_few(few, one, other, today, origins) for today in TODAYS]
+        counted = [np.mean([proposal.verdict == name for proposal in proposals]) for name in _SMALL_VERDICTS]
+        counted.append(np.mean([not proposal.passed for proposal in proposals]))
+        counted.append(np.mean([headline(proposal).startswith("❌") for proposal in proposals]))
+        rows.append([f"{size:,}", str(origins), f"{len(proposals):,}", *(f"{value:.1%}" for value in counted)])
     header = ["rows", "origins", "comparisons", "better", "no worse", "too few rows to tell", "worse", "refused"]
+    header.append("headed like a loss (❌)")
     return table(header, rows, "r" * len(header))
 
 
@@ -374,13 +379,12 @@ def _few_rows(court: Court, size: int, random: np.random.Generator) -> Court:
     return Court(court.params, months, scores)
 
 
-def _judge_few(court: Court, champion: str, candidate: str, today: str, origins: int) -> tuple[str, bool]:
+def _judge_few(court: Court, champion: str, candidate: str, today: str, origins: int) -> Proposal:
     if origins > 1:
         return court.judge(champion, candidate, today)
     month = court.months[today]
     rows = Rows(month.target, court.scores[champion, today], court.scores[candidate, today], month.days, {})
-    judged = judge(court.params, compare(rows, court.params), None)
-    return str(judged.verdict), not judged.passed
+    return judge(court.params, compare(rows, court.params), None)
 
 
 # --- independent worlds -----------------------------------------------------------------------------------------------
@@ -407,7 +411,7 @@ def independent_nulls(params: Params) -> str:
             )
             for rows in months
         ]
-        over = compare_over_origins(differences, params)[PRIMARY][0]
+        over = compare_over_origins(differences, params, len(months[-1].target))[PRIMARY][0]
         single = compare(months[-1], params)[WHOLE].metrics[PRIMARY].delta
         for count, delta in ((params.comparison.origins, over), (1, single)):
             found[count] += not delta.low <= 0 <= delta.high
@@ -530,8 +534,8 @@ def later_months(court: Court) -> str:
                     dict(zip(METRICS, (court.point(other, m) - court.point(one, m)).tolist(), strict=True))
                     for m in YEAR[YEAR.index(today) - court.params.comparison.origins + 1 : YEAR.index(today) + 1]
                 ]
-                over = compare_over_origins(differences, court.params)[PRIMARY][0]
                 month = court.months[today]
+                over = compare_over_origins(differences, court.params, len(month.target))[PRIMARY][0]
                 both = Rows(month.target, court.scores[one, today], court.scores[other, today], month.days, {})
                 single = compare(both, court.params)[WHOLE].metrics[PRIMARY].delta
                 place = [*METRICS].index(PRIMARY)
@@ -579,6 +583,7 @@ def main() -> None:
         "DEVIATIONS": deviations(court),
         "ORIGINS": str(params.comparison.origins),
         "MARGIN": f"{params.gates.worse_by_at_most[PRIMARY]:g}",
+        "ENOUGH_ROWS": f"{ENOUGH_ROWS:,}",
         "MACHINE": f"{os.cpu_count()} cores, Python {platform.python_version()}",
     }
     for key, value in found.items():

@@ -17,6 +17,9 @@ from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, l
 from lifecycle.shared.metrics import METRICS, Floats, Metric, Scores, Weights
 from lifecycle.shared.params import Judge
 
+# With fewer rows, equal models are too often found to differ for a red headline (docs/verdict.md, small holdouts).
+ENOUGH_ROWS = 5_000
+
 # "undefined": the metric or its interval does not exist on these rows. "not judged": there is no margin for it.
 Verdict = Literal["better", "no worse", "unclear", "worse", "undefined", "not judged"]
 
@@ -101,14 +104,15 @@ def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: J
     metrics = {}
     for position, (name, metric) in enumerate(METRICS.items()):
         delta = jackknife(candidate[position] - champion[position], without[:, position], settings.confidence)
-        judged = (verdict if whole else slice_verdict)(metric, delta, margins.get(name))
+        margin = margins.get(name)
+        judged = verdict(metric, delta, margin, len(chosen)) if whole else slice_verdict(metric, delta, margin)
         metrics[name] = Difference(float(champion[position]), float(candidate[position]), delta, judged)
     base_rate = float(target.mean()) if len(target) else np.nan
     return Part(len(chosen), len(np.unique(rows.clusters.numbers[chosen])), base_rate, metrics)
 
 
 def compare_over_origins(
-    differences: Sequence[Mapping[str, float]], judge: Judge
+    differences: Sequence[Mapping[str, float]], judge: Judge, rows: int
 ) -> dict[str, tuple[Interval, Verdict]]:
     """What several origins say of the two recipes: the mean difference of each metric in a period like these.
 
@@ -118,27 +122,29 @@ def compare_over_origins(
     Args:
         differences: Each metric of the candidate less the champion's, by name, for each origin; at least two origins.
         judge: Its confidence and margins are used.
+        rows: Rows of the holdout.
     """
     found: dict[str, tuple[Interval, Verdict]] = {}
     for name, metric in METRICS.items():
         values = np.array([difference[name] for difference in differences])
         delta = mean_interval(values, judge.metrics.confidence)
-        found[name] = delta, verdict(metric, delta, judge.gates.worse_by_at_most.get(name))
+        found[name] = delta, verdict(metric, delta, judge.gates.worse_by_at_most.get(name), rows)
     return found
 
 
-def verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
-    """What a difference with its interval means.
+def verdict(metric: Metric, delta: Interval, margin: float | None, rows: int) -> Verdict:
+    """Say what a difference with its interval means.
 
     Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
-    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, and it is narrow enough to
-    tell the margin from 0. A wider one has to lie beyond the margin by half of its width: of few rows one in forty
-    intervals lies beyond 0 by chance, and with several metrics more. Else the rows are too few to tell.
+    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, it is narrow enough to tell
+    the margin from 0, and there are enough rows; otherwise it has to lie beyond the margin by half of its width: one
+    interval in forty lies beyond 0 by chance, and with few rows chance is large. Else there are too few rows to tell.
 
     Args:
-        metric: That the difference is of.
-        delta: The candidate's less the champion's.
-        margin: By how much it may be worse; None where nothing is said of that.
+        metric: Metric that the difference is of.
+        delta: The candidate's value less the champion's.
+        margin: How much worse the candidate may be; None if there is no limit.
+        rows: Rows of the holdout.
     """
     if not np.isfinite([delta.low, delta.high]).all():
         return "undefined"
@@ -149,7 +155,8 @@ def verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
         return "better"
     if least >= -margin:
         return "no worse"
-    beyond = 0 if resolution(delta) <= margin else -margin - resolution(delta)
+    tells = rows >= ENOUGH_ROWS and resolution(delta) <= margin
+    beyond = 0 if tells else -margin - resolution(delta)
     return "worse" if most < beyond else "unclear"
 
 

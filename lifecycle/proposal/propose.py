@@ -130,17 +130,19 @@ def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
         return params, str(error)
 
 
+def _over_origins(scored: Scored, judge: Judge) -> Origins:
+    compared = compare_over_origins(scored.differences, judge, len(scored.rows.target))
+    return Origins(scored.periods, scored.differences, compared)
+
+
 def _comparison(scored: Scored, judge: Judge) -> Comparison:
     rows = scored.rows
     slices = {key: chosen for key, chosen in rows.slices.items() if key[0] in judge.slices}
     both = {"champion": rows.champion, "candidate": rows.candidate}
-    several = len(scored.periods) > 1
     return Comparison(
         clusters=rows.clusters.in_words(),
         parts=compare(replace(rows, slices=slices), judge),
-        origins=Origins(scored.periods, scored.differences, compare_over_origins(scored.differences, judge))
-        if several
-        else None,
+        origins=_over_origins(scored, judge) if len(scored.periods) > 1 else None,
         rows=scored.judged.total,
         left_out=scored.judged.left_out,
         roc=evenly({who: curves.roc(rows.target, found) for who, found in both.items()}),

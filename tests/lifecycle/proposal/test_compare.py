@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.pipeline.evaluate import WHOLE, Slices
 from lifecycle.proposal.compare import (
+    ENOUGH_ROWS,
     Rows,
     compare,
     compare_over_origins,
@@ -156,12 +157,21 @@ MARGIN = 0.005
 )
 def test_verdicts(name: str, low: float, high: float, overall: str, in_a_slice: str) -> None:
     delta = Interval((low + high) / 2, low, high)
-    assert verdict(METRICS[name], delta, MARGIN) == overall
+    assert verdict(METRICS[name], delta, MARGIN, ENOUGH_ROWS) == overall
     assert slice_verdict(METRICS[name], delta, MARGIN) == in_a_slice
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "overall"),
+    [(-0.009, -0.001, "unclear"), (-0.014, -0.010, "worse"), (-0.004, -0.001, "no worse"), (0.001, 0.002, "better")],
+)
+def test_with_few_rows_only_a_large_loss_is_headlined(low: float, high: float, overall: str) -> None:
+    delta = Interval((low + high) / 2, low, high)
+    assert verdict(METRICS["roc_auc"], delta, MARGIN, ENOUGH_ROWS - 1) == overall
+
+
 def test_without_a_margin_nothing_is_judged() -> None:
-    assert verdict(METRICS["log_loss"], Interval(1.0, 0.9, 1.1), None) == "not judged"
+    assert verdict(METRICS["log_loss"], Interval(1.0, 0.9, 1.1), None, ENOUGH_ROWS) == "not judged"
     assert slice_verdict(METRICS["log_loss"], Interval(1.0, 0.9, 1.1), None) == "not judged"
 
 
@@ -171,14 +181,14 @@ def origins(*values: float) -> list[dict[str, float]]:
 
 def test_one_lucky_period_is_not_better(judge: Params) -> None:
     """What three months do not confirm is the weather of the fourth."""
-    delta, said = compare_over_origins(origins(0.0, 0.0002, -0.0003, 0.0054), judge)["roc_auc"]
+    delta, said = compare_over_origins(origins(0.0, 0.0002, -0.0003, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
     assert said == "no worse"
     assert delta.low < 0 < delta.value
-    _, said = compare_over_origins(origins(0.004, 0.006, 0.005, 0.0054), judge)["roc_auc"]
+    _, said = compare_over_origins(origins(0.004, 0.006, 0.005, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
     assert said == "better"
-    _, said = compare_over_origins(origins(-0.024, -0.026, -0.025, -0.0254), judge)["roc_auc"]
+    _, said = compare_over_origins(origins(-0.024, -0.026, -0.025, -0.0254), judge, ENOUGH_ROWS)["roc_auc"]
     assert said == "worse"
-    _, said = compare_over_origins(origins(-0.05, 0.04, -0.03, 0.02), judge)["roc_auc"]
+    _, said = compare_over_origins(origins(-0.05, 0.04, -0.03, 0.02), judge, ENOUGH_ROWS)["roc_auc"]
     assert said == "unclear"
 
 
