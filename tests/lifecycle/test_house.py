@@ -8,17 +8,10 @@ import pytest
 from tests.declared import IN_THE_IMAGE, image_sources, stage_sources
 from tests.imports import Sources
 from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT
+from tests.map import MAP, ROOMS, render, room_of
 
 SOURCES = Sources((EXAMPLE_PROJECT, ROOT))
-# In the order in which things happen: none imports one that comes later. What all of them share comes first.
-ROOMS = ("shared", "pipeline", "registry", "proposal", "release", "serving", "monitoring", "retraining")
 IN_ROOMS = [module for module in SOURCES.modules() if module.startswith("lifecycle.")]
-
-
-def room_of(module: str) -> str | None:
-    """The room of a module; None if it is in none."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == "lifecycle" and len(parts) > 1 else None
 
 
 def test_every_room_has_its_place() -> None:
@@ -68,3 +61,7 @@ def test_the_machinery_knows_no_example() -> None:
     assert "lifecycle/pipeline/train.py" in texts
     words = {name: sorted(set(OF_THE_EXAMPLE.findall(text))) for name, text in texts.items()}
     assert {name: found for name, found in words.items() if found} == {}
+
+
+def test_the_map_is_up_to_date() -> None:
+    assert MAP.read_text(encoding="utf-8") == render(), "`python -m tests.map` writes docs/map.md"
