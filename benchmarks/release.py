@@ -70,7 +70,7 @@ class Operation:
 
 
 PROMOTE = (
-    "import sys; from lifecycle.release import promote; promote.promote(int(sys.argv[1]), 'measured', deployed=False)"
+    "import sys; from lifecycle.release import deploy; deploy.promote(int(sys.argv[1]), 'measured', deployed=False)"
 )
 OPERATIONS = (
     Operation("the table of versions", ("-m", "lifecycle.registry")),

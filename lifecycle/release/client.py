@@ -3,10 +3,13 @@
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
+
+from lifecycle.shared.console import UserError
 
 PATIENCE = 5  # seconds for an answer
 
@@ -51,6 +54,26 @@ def is_ready(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def wait_until_ready(port: int, has_ended: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a service takes requests.
+
+    Args:
+        port: Port of this machine.
+        has_ended: Tells whether the process of the service has ended.
+        seconds: Time that it has to get ready.
+
+    Raises:
+        UserError: If it ends, or is not ready in time.
+    """
+    until = time.monotonic() + seconds
+    while not is_ready(port):
+        if has_ended():
+            raise UserError("it has ended")
+        if time.monotonic() > until:
+            raise UserError(f"it is not ready within {seconds:g} s")
+        time.sleep(0.1)
 
 
 def free_port() -> int:

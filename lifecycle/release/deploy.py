@@ -7,18 +7,19 @@ was broken off.
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from lifecycle.registry.store import existing
+from lifecycle.registry.store import change, existing
 from lifecycle.registry.versions import Version
 from lifecycle.release.client import ask
 from lifecycle.release.host import Host, configured, connected
 from lifecycle.release.production import SLOTS, Production
-from lifecycle.release.promote import promote
 from lifecycle.release.smoke import ANSWERS, smoke
 from lifecycle.shared import console
+from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 
 Check = Callable[[Production, str], None]
@@ -86,6 +87,27 @@ def into_production(version: Version, answers: Mapping[str, Any], why: str, chec
         bring(host, version, answers, check)
         promote(version.number, why, deployed=True)
     print(f"version {version.number} is the champion, and in production on {configured()}")
+
+
+def promote(number: int, why: str, *, deployed: bool) -> None:
+    """Make a version the champion, and record who did it: the last thing that a release or a rollback does.
+
+    Args:
+        number: Number of the version.
+        why: Reason for the promotion, for the history.
+        deployed: Whether the version runs on a host that this repository deploys to.
+
+    Raises:
+        UserError: If there is no such version, or the registry cannot be changed.
+    """
+    change(lambda registry: registry.promote(number, _user(), why, deployed=deployed), f"Promote version {number}")
+
+
+def _user() -> str:
+    try:
+        return os.environ.get("GITHUB_ACTOR") or git("config", "user.name").strip()
+    except CommandError:
+        return "somebody"
 
 
 def _see(production: Production, version: Version) -> None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.lineage import LINEAGE, read_lineage
-from lifecycle.release.client import ask, free_port, is_ready
+from lifecycle.release.client import ask, free_port, wait_until_ready
 from lifecycle.release.image import find_engine
 from lifecycle.release.smoke import EXAMPLE, SAME, difference, expected_answers
 from lifecycle.shared import console
@@ -55,14 +55,12 @@ def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str
     """
     with _running(image, engine) as (name, port):
         started = time.monotonic()
-        while not is_ready(port):
-            over = _said(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
-            if over or time.monotonic() > started + seconds_to_start:
-                why = "it has ended" if over else f"it is not ready within {seconds_to_start:g} s"
-                # Not by `--tail`: podman 4 then leaves out what was written apart from its end of line.
-                last = _said(engine, "logs", name).splitlines()[-_SHOWN:]
-                raise _unfit("\n".join([f"{why}. It said:", *last]))
-            time.sleep(0.1)
+        try:
+            wait_until_ready(port, lambda: _has_ended(engine, name), seconds_to_start)
+        except UserError as error:
+            # Not by `--tail`: podman 4 then leaves out what was written apart from its end of line.
+            last = _said(engine, "logs", name).splitlines()[-_SHOWN:]
+            raise _unfit("\n".join([f"{error}. It said:", *last])) from error
         yield f"ready after {time.monotonic() - started:.1f} s"
         lineage = read_lineage(LINEAGE, stage.MODEL)
         told = ask(port, "GET", "/model")[1]
@@ -76,6 +74,10 @@ def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str
         status = _said(engine, "inspect", "--format", "{{.State.ExitCode}}", name)
         if status != "0":
             raise _unfit(f"its exit status at SIGTERM is {status}")
+
+
+def _has_ended(engine: str, name: str) -> bool:
+    return _said(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
 
 
 def _answers(port: int) -> str:

@@ -4,7 +4,6 @@ What it is asked is made from the contract, so that no row of the data has to le
 """
 
 import http.client
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lifecycle.registry.versions import Version
-from lifecycle.release.client import PATIENCE, ask, is_ready
+from lifecycle.release.client import PATIENCE, ask, wait_until_ready
 from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import Predictor
 from model import contract
@@ -22,7 +21,6 @@ ANSWERS = "answers.json"
 DRY_RUN = {"X-Dry-Run": "true"}
 EXAMPLE = {column.name: column.example for column in contract.INPUTS}
 SAME = 1e-6  # in probability
-_START = 60  # seconds
 
 
 def examples() -> list[dict[str, Any]]:
@@ -76,13 +74,7 @@ def smoke(
     Raises:
         UserError: With what is wrong.
     """
-    until = time.monotonic() + _START
-    while not is_ready(port):
-        if over():
-            raise UserError("it has ended")
-        if time.monotonic() > until:
-            raise UserError(f"it is not ready within {_START} s")
-        time.sleep(0.1)
+    wait_until_ready(port, over)
     try:
         status, told = ask(port, "GET", "/model", headers=headers)
         if status != HTTPStatus.OK:
