@@ -144,7 +144,7 @@ def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Ma
         "color": {
             "field": "series",
             "scale": {"domain": [*by_series], "range": _COLOURS},
-            "legend": {"orient": "top", "title": None, "columnPadding": 40},
+            "legend": {"orient": "top", "title": None},
         },
         "description": {"field": "description"},
     }

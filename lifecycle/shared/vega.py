@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 # Browsers take another font than the one that texts are measured in: what is tight there overlaps here.
-_CONFIG = {"font": "Arial, Helvetica, sans-serif", "axis": {"titlePadding": 10}}
+_CONFIG = {"font": "Arial, Helvetica, sans-serif", "axis": {"titlePadding": 10}, "legend": {"columnPadding": 40}}
 # How a line of JavaScript's traceback begins.
 _TRACE = "    at "
 _PAGE = """<!DOCTYPE html>
