@@ -12,6 +12,7 @@ export BENTOML_DO_NOT_TRACK := true
 
 PORT ?= 3000
 READY := .venv/.ready
+RIVALS := .venv-rivals/.ready
 LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
@@ -56,6 +57,7 @@ lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 take
 	for group in bootstrap pipeline serving; do \
 		$(LOCK) --constraint requirements/development.txt --group $$group --output-file requirements/$$group.txt || exit 1; \
 	done
+	$(LOCK) --constraint requirements/serving.txt --group rivals --output-file requirements/rivals.txt
 
 .PHONY: ui
 ui: $(READY) ## Open the tracked runs in MLflow
@@ -130,7 +132,7 @@ bench-busy: all ## Measure training and evaluation beside busy processes and wri
 	@python -m benchmarks.busy
 
 .PHONY: bench-serving
-bench-serving: need-wrk $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
+bench-serving: need-wrk $(RIVALS) $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
 	@python -m benchmarks.serving
 
 .PHONY: soak-serving
@@ -142,7 +144,7 @@ simulate: all ## Live through eight months under three policies of retraining an
 	@python -m benchmarks.simulate
 
 .PHONY: bench-monitoring
-bench-monitoring: need-postgres all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
+bench-monitoring: need-postgres $(RIVALS) all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
 	@python -m benchmarks.monitoring
 
 .PHONY: bench-release
@@ -159,7 +161,7 @@ bench-image: need-engine all ## Measure the image beside the stock one and write
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
-	rm -rf .venv artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-rivals artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -180,7 +182,14 @@ need-engine: $(READY)
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'
-	@echo 'making .venv (about 1.7 GB) …'
+	@echo 'making .venv (about 1.5 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
 	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
+	@touch $@
+
+# What the benchmarks compare with.
+$(RIVALS): requirements/rivals.txt | $(READY)
+	@echo 'making .venv-rivals …'
+	@test -x .venv-rivals/bin/python || uv venv --quiet --python .venv/bin/python .venv-rivals
+	@uv pip sync --python .venv-rivals/bin/python $$([ -t 2 ] || echo --quiet) --require-hashes requirements/rivals.txt
 	@touch $@

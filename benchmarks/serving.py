@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from benchmarks.rivals import rivals_python
 from lifecycle.pipeline import stage
 from lifecycle.shared.params import load_params
 from model import contract
@@ -162,13 +163,14 @@ def servers(folder: Path) -> list[Server]:
     model = {"MODEL_FOLDER": str(stage.MODEL.resolve())}
     bentoml = [sys.executable, "-m", "bentoml", "serve", "--port", "{port}"]
     service = "lifecycle.serving.service:ModelService"
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", "{port}", "--no-access-log"]
+    uvicorn = [rivals_python(), "-m", "uvicorn", "--port", "{port}", "--no-access-log"]
+    granian = [rivals_python(), "-m", "granian", "--interface", "asgi"]
     last = json.loads(Path(".mlflow/last.json").read_text(encoding="utf-8"))
     tracked = f"runs:/{last['run']}/model"
     return [
         Server("this service", [*bentoml, service]),
         Server("… by BentoML's public way only", [*bentoml, service], {"FAST_ROUTE": "false"}),
-        Server("… without log and counters", [*bentoml, "benchmarks.rivals.forgetful:ModelService"]),
+        Server("… without log and counters", [*bentoml, "benchmarks.forgetful:ModelService"]),
         Server(
             "FastAPI + scikit-learn + pandas",
             [*uvicorn, "benchmarks.rivals.fastapi_sklearn:app"],
@@ -185,7 +187,7 @@ def servers(folder: Path) -> list[Server]:
         Server("FastAPI + ONNX", [*uvicorn, "benchmarks.rivals.fastapi_onnx:app"], model),
         Server(
             "raw ASGI + ONNX under granian",
-            ["granian", "--interface", "asgi", "--port", "{port}", "benchmarks.rivals.raw_asgi:app"],
+            [*granian, "--port", "{port}", "benchmarks.rivals.raw_asgi:app"],
             model,
         ),
     ]

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -31,17 +29,19 @@ from lifecycle.monitoring.watched import watched
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.retraining.policy import due
 from lifecycle.retraining.renew import renew
+from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import jackknife, leave_out_each
 from lifecycle.shared.metrics import METRICS, Scores
 from lifecycle.shared.months import month_path, month_range
 from lifecycle.shared.params import load_params
+from lifecycle.shared.vega import to_svg
 from model import contract
 from tests.lifecycle import in_process
 from tests.lifecycle.registry.commands import promote, register
 from tests.lifecycle.repository import ROOT, Repository, change_params, copied_project
 from tests.lifecycle.serving.conftest import running
 
-REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.png"
+REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.svg"
 WINDOW, HOLDOUT = ("2013-01", "2013-03"), "2013-04"
 LIVE = month_range("2013-05", "2013-12")
 DAY = 86_400
@@ -56,7 +56,7 @@ TEMPLATE = """\
 Written by `make simulate`: a model of {window}, judged on {holdout}, in front of the flights of {live}.
 Three policies, each with its own clone, registry, service and prediction log.
 
-![ROC AUC by month of three policies](simulation.png)
+![ROC AUC by month of three policies](simulation.svg)
 
 | | {months} | mean | trainings |
 | --- | {rule} | ---: | ---: |
@@ -287,28 +287,65 @@ def simulate(policy: Policy, first: Repository, months: dict[str, pd.DataFrame],
         tqdm.write(f"{policy.name} {month}: ROC AUC {policy.auc[month]:.4f}{f', retrained: {why}' if why else ''}")
 
 
-def draw(policies: list[Policy]) -> None:
+def draw(policies: list[Policy]) -> str:
     """The picture: live ROC AUC by month, and under it when each policy trained, filled where that was merged."""
-    mpl.use("Agg")
-    figure, (above, below) = plt.subplots(
-        2, sharex=True, figsize=(8, 4.6), dpi=120, height_ratios=(5, 1), layout="constrained"
-    )
-    styles = (("#888888", "--", 1.5), ("#88bbee", "-", 5), ("#cc3355", "-", 1.5))
-    for place, (policy, (colour, style, width)) in enumerate(zip(policies, styles, strict=True)):
-        said = f"{policy.name}: {len(policy.trainings)} trainings, mean {policy.mean:.3f}"
-        above.plot(LIVE, [policy.auc[month] for month in LIVE], style, color=colour, linewidth=width, label=said)
-        for training in policy.trainings:
-            filled = colour if training.merged else "none"
-            below.plot(LIVE.index(training.month) + 0.5, -place, "o", color=colour, markerfacecolor=filled)
-    above.set_ylabel("ROC AUC, live")
-    above.grid(alpha=0.3)
-    above.legend(frameon=False)
-    below.set_yticks([0, -1, -2], [policy.name for policy in policies])
-    below.set_ylim(-2.6, 0.6)
-    below.set_title("trainings: filled where merged, hollow where the gate refused", fontsize="small", loc="left")
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PICTURE)
+    names = [policy.name for policy in policies]
+    legend = [f"{policy.name}: {len(policy.trainings)} trainings, mean {policy.mean:.3f}" for policy in policies]
+    middle = {month: f"{month}-15" for month in LIVE}
+    scores = [
+        {"time": middle[month], "policy": said, "auc": auc}
+        for policy, said in zip(policies, legend, strict=True)
+        for month, auc in policy.auc.items()
+    ]
+    trainings = [
+        {"time": f"{month_after(training.month):%Y-%m-%d}", "policy": policy.name, "merged": training.merged}
+        for policy in policies
+        for training in policy.trainings
+    ]
+    time = {
+        "field": "time",
+        "type": "temporal",
+        "scale": {"domain": [f"{LIVE[0]}-01", f"{month_after(LIVE[-1]):%Y-%m-%d}"]},
+        "axis": {"values": [*middle.values()], "format": "%Y-%m", "grid": False, "title": None},
+    }
+    colours = ["#888888", "#88bbee", "#cc3355"]
+    widths = {"type": "ordinal", "domain": legend, "range": [1.5, 6, 1.5]}  # two lines are the same for months
+    above = {
+        "width": 640,
+        "height": 280,
+        "data": {"values": scores},
+        "mark": "line",
+        "encoding": {
+            "x": time,
+            "y": {"field": "auc", "type": "quantitative", "title": "ROC AUC, live", "scale": {"zero": False}},
+            "color": {
+                "field": "policy",
+                "scale": {"domain": legend, "range": colours},
+                "legend": {"orient": "top", "title": None, "symbolType": "stroke", "labelLimit": 0},
+            },
+            "strokeWidth": {"field": "policy", "scale": widths, "legend": None},
+        },
+    }
+    dots = [
+        {
+            "transform": [{"filter": {"field": "merged", "equal": merged}}],
+            "mark": {"type": "point", "filled": merged, "size": 60, "opacity": 1},
+            "encoding": {
+                "x": time,
+                "y": {"field": "policy", "type": "nominal", "title": None, "scale": {"domain": names}},
+                "color": {"field": "policy", "scale": {"domain": names, "range": colours}, "legend": None},
+            },
+        }
+        for merged in (True, False)
+    ]
+    below = {
+        "width": 640,
+        "height": 60,
+        "title": {"text": "trainings: filled where merged, hollow where the gate refused", "anchor": "start"},
+        "data": {"values": trainings},
+        "layer": dots,
+    }
+    return to_svg({"padding": 10, "vconcat": [above, below], "resolve": {"scale": {"color": "independent"}}})
 
 
 def main() -> None:
@@ -327,7 +364,7 @@ def main() -> None:
             raise SystemExit(f"a model of {WINDOW[0]} alone passes the gate: {refused}")
         for policy in policies:
             simulate(policy, first, months, folder / policy.name)
-    draw(policies)
+    write_text(PICTURE, draw(policies))
     none, each, some = policies
     lines = [
         f"| {policy.name} | {' | '.join(f'{policy.auc[month]:.3f}' for month in LIVE)} | "

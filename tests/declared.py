@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 # Processes that run in the service's container.
-IN_THE_IMAGE = tuple(f"lifecycle.serving.{name}" for name in ("service", "drain", "feedback", "newest"))
+IN_THE_IMAGE = tuple(f"lifecycle.serving.{name}" for name in ("service", "drain", "newest"))
 
 
 def stage_sources(path: Path) -> dict[str, list[str]]:

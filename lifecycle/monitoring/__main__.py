@@ -72,8 +72,8 @@ def _check(arguments: argparse.Namespace, params: Params) -> None:
 def _checked(log: Log, version: str, reference: Reference, params: Params, *, draw: bool) -> Check:
     """Check, and write the pictures and the counts of the last day."""
     found, mine = check(log, version, reference, params), log.of(version)
-    if draw and found.drifts:
-        write_page(FOLDER / "report.html", mine, reference, found.drifts)
+    if draw:
+        write_page(FOLDER / "report.html", found, reference)
     yesterday = log.until.date() - timedelta(days=1)
     write_snapshot(FOLDER / f"{yesterday}.parquet", mine.of_day(yesterday), reference, yesterday, version)
     return found

@@ -10,7 +10,7 @@ from lifecycle.monitoring.log import Log
 from lifecycle.monitoring.performance import Performance, judge, performance
 from lifecycle.monitoring.quality import quality
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PROBABILITY, count
+from lifecycle.shared.distributions import PROBABILITY, Distributions, count
 from lifecycle.shared.params import Monitoring, Params
 
 # Days of which the quietest tells how few predictions a day may have.
@@ -38,6 +38,7 @@ class Check:
         drifts: Of each variable; of none where there are too few rows.
         importance: The share of those that have drifted in the importance of all columns.
         performance: As far as outcomes are known.
+        live: How inputs and answers are distributed; None where there are too few rows.
     """
 
     version: str
@@ -51,6 +52,7 @@ class Check:
     drifts: Sequence[Drift]
     importance: float
     performance: Performance | None
+    live: Distributions | None
 
     @property
     def status(self) -> Level:
@@ -71,7 +73,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
     rows = others.pop(version, 0)
     findings, found, importance = [*_volume(mine, rows), *_schema(mine, rows), *_clocks(log)], list[Drift](), 0.0
-    judged = [*KNOWN_ANYWAY]
+    judged, live = [*KNOWN_ANYWAY], None
     if rows >= settings.rows:
         live = count(mine.predictions, reference.bins)
         found = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
@@ -86,7 +88,9 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         findings += judge(known, reference.metrics, params)
         judged += KNOWN_OF_OUTCOMES
     findings.sort(key=lambda finding: -finding.level)
-    return Check(version, log.since, log.until, rows, others, log.elsewhere, findings, judged, found, importance, known)
+    return Check(
+        version, log.since, log.until, rows, others, log.elsewhere, findings, judged, found, importance, known, live
+    )
 
 
 def _volume(log: Log, rows: int) -> Iterator[Finding]:

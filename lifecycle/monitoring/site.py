@@ -12,7 +12,7 @@ from model import contract
 
 BRANCH = "gh-pages"
 _HISTORY, _INDEX = "history.json", "index.html"
-# A page of pictures has some megabytes; a day in the index, and its counts, have none.
+# A page of pictures has half a megabyte; a day in the index, and its counts, have next to nothing.
 _KEPT_PAGES = 30
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

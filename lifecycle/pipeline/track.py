@@ -101,7 +101,7 @@ def _find_or_log(lock: str, uri: str) -> str:
             return str(found.info.run_id)
         client.delete_run(found.info.run_id)  # cut off half-way; logged again below
 
-    from lifecycle.pipeline.figure import draw
+    from lifecycle.pipeline.plots import plots_page
 
     metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
     commit, clean = checked_out()
@@ -120,7 +120,7 @@ def _find_or_log(lock: str, uri: str) -> str:
         mlflow.log_artifact("params.yaml")
         mlflow.log_artifact(str(LOCK))
         mlflow.log_artifacts(str(stage.REPORTS), "reports")
-        mlflow.log_figure(draw(stage.REPORTS / "plots"), "plots.png")
+        mlflow.log_text(plots_page("this run"), "plots.html")
         _log_model(metadata["format"])
     return str(run.info.run_id)
 

@@ -32,17 +32,17 @@ def main() -> None:
         write_text(REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
         raise UserError(f"the model could not be made, see above. The report is in {REPORT}.")
 
+    from lifecycle.pipeline.plots import plots_page
     from lifecycle.proposal.accepted import accepted_by
     from lifecycle.proposal.propose import propose
     from lifecycle.proposal.report import render
-    from lifecycle.proposal.web_page import page
     from lifecycle.shared.params import load_params
 
     proposal = propose(load_params(), base, arguments.accepted_by or accepted_by())
     text = render(proposal)
     verdict = text.partition("\n")[0].lstrip("# ")
     write_text(REPORT, text)
-    write_text(PLOTS, page(verdict, proposal.commit))
+    write_text(PLOTS, plots_page("candidate", verdict, proposal.commit))
     write_json(COMPARED, proposal.compared())
     print(f"\n{verdict}\nThe report is in {REPORT}, the plots are in {PLOTS}.")
     sys.exit(0 if proposal.passed else 1)

@@ -78,9 +78,13 @@ class Bins(Settings):
             return [*map(_label_name, self.labels), UNSEEN, MISSING]
         if not self.edges:
             return ["any", MISSING]
-        shown = _in_digits(self.edges)
+        shown = self.edge_names()
         between = [low if low == high else f"{low} to {high}" for low, high in pairwise(shown)]
         return [f"under {shown[0]}", *between, f"over {shown[-1]}", MISSING]
+
+    def edge_names(self) -> list[str]:
+        """The edges in digits, as the names of the bins have them."""
+        return _in_digits(self.edges)
 
 
 class Histogram(Settings):

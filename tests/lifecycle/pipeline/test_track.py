@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -75,7 +76,11 @@ def test_one_run_with_everything(finished: Repository) -> None:
     assert run["metrics"]["roc_auc"] == metrics["model"]["roc_auc"]["value"]
     assert run["metrics"]["roc_auc_low"] == metrics["model"]["roc_auc"]["low"]
     assert run["metrics"]["baseline_log_loss"] == metrics["baseline"]["log_loss"]
-    assert set(run["artifacts"]) == {"params.yaml", "dvc.lock", "reports", "plots.png"}
+    assert set(run["artifacts"]) == {"params.yaml", "dvc.lock", "reports", "plots.html"}
+    (plots,) = (finished.folder / ".mlflow/artifacts").rglob("plots.html")
+    page = plots.read_text(encoding="utf-8")
+    assert page.count("<svg") == len(yaml.safe_load((FLIGHTS / "dvc.yaml").read_text(encoding="utf-8"))["plots"])
+    assert ">this run<" in page
     assert len(run["models"]) == 1
     data = (finished.folder / "data.dvc").read_text(encoding="utf-8")
     (training, evaluation) = run["inputs"]

@@ -26,7 +26,7 @@ def checked() -> Callable[..., dict[str, Any]]:
     """Make what check.json holds."""
 
     def make(*findings: Finding, known: datetime = KNOWN, outcomes: int = 0) -> dict[str, Any]:
-        check = Check("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None)
+        check = Check("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None, None)
         return as_json(check, known, outcomes)
 
     return make
