@@ -72,7 +72,7 @@ def _is_acceptable(judge: Judge, found: Difference) -> bool:
 def _difference(name: str, margin: float, found: Difference, where: str, *, passed: bool) -> Check:
     if found.verdict == "undefined":
         return Check(name, "difference", None, None, None, passed, where, explanation=_NO_INTERVAL)
-    unclear = "that is too uncertain to tell" if found.verdict == "unclear" else ""
+    unclear = "these rows are too few to be sure" if found.verdict == "unclear" else ""
     return Check(name, "difference", margin, found.delta.value, found.delta, passed, where, explanation=unclear)
 
 

@@ -79,7 +79,9 @@ def test_one_run_with_everything(finished: Repository) -> None:
     assert set(run["artifacts"]) == {"params.yaml", "dvc.lock", "reports", "plots.html"}
     (plots,) = (finished.folder / ".mlflow/artifacts").rglob("plots.html")
     page = plots.read_text(encoding="utf-8")
-    assert page.count("<svg") == len(yaml.safe_load((FLIGHTS / "dvc.yaml").read_text(encoding="utf-8"))["plots"])
+    assert page.count("<svg") == len(
+        yaml.safe_load((EXAMPLE_PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    )
     assert ">this run<" in page
     assert len(run["models"]) == 1
     data = (finished.folder / "data.dvc").read_text(encoding="utf-8")
