@@ -12,29 +12,42 @@ export BENTOML_DO_NOT_TRACK := true
 
 PORT ?= 3000
 READY := .venv/.ready
-RIVALS := .venv-rivals/.ready
 LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
+# What a target is told, it reads from the environment: no value becomes a part of a command.
+export MONTH IN OUT ID UNTIL VERSION WHY
+wants = for name in $(1); do printenv "$$name" | grep -q . || { echo "error: say $$name=…, as in: make $@ $(1:%=%=…)" >&2; exit 1; }; done
+
 .PHONY: all
-all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
+all: $(READY) ## Bring data, model, metrics and the tracked run up to date
 	@python -m lifecycle.pipeline $(if $(UNTRACKED),--untracked)
 
 .PHONY: setup
-setup: $(READY) ## Only make .venv
+setup: $(READY) ## Make .venv, and nothing else
+
+.PHONY: ingest
+ingest: $(READY) ## Add a month to the data: MONTH=YYYY-MM
+	@$(call wants,MONTH)
+	@python -m lifecycle.pipeline.ingest "$$MONTH"
+
+.PHONY: predict
+predict: $(READY) ## Score a Parquet or CSV file: IN=rows.csv OUT=scored.csv
+	@$(call wants,IN OUT)
+	@python -m lifecycle.pipeline.predict "$$IN" "$$OUT"
 
 .PHONY: check
-check: style ## Check your model: style and types, contract, features and pipeline on a sample of your data
+check: style ## Check your model: style, types, and the pipeline on a sample of your data
 	@pytest tests/model
 
 .PHONY: test test-long
 # Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
 TEST_MACHINERY := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder tests/lifecycle
-test: $(READY) ## Run all tests: those of your model, and those of the machinery
+test: $(READY) ## Run all tests, your model's and the machinery's
 	@pytest tests/model
 	@$(TEST_MACHINERY) -m 'not long'
-test-long: $(READY) ## Run the further tests of the machinery that would take `make test` too long
+test-long: $(READY) ## Run the machinery's slower tests, too long for `make test`
 	@$(TEST_MACHINERY) -m long
 
 .PHONY: lint style
@@ -52,7 +65,7 @@ format: $(READY) ## Format the code and mend what can be mended
 	ruff format
 
 .PHONY: lock
-lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
+lock: $(READY) ## Compile requirements/*.txt; UPGRADE=1 takes the newest versions
 	$(LOCK) $(if $(UPGRADE),--upgrade) --group development --output-file requirements/development.txt
 	for group in bootstrap pipeline serving; do \
 		$(LOCK) --constraint requirements/development.txt --group $$group --output-file requirements/$$group.txt || exit 1; \
@@ -66,19 +79,19 @@ ui: $(READY) ## Open the tracked runs in MLflow
 .PHONY: serve
 # Services that share BentoML's home wipe each other's metrics.
 serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
-serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another one, settings in lifecycle/serving/environment.py
+serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another port
 	@bentoml serve --port $(PORT) .
 
 .PHONY: propose
-propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
+propose: $(READY) ## Compare with the model in production and write the report; BASE=<commit>
 	@python -m lifecycle.proposal --base '$(BASE)'
 
 .PHONY: gates
-gates: $(READY) ## Propose margins for the gates of params.yaml, from how much equally good models differ on your data
+gates: $(READY) ## Propose margins for the gates, from how much equal models differ on your data
 	@python -m lifecycle.proposal.margins
 
 .PHONY: rehearse
-rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
+rehearse: $(READY) ## Play proposal, comment, merge, release and rollback here; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse
 
 .PHONY: registry
@@ -91,8 +104,17 @@ history: $(READY) ## Show which version was champion from when to when, and why
 
 .PHONY: rollback
 rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY='too many alarms'
-	@test -n "$$VERSION" -a -n "$$WHY" || { echo "error: say which version, and why: make rollback VERSION=3 WHY='…'" >&2; exit 1; }
+	@$(call wants,VERSION WHY)
 	@python -m lifecycle.release.rollback "$$VERSION" --why "$$WHY"
+
+.PHONY: monitor
+monitor: $(READY) ## Check the model in production: UNTIL=YYYY-MM-DD, PAGE=1 for pictures
+	@python -m lifecycle.monitoring check $(if $(PAGE),--page) $(if $(UNTIL),--until "$$UNTIL")
+
+.PHONY: explain
+explain: $(READY) ## Explain a prediction: ID=…
+	@$(call wants,ID)
+	@python -m lifecycle.monitoring explain "$$ID"
 
 .PHONY: bento
 bento: all ## Pack the model with its service as a bento
@@ -103,8 +125,8 @@ image: all ## Make a container image of it; ENGINE=docker|podman, IMAGE_BASE=<to
 	@python -m lifecycle.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
 
 .PHONY: remote
-remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
-	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
+remote: $(READY) ## Move the data to another DVC remote: URL=s3://bucket/path, or gs, azure, ssh, a folder
+	@$(call wants,URL)
 	dvc pull data.dvc
 	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67')
 	$(if $(EXTRA),$(MAKE) lock && $(MAKE) $(READY))
@@ -115,50 +137,6 @@ remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bu
 # What DVC needs beside itself for the scheme of the URL; a folder needs nothing.
 EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
 
-.PHONY: bench-pipeline
-bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)
-	@python -m benchmarks.pipeline
-
-.PHONY: bench-propose
-bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (about 10 minutes)
-	@python -m benchmarks.propose
-
-.PHONY: trust
-trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.md (about 40 minutes)
-	@python -m benchmarks.trust
-
-.PHONY: bench-busy
-bench-busy: all ## Measure training and evaluation beside busy processes and write benchmarks/busy.md (about 10 minutes)
-	@python -m benchmarks.busy
-
-.PHONY: bench-serving
-bench-serving: need-wrk $(RIVALS) $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
-	@python -m benchmarks.serving
-
-.PHONY: soak-serving
-soak-serving: need-wrk,h2load,postgres $(LINEAGE) ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
-	@python -m benchmarks.soak
-
-.PHONY: simulate
-simulate: all ## Live through eight months under three policies of retraining and write benchmarks/simulation.md (about 6 minutes)
-	@python -m benchmarks.simulate
-
-.PHONY: bench-monitoring
-bench-monitoring: need-postgres $(RIVALS) all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
-	@python -m benchmarks.monitoring
-
-.PHONY: bench-release
-bench-release: need-release need-engine all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
-	@python -m benchmarks.release
-
-.PHONY: crash-release
-crash-release: need-release need-engine ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
-	@pytest -q -s tests/lifecycle/workflows/crash_release.py
-
-.PHONY: bench-image
-bench-image: need-engine all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
-	@python -m benchmarks.image
-
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
 	rm -rf .venv .venv-rivals artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -166,9 +144,11 @@ clean: ## Remove what can be made again; data, tracked runs and reports stay
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t\t/' | expand -t 26
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t/' | expand -t 26
 
 # What the service tells of its model. It names the commit, and so is written each time.
+.PHONY: lineage
+lineage: $(LINEAGE)
 $(LINEAGE): all
 	@python -m lifecycle.pipeline.lineage
 
@@ -185,11 +165,4 @@ $(READY): requirements/bootstrap.txt requirements/development.txt
 	@echo 'making .venv (about 1.5 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
 	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
-	@touch $@
-
-# What the benchmarks compare with.
-$(RIVALS): requirements/rivals.txt | $(READY)
-	@echo 'making .venv-rivals …'
-	@test -x .venv-rivals/bin/python || uv venv --quiet --python .venv/bin/python .venv-rivals
-	@uv pip sync --python .venv-rivals/bin/python $$([ -t 2 ] || echo --quiet) --require-hashes requirements/rivals.txt
 	@touch $@

@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 TEMPLATE = """\
 # On a busy machine
 
-Written by `make bench-busy` on {cores} cores, Python {python}; medians of {rounds} rounds, settings in turn.
+Written by `make -C benchmarks busy` on {cores} cores, Python {python}; medians of {rounds} rounds, settings in turn.
 
 A training has as many threads as cores, and they wait for one another by spinning. Beside {busy} processes that never
 rest, a thread spins for others that do not run. `lifecycle/__init__.py` sets `GOMP_SPINCOUNT={chosen}`, for make, for

@@ -22,8 +22,8 @@ LARGEST = 12
 TEMPLATE = """\
 # The image, measured
 
-Written by `make bench-image` with {command} on {cores} cores. MB are 10^6 bytes, uncompressed, as the engine counts
-them. The base is `{base}`.
+Written by `make -C benchmarks image` with {command} on {cores} cores. MB are 10^6 bytes, uncompressed, as the engine
+counts them. The base is `{base}`.
 
 | | MB | over its base | target |
 | --- | ---: | ---: | ---: |

@@ -53,8 +53,8 @@ SINCE = UNTIL - timedelta(days=28)
 TEMPLATE = """\
 # The check, measured
 
-Written by `make bench-monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a process of
-its own with all that it imports. {columns} columns and the probability; half of the predictions have an outcome; one
+Written by `make -C benchmarks monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a process
+of its own with all that it imports. {columns} columns and the probability; half of the predictions have an outcome; one
 column comes in another unit. Memory is the peak of the process (what a database server takes beside it is its own).
 
 | log | predictions | seconds | µs a row | target, s | peak MiB | target |

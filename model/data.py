@@ -1,7 +1,7 @@
 """Where the data comes from.
 
-YOURS TO EDIT: replace `fetch` by a query of your own. `python -m lifecycle.pipeline.ingest 2013-08` validates what it
-returns and adds it to data/ as one more month.
+YOURS TO EDIT: replace `fetch` by a query of your own. `make ingest MONTH=2013-08` validates what it returns
+and adds it to data/ as one more month.
 """
 
 from functools import cache

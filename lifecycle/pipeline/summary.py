@@ -39,8 +39,8 @@ def summary(params: Params, run: str | None) -> str:
             "Next:",
             "  make ui                look at the run, its plots and its model in MLflow",
             "  another estimator      `estimator: lightgbm` in params.yaml, `make`, `.venv/bin/dvc metrics diff`",
-            f"  the next month         `.venv/bin/python -m lifecycle.pipeline.ingest {following}`, move window and",
-            "                         holdout on by a month in params.yaml, `make`",
+            f"  the next month         `make ingest MONTH={following}`, move window and holdout on by a month in",
+            "                         params.yaml, `make`",
         ]
     )
 

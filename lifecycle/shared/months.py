@@ -40,8 +40,8 @@ def open_month(path: Path) -> pq.ParquetFile:
         present = sorted(file.stem for file in path.parent.glob("*.parquet"))
         raise UserError(
             f"{path} is missing (there: {', '.join(present) or 'no month at all'}). Bring a versioned month back with "
-            f"`dvc checkout data.dvc`, add a new one with `python -m lifecycle.pipeline.ingest {path.stem}`, or change "
-            f"the window or holdout in params.yaml."
+            f"`dvc checkout data.dvc`, add a new one with `make ingest MONTH={path.stem}`, or change the window or "
+            f"holdout in params.yaml."
         )
     try:
         return pq.ParquetFile(path)

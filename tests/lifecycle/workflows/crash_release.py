@@ -1,4 +1,4 @@
-"""`make crash-release`: the release is killed at random moments, and two are run at once. Not part of `make test`.
+"""`make -C benchmarks crash-release`: kill releases at random moments, and run two at once; not in `make test`.
 
 The crash rule: neither the champion nor what answers in production is ever a version that is not registered, judged and
 seen to answer; and however a release was broken off, running it again makes one version of it, and no more.

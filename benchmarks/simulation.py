@@ -53,7 +53,7 @@ _TODAY = 1.6e9
 TEMPLATE = """\
 # Retraining, simulated
 
-Written by `make simulate`: a model of {window}, judged on {holdout}, in front of the flights of {live}.
+Written by `make -C benchmarks simulation`: a model of {window}, judged on {holdout}, in front of the flights of {live}.
 Three policies, each with its own clone, registry, service and prediction log.
 
 ![ROC AUC by month of three policies](simulation.svg)
