@@ -53,9 +53,10 @@ SINCE = UNTIL - timedelta(days=28)
 TEMPLATE = """\
 # The check, measured
 
-Written by `make -C benchmarks monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a process
-of its own with all that it imports. {columns} columns and the probability; half of the predictions have an outcome; one
-column comes in another unit. Memory is the peak of the process (what a database server takes beside it is its own).
+Written by `make -C benchmarks monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a
+process of its own with all that it imports. {columns} columns and the probability; half of the predictions have an
+outcome; one column comes in another unit. Memory is the peak of the process (what a database server takes beside it
+is its own).
 
 | log | predictions | seconds | µs a row | target, s | peak MiB | target |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |

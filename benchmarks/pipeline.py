@@ -45,8 +45,9 @@ evaluate(params)
 TEMPLATE = """\
 # The pipeline, measured
 
-Written by `make -C benchmarks pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in which
-the compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may be at most.
+Written by `make -C benchmarks pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in
+which the compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may
+be at most.
 
 | | seconds | beside | seconds | ratio | target |
 | --- | ---: | --- | ---: | ---: | ---: |

@@ -32,8 +32,8 @@ HOLDOUT = "data/2013-07.parquet"
 TEMPLATE = """\
 # A proposal, measured
 
-Written by `make -C benchmarks propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest of
-them.
+Written by `make -C benchmarks propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest
+of them.
 
 From `git clone` to the report, on the full data, with the caches that CI restores:
 

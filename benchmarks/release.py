@@ -39,9 +39,9 @@ FEW, MANY = 10, 1_000
 TEMPLATE = """\
 # A release, measured
 
-Written by `make -C benchmarks release` on {cores} cores, Python {python}, with {engine}. Everything is on this machine:
-the runner, the registry of images, the host. The data are all the months; caches are warm, the layers of the image among
-them.
+Written by `make -C benchmarks release` on {cores} cores, Python {python}, with {engine}. Everything is on this
+machine: the runner, the registry of images, the host. The data are all the months; caches are warm, the layers of the
+image among them.
 
 | | median | slowest | target |
 | --- | ---: | ---: | ---: |

@@ -44,9 +44,9 @@ EXAMPLE = {column.name: column.example for column in contract.INPUTS}
 TEMPLATE = """\
 # The service, measured
 
-Written by `make -C benchmarks serving` on {cores} cores, Python {python}: {connections} connections of wrk on the same
-cores, requests of a single row, one worker each, the same model. Medians of {rounds} rounds in which the servers took turns;
-a ratio is the median of the rounds' ratios.
+Written by `make -C benchmarks serving` on {cores} cores, Python {python}: {connections} connections of wrk on the
+same cores, requests of a single row, one worker each, the same model. Medians of {rounds} rounds in which the servers
+took turns; a ratio is the median of the rounds' ratios.
 
 | server | requests/s | p50 ms | p99 ms | ready after s |
 | --- | ---: | ---: | ---: | ---: |

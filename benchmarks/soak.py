@@ -34,10 +34,10 @@ MIB = 2**20
 TEMPLATE = """\
 # The service under load for {minutes:.0f} minutes
 
-Written by `make -C benchmarks soak` on {cores} cores, Python {python}. One worker with PostgreSQL as its prediction log,
-the client, the database and the service on the same cores. Capacity, measured by wrk just before: {capacity:,.0f}
-single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of it. PostgreSQL was killed (SIGKILL) after {killed} s
-and stopped after {stopped} s, each time for {away} s.
+Written by `make -C benchmarks soak` on {cores} cores, Python {python}. One worker with PostgreSQL as its prediction
+log, the client, the database and the service on the same cores. Capacity, measured by wrk just before:
+{capacity:,.0f} single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of it. PostgreSQL was killed
+(SIGKILL) after {killed} s and stopped after {stopped} s, each time for {away} s.
 
 | | |
 | --- | ---: |
