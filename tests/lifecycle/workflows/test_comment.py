@@ -170,7 +170,7 @@ def test_gates_and_tests_are_changed(tmp_path: Path, github: GitHub, comments: C
     note = (
         "⚠️ **This pull request changes what it is judged by.** machinery: `lifecycle/pipeline/checks.py`; "
         "gates: `params.yaml`; tests: `tests/lifecycle/shared/test_histograms.py`. Review these first: the report "
-        "written by its own code.\n\n"
+        "of a pull request is written by its own code.\n\n"
     )
     assert body.startswith(f"{note}Nothing of the judge is changed.")
     assert done.summary.startswith(note)
