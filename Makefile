@@ -16,7 +16,7 @@ LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
 # What a target is told, it reads from the environment: no value becomes a part of a command.
-export MONTH IN OUT ID UNTIL VERSION WHY
+export MONTH IN OUT ID UNTIL VERSION WHY FROM TO BASE
 wants = for name in $(1); do printenv "$$name" | grep -q . || { echo "error: say $$name=…, as in: make $@ $(1:%=%=…)" >&2; exit 1; }; done
 
 .PHONY: all
@@ -136,6 +136,10 @@ remote: $(READY) ## Move the data to another DVC remote: URL=s3://bucket/path, o
 	@echo 'The data is there, and in .dvc/config. Commit: git add .dvc/config pyproject.toml requirements'
 # What DVC needs beside itself for the scheme of the URL; a folder needs nothing.
 EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
+
+.PHONY: upgrade
+upgrade: ## Merge a newer template, as a dry run unless APPLY=1: FROM=<url> TO=<tag>
+	@$(PYTHON) -m lifecycle.shared.upgrade --from "$$FROM" --to "$$TO" --base "$$BASE" $(if $(APPLY),--apply)
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
