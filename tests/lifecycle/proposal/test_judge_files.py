@@ -80,14 +80,14 @@ def test_each_file_has_its_place(path: str, heading: str | None) -> None:
     assert touched([file(path)], gates=True) == ({heading: [path]} if heading else {})
 
 
-def test_every_file_of_this_repository_is_the_judge_s_but_these() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+def test_every_file_of_the_machinery_is_the_judge_s() -> None:
+    folders = ("lifecycle/", "tests/", ".github/", ".ci/", ".githooks/", "deploy/", "requirements/")
+    files = ("Makefile", "dvc.yaml", "bentofile.yaml", "pyproject.toml", "params.yaml", ".dvcignore", ".gitignore")
+    command = ["git", "ls-files", *folders, *files]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {"lifecycle/shared/metrics.py", "Makefile"} <= {*tracked}
     found = {name for names in touched(map(file, tracked), gates=True).values() for name in names}
-    others = {name for name in set(tracked) - found if not name.startswith(("benchmarks/", "docs/", "reports/"))}
-    assert others == {
-        *(f"model/{name}.py" for name in ("__init__", "contract", "data", "features", "estimator")),
-        *("README.md", "data.dvc", "dvc.lock"),
-    }
+    assert {*tracked} - found == set()
 
 
 def test_params_only_where_they_judge() -> None:
