@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,8 @@ def children(process: int) -> list[int]:
 def kill(service: Service) -> None:
     """End all of its processes as a crash does."""
     for process in [*children(service.process.pid), service.process.pid]:
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a drain ends by itself, too
+            os.kill(process, signal.SIGKILL)
     service.process.wait(timeout=10)
 
 
