@@ -15,24 +15,46 @@ READY := .venv/.ready
 LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
+# What a target is told, it reads from the environment: no value becomes a part of a command.
+export MONTH IN OUT ID UNTIL VERSION WHY FROM TO BASE
+wants = for name in $(1); do printenv "$$name" | grep -q . || { echo "error: say $$name=…, as in: make $@ $(1:%=%=…)" >&2; exit 1; }; done
+
 .PHONY: all
-all: $(READY) ## Bring everything up to date: data, model, metrics, tracked run
-	@python -m model.pipeline $(if $(UNTRACKED),--untracked)
+all: $(READY) ## Bring data, model, metrics and the tracked run up to date
+	@python -m lifecycle.pipeline $(if $(UNTRACKED),--untracked)
 
 .PHONY: setup
-setup: $(READY) ## Only make .venv
+setup: $(READY) ## Make .venv, and nothing else
+
+.PHONY: ingest
+ingest: $(READY) ## Add a month to the data: MONTH=YYYY-MM
+	@$(call wants,MONTH)
+	@python -m lifecycle.pipeline.ingest "$$MONTH"
+
+.PHONY: predict
+predict: $(READY) ## Score a Parquet or CSV file: IN=rows.csv OUT=scored.csv
+	@$(call wants,IN OUT)
+	@python -m lifecycle.pipeline.predict "$$IN" "$$OUT"
+
+.PHONY: check
+check: style ## Check your model: style, types, and the pipeline on a sample of your data
+	@pytest tests/model
 
 .PHONY: test test-long
 # Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
-PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
-test: $(READY) ## Run the tests
-	@$(PYTEST) -m 'not long'
-test-long: $(READY) ## Run the further cases that would take `make test` too long
-	@$(PYTEST) -m long
+TEST_MACHINERY := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder tests/lifecycle
+test: $(READY) ## Run all tests, your model's and the machinery's
+	@pytest tests/model
+	@$(TEST_MACHINERY) -m 'not long'
+test-long: $(READY) ## Run the machinery's slower tests, too long for `make test`
+	@$(TEST_MACHINERY) -m long
 
-.PHONY: lint
-lint: $(READY) ## Check style, types and format
+.PHONY: lint style
+lint: style ## Check style, types and format of everything
+	@# The machinery's tests have a `model` of their own, whatever yours is.
+	MYPYPATH=tests/lifecycle/example mypy --cache-dir .mypy_cache/example tests benchmarks
+style: $(READY)
 	ruff check
 	ruff format --check
 	mypy
@@ -43,58 +65,68 @@ format: $(READY) ## Format the code and mend what can be mended
 	ruff format
 
 .PHONY: lock
-lock: $(READY) ## Compile requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
+lock: $(READY) ## Compile requirements/*.txt; UPGRADE=1 takes the newest versions
 	$(LOCK) $(if $(UPGRADE),--upgrade) --group development --output-file requirements/development.txt
 	for group in bootstrap pipeline serving; do \
 		$(LOCK) --constraint requirements/development.txt --group $$group --output-file requirements/$$group.txt || exit 1; \
 	done
+	$(LOCK) --constraint requirements/serving.txt --group rivals --output-file requirements/rivals.txt
 
 .PHONY: ui
 ui: $(READY) ## Open the tracked runs in MLflow
-	@python -m model.pipeline.track ui
+	@python -m lifecycle.pipeline.track ui
 
 .PHONY: serve
 # Services that share BentoML's home wipe each other's metrics.
 serve: export BENTOML_HOME := $(CURDIR)/state/bentoml
-serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another one, settings in model/serving/settings.py
+serve: $(LINEAGE) ## Serve the model on http://localhost:3000; PORT=… for another port
 	@bentoml serve --port $(PORT) .
 
 .PHONY: propose
-propose: $(READY) ## Compare with the model in production, judge, and write the report of a pull request; BASE=<commit>
-	@python -m model.proposal --base '$(BASE)'
+propose: $(READY) ## Compare with the model in production and write the report; BASE=<commit>
+	@python -m lifecycle.proposal --base '$(BASE)'
 
 .PHONY: gates
-gates: $(READY) ## Propose margins for the gates of params.yaml, from how much equally good models differ on your data
-	@python -m model.proposal.margins
+gates: $(READY) ## Propose margins for the gates, from how much equal models differ on your data
+	@python -m lifecycle.proposal.margins
 
 .PHONY: rehearse
-rehearse: $(READY) ## Play the story of the working tree: proposal, comment, merge, release, rollback; ONLY_PROPOSAL=1
+rehearse: $(READY) ## Play proposal, comment, merge, release and rollback here; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse
 
 .PHONY: registry
 registry: $(READY) ## Show the registered versions; UI=1 opens them in MLflow
-	@python -m model.registry $(if $(UI),ui)
+	@python -m lifecycle.registry $(if $(UI),ui)
 
 .PHONY: history
 history: $(READY) ## Show which version was champion from when to when, and why
-	@python -m model.registry history
+	@python -m lifecycle.registry history
 
 .PHONY: rollback
 rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY='too many alarms'
-	@test -n "$$VERSION" -a -n "$$WHY" || { echo "error: say which version, and why: make rollback VERSION=3 WHY='…'" >&2; exit 1; }
-	@python -m model.release.rollback "$$VERSION" --why "$$WHY"
+	@$(call wants,VERSION WHY)
+	@python -m lifecycle.release.rollback "$$VERSION" --why "$$WHY"
+
+.PHONY: monitor
+monitor: $(READY) ## Check the model in production: UNTIL=YYYY-MM-DD, PAGE=1 for pictures
+	@python -m lifecycle.monitoring check $(if $(PAGE),--page) $(if $(UNTIL),--until "$$UNTIL")
+
+.PHONY: explain
+explain: $(READY) ## Explain a prediction: ID=…
+	@$(call wants,ID)
+	@python -m lifecycle.monitoring explain "$$ID"
 
 .PHONY: bento
-bento: all ## Pack the model with its service: the bento flight-delay:<version>
-	@python -m model.release.image --bento
+bento: all ## Pack the model with its service as a bento
+	@python -m lifecycle.release.image --bento
 
 .PHONY: image
-image: all ## Make a container image of it, flight-delay:<version>; ENGINE=docker|podman, IMAGE_BASE=<to build on>
-	@python -m model.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
+image: all ## Make a container image of it; ENGINE=docker|podman, IMAGE_BASE=<to build on>
+	@python -m lifecycle.release.image --engine '$(ENGINE)' --base '$(IMAGE_BASE)'
 
 .PHONY: remote
-remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bucket/path (gs://, azure://, ssh://, a folder)
-	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
+remote: $(READY) ## Move the data to another DVC remote: URL=s3://bucket/path, or gs, azure, ssh, a folder
+	@$(call wants,URL)
 	dvc pull data.dvc
 	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67')
 	$(if $(EXTRA),$(MAKE) lock && $(MAKE) $(READY))
@@ -105,74 +137,36 @@ remote: $(READY) ## Move the data to another DVC remote: make remote URL=s3://bu
 # What DVC needs beside itself for the scheme of the URL; a folder needs nothing.
 EXTRA = $(filter s3 gs azure ssh,$(firstword $(subst ://, ,$(URL))))
 
-.PHONY: bench-pipeline
-bench-pipeline: $(READY) ## Measure the pipeline and write benchmarks/pipeline.md (about 15 minutes)
-	@python -m benchmarks.pipeline
-
-.PHONY: bench-propose
-bench-propose: $(READY) ## Measure a proposal and write benchmarks/propose.md (about 10 minutes)
-	@python -m benchmarks.propose
-
-.PHONY: trust
-trust: $(READY) ## Measure how often verdicts are wrong and write docs/verdict.md (about 40 minutes)
-	@python -m benchmarks.trust
-
-.PHONY: bench-busy
-bench-busy: all ## Measure training and evaluation beside busy processes and write benchmarks/busy.md (about 10 minutes)
-	@python -m benchmarks.busy
-
-.PHONY: bench-serving
-bench-serving: need-wrk $(LINEAGE) ## Measure the service beside others and write benchmarks/serving.md (about 8 minutes; needs wrk)
-	@python -m benchmarks.serving
-
-.PHONY: soak-serving
-soak-serving: need-wrk,h2load,postgres $(LINEAGE) ## Load the service for ten minutes and write benchmarks/soak.md (needs wrk, h2load, PostgreSQL)
-	@python -m benchmarks.soak
-
-.PHONY: simulate
-simulate: all ## Live through eight months under three policies of retraining and write benchmarks/simulation.md (about 6 minutes)
-	@python -m benchmarks.simulate
-
-.PHONY: bench-monitoring
-bench-monitoring: need-postgres all ## Measure the check on up to ten million predictions and write benchmarks/monitoring.md (about 15 minutes; needs PostgreSQL)
-	@python -m benchmarks.monitoring
-
-.PHONY: bench-release
-bench-release: need-release need-engine all ## Measure releases, rollbacks and the registry, and write benchmarks/release.md (about 10 minutes)
-	@python -m benchmarks.release
-
-.PHONY: crash-release
-crash-release: need-release need-engine ## Kill releases at 100 random moments, and run two at once (about 2 hours); MOMENTS=…, SEED=…
-	@pytest -q -s tests/workflows/crash_release.py
-
-.PHONY: bench-image
-bench-image: need-engine all ## Measure the image beside the stock one and write benchmarks/image.md (about 5 minutes)
-	@python -m benchmarks.image
+.PHONY: upgrade
+upgrade: ## Merge a newer template, as a dry run unless APPLY=1: FROM=<url> TO=<tag>
+	@$(PYTHON) -m lifecycle.shared.upgrade --from "$$FROM" --to "$$TO" --base "$$BASE" $(if $(APPLY),--apply)
 
 .PHONY: clean
 clean: ## Remove what can be made again; data, tracked runs and reports stay
-	rm -rf .venv artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-rivals artifacts .registry .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t\t/' | expand -t 26
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/; s/make all\t/make\t/' | expand -t 26
 
 # What the service tells of its model. It names the commit, and so is written each time.
+.PHONY: lineage
+lineage: $(LINEAGE)
 $(LINEAGE): all
-	@python -m model.release.lineage
+	@python -m lifecycle.pipeline.lineage
 
-# Programs that a target uses are asked for before anything is made. The names are those of tests/missing.py.
+# Programs that a target uses are asked for before anything is made. The names are those of tests/lifecycle/missing.py.
 comma := ,
 need-%:
-	@$(PYTHON) -m tests.missing $(subst $(comma), ,$*)
+	@$(PYTHON) -m tests.lifecycle.missing $(subst $(comma), ,$*)
 # One that has been seen to run something.
 need-engine: $(READY)
-	@python -m tests.containers
+	@python -m tests.lifecycle.containers
 
 $(READY): requirements/bootstrap.txt requirements/development.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'
-	@echo 'making .venv (about 1.7 GB) …'
+	@echo 'making .venv (about 1.5 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
 	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
 	@touch $@

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import model
+import lifecycle
 from benchmarks.pipeline import run
 
 ROOT = Path(__file__).parent.parent
@@ -33,10 +33,10 @@ SETTINGS: dict[str, dict[str, str]] = {
 TEMPLATE = """\
 # On a busy machine
 
-Written by `make bench-busy` on {cores} cores, Python {python}; medians of {rounds} rounds, settings in turn.
+Written by `make -C benchmarks busy` on {cores} cores, Python {python}; medians of {rounds} rounds, settings in turn.
 
 A training has as many threads as cores, and they wait for one another by spinning. Beside {busy} processes that never
-rest, a thread spins for others that do not run. `model/__init__.py` sets `GOMP_SPINCOUNT={chosen}`, for make, for
+rest, a thread spins for others that do not run. `lifecycle/__init__.py` sets `GOMP_SPINCOUNT={chosen}`, for make, for
 workflows and for the service; whoever sets it in the environment has the last word.
 
 Seconds, idle and beside {busy} busy processes:
@@ -62,7 +62,7 @@ def seconds(stage: str, **environment: str) -> float:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", f"model.pipeline.{stage}"],
+        [sys.executable, "-m", f"lifecycle.pipeline.{stage}"],
         cwd=ROOT,
         env=inherited | environment,
         stdout=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def measure(busy: int) -> dict[tuple[str, str], float]:
 
 def main() -> None:
     """Measure, and write the report."""
-    run(ROOT, sys.executable, "-m", "model.pipeline", "--untracked")
+    run(ROOT, sys.executable, "-m", "lifecycle.pipeline", "--untracked")
     idle, beside = measure(0), measure(BUSY)
     lines = [f"| | {' | '.join(f'{stage}, idle | {stage}, busy' for stage in STAGES)} |", "| --- |" + " ---: |" * 4]
     for name in SETTINGS:
@@ -103,5 +103,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    print(f"{model.__name__}: GOMP_SPINCOUNT is {os.environ['GOMP_SPINCOUNT']}")
+    print(f"{lifecycle.__name__}: GOMP_SPINCOUNT is {os.environ['GOMP_SPINCOUNT']}")
     main()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from model.release.image import BENTOFILE, build_bento, build_image
-from model.release.lineage import write_lineage
-from tests.containers import Engine, container, find_engine
-from tests.serving.conftest import free_port
+from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.release.image import BENTOFILE, build_bento, build_image
+from tests.lifecycle.containers import Engine, container, find_engine
+from tests.lifecycle.serving.conftest import free_port
 
 REPORT = Path("benchmarks/image.md")
 ROUNDS = 7
@@ -22,8 +22,8 @@ LARGEST = 12
 TEMPLATE = """\
 # The image, measured
 
-Written by `make bench-image` with {command} on {cores} cores. MB are 10^6 bytes, uncompressed, as the engine counts
-them. The base is `{base}`.
+Written by `make -C benchmarks image` with {command} on {cores} cores. MB are 10^6 bytes, uncompressed, as the engine
+counts them. The base is `{base}`.
 
 | | MB | over its base | target |
 | --- | ---: | ---: | ---: |

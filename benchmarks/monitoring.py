@@ -8,18 +8,15 @@ import argparse
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +26,20 @@ import duckdb
 import pyarrow as pa
 from tqdm import tqdm
 
+from benchmarks.answer import answer
+from benchmarks.rivals import rivals_python
+from lifecycle.monitoring.check import check
+from lifecycle.monitoring.log import opened
+from lifecycle.pipeline import stage
+from lifecycle.pipeline.reference import Reference, make_reference
+from lifecycle.serving.prediction_log import create_log_engine, create_tables
+from lifecycle.shared.distributions import PROBABILITY
+from lifecycle.shared.months import DATA, month_path, read_month, to_columns
+from lifecycle.shared.params import load_params
+from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.schema import contract_version
 from model import contract
-from model.distributions import PROBABILITY
-from model.monitoring.check import check
-from model.monitoring.log import opened
-from model.months import DATA, month_path, read_month, to_columns
-from model.params import load_params
-from model.pipeline import stage
-from model.predictor import Predictor
-from model.release.reference import Reference, make_reference
-from model.serving.prediction_log import create_log_engine, create_tables
-from tests.serving.postgresql import postgresql_server
+from tests.lifecycle.serving.postgresql import postgresql_server
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/monitoring.md"
@@ -53,9 +53,10 @@ SINCE = UNTIL - timedelta(days=28)
 TEMPLATE = """\
 # The check, measured
 
-Written by `make bench-monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a process of
-its own with all that it imports. {columns} columns and the probability; half of the predictions have an outcome; one
-column comes in another unit. Memory is the peak of the process (what a database server takes beside it is its own).
+Written by `make -C benchmarks monitoring` on {cores} cores, Python {python}: medians of {rounds} rounds, each in a
+process of its own with all that it imports. {columns} columns and the probability; half of the predictions have an
+outcome; one column comes in another unit. Memory is the peak of the process (what a database server takes beside it
+is its own).
 
 | log | predictions | seconds | µs a row | target, s | peak MiB | target |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -91,7 +92,7 @@ def write_rows(folder: Path, rows: int) -> None:
     chosen = f"FROM range({rows}) AS r(i) JOIN base ON base.number = (i * 7919) % {window.num_rows}"
     written = {
         "log/predictions": f"SELECT printf('%032x', i) AS id, ({SINCE.timestamp()} + i * {seconds})::DOUBLE AS time, "
-        f"'{VERSION}' AS model_version, '{contract.version()}' AS contract_version, printf('%016x', i) AS request_id, "
+        f"'{VERSION}' AS model_version, '{contract_version()}' AS contract_version, printf('%016x', i) AS request_id, "
         f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {chosen}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
         f"::DOUBLE AS time, {contract.TARGET} AS outcome {chosen} WHERE i % 2 = 0",
@@ -131,11 +132,10 @@ def fill(url: str, folder: Path) -> None:
     engine.dispose()
 
 
-def measured(*arguments: str | Path) -> dict[str, Any]:
-    """What a process of this script found, its seconds and the peak of its memory in MiB."""
-    command = [sys.executable, "-m", "benchmarks.monitoring", *map(str, arguments)]
+def measured(*command: str | Path) -> dict[str, Any]:
+    """What a process answers, its seconds and the peak of its memory in MiB."""
     started = time.perf_counter()
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found | {"seconds": time.perf_counter() - started}
 
@@ -147,45 +147,7 @@ def ask_ours(url: str, reference: Path) -> None:
         found = check(log, VERSION, known, load_params())
     named = {finding.subject for finding in found.findings if finding.kind == "unit"}
     drifted = {one.variable.name for one in found.drifts if one.drifted and one.variable.name != PROBABILITY}
-    _say(found.rows, sorted(drifted | named))
-
-
-def ask_evidently(folder: Path) -> None:
-    """Compare two data frames: drift of inputs and probability, missing and unknown values, metrics of the labelled."""
-    warnings.simplefilter("ignore")
-    import pandas as pd
-    from evidently import BinaryClassification, DataDefinition, Dataset, Report
-    from evidently.metrics import LogLoss, MissingValueCount, OutListValueCount, OutRangeValueCount, RocAuc
-    from evidently.presets import DataDriftPreset
-
-    numbers = [column.name for column in contract.INPUTS if column.type in {"integer", "number"}]
-    categories = [column.name for column in contract.INPUTS if column.type == "category"]
-    live, reference = (pd.read_parquet(path) for path in (folder / "typed/rows.parquet", folder / "reference.parquet"))
-    definition = DataDefinition(
-        numerical_columns=[*numbers, PROBABILITY],
-        categorical_columns=categories,
-        classification=[BinaryClassification(target=contract.TARGET, prediction_probas=PROBABILITY)],
-    )
-    bounds = reference[numbers].agg(["min", "max"])
-    of_columns = [
-        DataDriftPreset(columns=[*numbers, *categories, PROBABILITY], method="jensenshannon", threshold=0.1),
-        *(MissingValueCount(column=name) for name in [*numbers, *categories]),
-        *(OutRangeValueCount(column=name, left=bounds[name]["min"], right=bounds[name]["max"]) for name in numbers),
-        *(OutListValueCount(column=name, values=[*reference[name].unique()]) for name in categories),
-    ]
-    labelled = live[live[contract.TARGET].notna()].astype({contract.TARGET: int})
-    dataset = Dataset.from_pandas(live, data_definition=definition)
-    found = Report(of_columns).run(dataset, Dataset.from_pandas(reference, data_definition=definition)).dict()
-    drifts = {one["config"]["column"]: one["value"] for one in found["metrics"] if "ValueDrift" in one["metric_name"]}
-    Report([RocAuc(), LogLoss()]).run(Dataset.from_pandas(labelled, data_definition=definition)).dict()
-    _say(len(live), sorted(name for name, distance in drifts.items() if distance > 0.1))
-
-
-def _say(rows: int, drifted: list[str]) -> None:
-    # Not by `getrusage`, which counts what the process that has started this one had.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    peak = int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) / 2**10
-    print(json.dumps({"rows": rows, "drifted": drifted, "peak": peak}))
+    answer(found.rows, sorted(drifted | named))
 
 
 @contextmanager
@@ -207,15 +169,13 @@ def main() -> None:
     """Measure, and write the report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", nargs=2)
-    parser.add_argument("--evidently", type=Path)
     arguments = parser.parse_args()
     if arguments.check:
         ask_ours(arguments.check[0], Path(arguments.check[1]))
         return
-    if arguments.evidently:
-        ask_evidently(arguments.evidently)
-        return
-    lines, pairs, verdicts = list[str](), list[str](), set[str]()
+    ours = (sys.executable, "-m", "benchmarks.monitoring", "--check")
+    theirs = (rivals_python(), "-m", "benchmarks.rivals.evidently_drift")
+    lines, pairs, verdicts, versions = list[str](), list[str](), set[str](), set[str]()
     with tempfile.TemporaryDirectory() as name:
         reference = Path(name) / "reference.json"
         made = make_reference(load_params())
@@ -224,20 +184,21 @@ def main() -> None:
             folder = Path(name) / str(rows)
             with logs(folder, rows) as places:
                 for place, url in places.items():
-                    found = [measured("--check", url, reference) for _ in tqdm(range(ROUNDS), f"{place} {rows:,}")]
+                    found = [measured(*ours, url, reference) for _ in tqdm(range(ROUNDS), f"{place} {rows:,}")]
                     seconds = statistics.median(one["seconds"] for one in found)
                     peak = max(one["peak"] for one in found)
                     target = (30, 1024) if rows == ROWS[-1] else ("", "")
                     cells = (f"{rows:,}", f"{seconds:.1f}", f"{seconds / rows * 1e6:.2f}", target[0], f"{peak:,.0f}")
                     lines.append(f"| {place} | {' | '.join(map(str, cells))} | {target[1]} |")
                 both = [
-                    (measured("--check", places["Parquet"], reference), measured("--evidently", folder))
+                    (measured(*ours, places["Parquet"], reference), measured(*theirs, folder))
                     for _ in tqdm(range(ROUNDS), f"Evidently {rows:,}")
                 ]
                 pairs.append(
                     f"| {rows:,} | {' | '.join([*_compared('seconds', 1, both), *_compared('peak', 0, both)])} |"
                 )
                 verdicts |= {", ".join(one["drifted"]) for pair in both for one in pair}
+                versions |= {evidently["version"] for _, evidently in both}
             shutil.rmtree(folder)
     if len(verdicts) != 1:
         raise SystemExit(f"they differ: {verdicts}")
@@ -248,7 +209,7 @@ def main() -> None:
         columns=len(contract.INPUTS),
         logs="\n".join(lines),
         reference=sum(month.rows for name, month in made.months.items() if name not in made.holdout),
-        evidently=version("evidently"),
+        evidently=", ".join(versions),
         pairs="\n".join(pairs),
         verdict=verdicts.pop(),
     )

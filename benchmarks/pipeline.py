@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from lifecycle.pipeline.stage import STAGES
+from lifecycle.shared.months import ARROW_SCHEMA
 from model import contract
-from model.months import ARROW_SCHEMA
-from model.pipeline.stage import STAGES
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/pipeline.md"
@@ -32,10 +32,10 @@ ROUNDS = 7
 GROWTH = (1, 10, 30)
 
 ONE_PROCESS = """
-from model.params import load_params
-from model.pipeline.prepare import prepare
-from model.pipeline.train import train
-from model.pipeline.evaluate import evaluate
+from lifecycle.shared.params import load_params
+from lifecycle.pipeline.prepare import prepare
+from lifecycle.pipeline.train import train
+from lifecycle.pipeline.evaluate import evaluate
 params = load_params()
 prepare(params)
 train(params)
@@ -45,8 +45,9 @@ evaluate(params)
 TEMPLATE = """\
 # The pipeline, measured
 
-Written by `make bench-pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in which the
-compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may be at most.
+Written by `make -C benchmarks pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in
+which the compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may
+be at most.
 
 | | seconds | beside | seconds | ratio | target |
 | --- | ---: | --- | ---: | ---: | ---: |
@@ -144,7 +145,7 @@ def bench_growth(folder: Path) -> list[str]:
         for stage, rows in zip(STAGES, (total, total - holdout, holdout), strict=True):
             found = []
             for _ in range(3):
-                run(folder, sys.executable, "-m", f"model.pipeline.{stage}")
+                run(folder, sys.executable, "-m", f"lifecycle.pipeline.{stage}")
                 found.append(json.loads((folder / f"artifacts/timings/{stage}.json").read_text(encoding="utf-8")))
             seconds = statistics.median(f["seconds"] for f in found)
             peak = statistics.median(f["peak_mebibytes"] for f in found)

@@ -18,10 +18,10 @@ import yaml
 from tqdm import tqdm
 
 from benchmarks.pipeline import replicate, run
-from model.params import PARAMS, Params, load_params
-from model.pipeline.evaluate import score
-from model.predictor import Predictor
-from model.proposal.compare import Rows, compare
+from lifecycle.pipeline.evaluate import score
+from lifecycle.proposal.compare import Rows, compare
+from lifecycle.shared.params import PARAMS, Params, load_params
+from lifecycle.shared.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/propose.md"
@@ -32,7 +32,8 @@ HOLDOUT = "data/2013-07.parquet"
 TEMPLATE = """\
 # A proposal, measured
 
-Written by `make bench-propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest of them.
+Written by `make -C benchmarks propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest
+of them.
 
 From `git clone` to the report, on the full data, with the caches that CI restores:
 
@@ -78,7 +79,7 @@ def change(folder: Path, **hyperparameters: float) -> None:
 
 def propose(folder: Path) -> None:
     """Propose against the commit; whether the gate passes does not matter here."""
-    command = [sys.executable, "-m", "model.proposal", "--base", "HEAD"]
+    command = [sys.executable, "-m", "lifecycle.proposal", "--base", "HEAD"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if not (folder / "artifacts/proposal/report.md").exists():
         raise SystemExit(done.stdout)
@@ -138,7 +139,7 @@ def main() -> None:
         temporary = Path(name)
         first = temporary / "first"
         run(ROOT, "git", "clone", "--quiet", str(ROOT), str(first))
-        run(first, sys.executable, "-m", "model.pipeline")
+        run(first, sys.executable, "-m", "lifecycle.pipeline")
         cache = first / ".dvc/cache"
         nothing = rounds("nothing changes", temporary, cache, lambda *_: None)
         changed = rounds(

@@ -21,16 +21,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from tqdm import tqdm
 
+from lifecycle.registry.store import change, existing
+from lifecycle.registry.versions import Registry
 from model import contract
-from model.registry.store import change, existing
-from model.registry.versions import Registry
-from tests import in_process
-from tests.containers import find_engine
 from tests.github.server import github
-from tests.registry.commands import promote
-from tests.repository import ROOT, Repository, change_params, copy_repository, with_estimator
-from tests.traffic import traffic
-from tests.workflows.fork import Fork, fork_of
+from tests.lifecycle import in_process
+from tests.lifecycle.containers import find_engine
+from tests.lifecycle.registry.commands import promote
+from tests.lifecycle.repository import ROOT, Repository, change_params, copied_project, with_estimator
+from tests.lifecycle.traffic import traffic
+from tests.lifecycle.workflows.fork import Fork, fork_of
 
 REPORT = ROOT / "benchmarks/release.md"
 RELEASES, ROLLBACKS, ROUNDS = 3, 7, 7
@@ -39,9 +39,9 @@ FEW, MANY = 10, 1_000
 TEMPLATE = """\
 # A release, measured
 
-Written by `make bench-release` on {cores} cores, Python {python}, with {engine}. Everything is on this machine: the
-runner, the registry of images, the host. The data are all the months; caches are warm, the layers of the image among
-them.
+Written by `make -C benchmarks release` on {cores} cores, Python {python}, with {engine}. Everything is on this
+machine: the runner, the registry of images, the host. The data are all the months; caches are warm, the layers of the
+image among them.
 
 | | median | slowest | target |
 | --- | ---: | ---: | ---: |
@@ -69,12 +69,14 @@ class Operation:
     arguments: tuple[str, ...]
 
 
-PROMOTE = "import sys; from model.release import promote; promote.promote(int(sys.argv[1]), 'measured', deployed=False)"
+PROMOTE = (
+    "import sys; from lifecycle.release import deploy; deploy.promote(int(sys.argv[1]), 'measured', deployed=False)"
+)
 OPERATIONS = (
-    Operation("the table of versions", ("-m", "model.registry")),
-    Operation("who was champion when", ("-m", "model.registry", "history")),
-    Operation("what there is to release", ("-m", "model.release.plan")),
-    Operation("which is the champion", ("-c", "from model.proposal.champion import find; find('none')")),
+    Operation("the table of versions", ("-m", "lifecycle.registry")),
+    Operation("who was champion when", ("-m", "lifecycle.registry", "history")),
+    Operation("what there is to release", ("-m", "lifecycle.release.plan")),
+    Operation("which is the champion", ("-c", "from lifecycle.proposal.champion import find; find('none')")),
     Operation("promote a version", ("-c", PROMOTE)),
 )
 
@@ -94,7 +96,7 @@ def merge_and_release(fork: Fork, number: int) -> float:
 
 def roll_back(fork: Fork, number: int) -> float:
     """Seconds from the command to the first answer of a version."""
-    command = [sys.executable, "-m", "model.release.rollback", str(number), "--why", "measured"]
+    command = [sys.executable, "-m", "lifecycle.release.rollback", str(number), "--why", "measured"]
     environment = {**os.environ, **fork.host.environment, "GITHUB_ACTOR": "somebody"}
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=fork.main.folder, env=environment, stdout=subprocess.DEVNULL) as process:
@@ -163,7 +165,7 @@ def main() -> None:
     """Measure, and write the report."""
     engine = find_engine()
     with tempfile.TemporaryDirectory() as name, github() as server:
-        main = copy_repository(Path(name) / "main")
+        main = copied_project(Path(name) / "main")
         main.must("git", "commit", "--quiet", "--allow-empty", "--message", "Merged")
         with fork_of(main, server, Path(name)) as fork:
             first = fork.release()

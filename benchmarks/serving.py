@@ -26,10 +26,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from benchmarks.rivals import rivals_python
+from lifecycle.pipeline import stage
+from lifecycle.shared.params import load_params
 from model import contract
 from model.features import NAMES
-from model.params import load_params
-from model.pipeline import stage
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/serving.md"
@@ -43,9 +44,9 @@ EXAMPLE = {column.name: column.example for column in contract.INPUTS}
 TEMPLATE = """\
 # The service, measured
 
-Written by `make bench-serving` on {cores} cores, Python {python}: {connections} connections of wrk on the same cores,
-requests of a single row, one worker each, the same model. Medians of {rounds} rounds in which the servers took turns;
-a ratio is the median of the rounds' ratios.
+Written by `make -C benchmarks serving` on {cores} cores, Python {python}: {connections} connections of wrk on the
+same cores, requests of a single row, one worker each, the same model. Medians of {rounds} rounds in which the servers
+took turns; a ratio is the median of the rounds' ratios.
 
 | server | requests/s | p50 ms | p99 ms | ready after s |
 | --- | ---: | ---: | ---: | ---: |
@@ -161,14 +162,15 @@ def servers(folder: Path) -> list[Server]:
     """The service, as it is and in two other ways, and its rivals."""
     model = {"MODEL_FOLDER": str(stage.MODEL.resolve())}
     bentoml = [sys.executable, "-m", "bentoml", "serve", "--port", "{port}"]
-    service = "model.serving.service:ModelService"
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", "{port}", "--no-access-log"]
+    service = "lifecycle.serving.service:ModelService"
+    uvicorn = [rivals_python(), "-m", "uvicorn", "--port", "{port}", "--no-access-log"]
+    granian = [rivals_python(), "-m", "granian", "--interface", "asgi"]
     last = json.loads(Path(".mlflow/last.json").read_text(encoding="utf-8"))
     tracked = f"runs:/{last['run']}/model"
     return [
         Server("this service", [*bentoml, service]),
         Server("… by BentoML's public way only", [*bentoml, service], {"FAST_ROUTE": "false"}),
-        Server("… without log and counters", [*bentoml, "benchmarks.rivals.forgetful:ModelService"]),
+        Server("… without log and counters", [*bentoml, "benchmarks.forgetful:ModelService"]),
         Server(
             "FastAPI + scikit-learn + pandas",
             [*uvicorn, "benchmarks.rivals.fastapi_sklearn:app"],
@@ -185,7 +187,7 @@ def servers(folder: Path) -> list[Server]:
         Server("FastAPI + ONNX", [*uvicorn, "benchmarks.rivals.fastapi_onnx:app"], model),
         Server(
             "raw ASGI + ONNX under granian",
-            ["granian", "--interface", "asgi", "--port", "{port}", "benchmarks.rivals.raw_asgi:app"],
+            [*granian, "--port", "{port}", "benchmarks.rivals.raw_asgi:app"],
             model,
         ),
     ]

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from tqdm import tqdm
 
 from benchmarks.serving import CONNECTIONS, EXAMPLE, ROOT, Server, started, wrk
-from model.serving.prediction_log import PREDICTIONS, create_log_engine
-from model.serving.spool import waiting_bytes
-from tests.serving.postgresql import Postgresql, postgresql_server
+from lifecycle.serving.prediction_log import PREDICTIONS, create_log_engine
+from lifecycle.serving.spool import waiting_bytes
+from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
 
 REPORT = ROOT / "benchmarks/soak.md"
 SECONDS = 600
@@ -34,10 +34,10 @@ MIB = 2**20
 TEMPLATE = """\
 # The service under load for {minutes:.0f} minutes
 
-Written by `make soak-serving` on {cores} cores, Python {python}. One worker with PostgreSQL as its prediction log, the
-client, the database and the service on the same cores. Capacity, measured by wrk just before: {capacity:,.0f}
-single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of it. PostgreSQL was killed (SIGKILL) after {killed} s
-and stopped after {stopped} s, each time for {away} s.
+Written by `make -C benchmarks soak` on {cores} cores, Python {python}. One worker with PostgreSQL as its prediction
+log, the client, the database and the service on the same cores. Capacity, measured by wrk just before:
+{capacity:,.0f} single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of it. PostgreSQL was killed
+(SIGKILL) after {killed} s and stopped after {stopped} s, each time for {away} s.
 
 | | |
 | --- | ---: |
@@ -129,7 +129,15 @@ def main() -> None:
         body = folder / "body.json"
         body.write_text(json.dumps(EXAMPLE), encoding="utf-8")
         url = postgresql.database()
-        command = [sys.executable, "-m", "bentoml", "serve", "--port", "{port}", "model.serving.service:ModelService"]
+        command = [
+            sys.executable,
+            "-m",
+            "bentoml",
+            "serve",
+            "--port",
+            "{port}",
+            "lifecycle.serving.service:ModelService",
+        ]
         # A state of its own for the soak, on the disk and not in memory.
         state = {"STATE_FOLDER": str(folder / "state"), "BENTOML_HOME": str(folder / "home")}
         service = Server("the service", command, {"PREDICTION_LOG_URL": url} | state)
@@ -159,7 +167,7 @@ def main() -> None:
                     thread.join()
         # What the stopping service had no time for.
         subprocess.run(
-            [sys.executable, "-m", "model.serving.drain"],
+            [sys.executable, "-m", "lifecycle.serving.drain"],
             env=os.environ | service.environment,
             cwd=ROOT,
             check=True,

@@ -14,19 +14,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from model.clusters import Clusters, cluster_columns, find_clusters
-from model.data import ingest
-from model.markdown import table
-from model.months import month_path, month_range, read_month, to_target
-from model.params import Params, load_params
-from model.pipeline.evaluate import WHOLE, point_metrics, slices_of
-from model.pipeline.intervals import groups_of, jackknife, leave_out_each
-from model.pipeline.metrics import METRICS, Scores
-from model.pipeline.prepare import prepare
-from model.proposal.compare import Part, Rows, compare, compare_over_origins
-from model.proposal.gate import against_champion
-from model.proposal.origins import at_origin
-from model.proposal.proposal import Built, Comparison, Curves, Judged, Origins, Proposal
+from lifecycle.pipeline.evaluate import WHOLE, point_metrics, slices_of
+from lifecycle.pipeline.ingest import ingest
+from lifecycle.pipeline.prepare import prepare
+from lifecycle.proposal.compare import ENOUGH_ROWS, Part, Rows, compare, compare_over_origins
+from lifecycle.proposal.gate import against_champion
+from lifecycle.proposal.headline import headline
+from lifecycle.proposal.origins import at_origin
+from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
+from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
+from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
+from lifecycle.shared.markdown import table
+from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.months import month_path, month_range, read_month, to_target
+from lifecycle.shared.params import Params, load_params
+from model.features import NAMES
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs/verdict.md"
@@ -58,11 +60,15 @@ EQUAL = {
 VARIANTS = 4
 # Recipes that are really worse, by what they change.
 WORSE: dict[str, dict[str, Any]] = {
+    "25 rounds": {"max_iter": 25},
     "30 rounds": {"max_iter": 30},
     "50 rounds": {"max_iter": 50},
+    "3 leaves": {"max_leaf_nodes": 3},
     "4 leaves": {"max_leaf_nodes": 4},
     "8 leaves": {"max_leaf_nodes": 8},
 }
+# Features without which a recipe loses much in some months and nothing in others.
+DROPPED = {"no temperature": ("temperature", "dew_point")}
 WORSE_SEEDS = 2
 
 
@@ -97,8 +103,8 @@ def _days_of(params: Params, data: Path) -> NDArray[np.intp]:
 def _matrix_of(prepared: Path) -> NDArray[np.float32]:
     import json
 
+    from lifecycle.shared.months import to_columns
     from model.features import features
-    from model.months import to_columns
 
     codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
     return features(to_columns(pq.read_table(prepared / "holdout.parquet")), codes)
@@ -118,6 +124,9 @@ def _models(params: Params) -> dict[str, _Fit]:
     for name, settings in WORSE.items():
         for number in range(WORSE_SEEDS):
             models[f"{name} {number}"] = _fitted(_changed(params, settings), number)
+    for name, features in DROPPED.items():
+        for number in range(WORSE_SEEDS):
+            models[f"{name} {number}"] = _without(params, number, features)
     return models
 
 
@@ -156,6 +165,16 @@ def _fitted(params: Params, number: int, rows: Callable[..., NDArray[np.intp]] =
     return fit
 
 
+def _without(params: Params, number: int, features: Sequence[str]) -> _Fit:
+    columns = [NAMES.index(name) for name in features]
+
+    def fit(matrix: Any, target: Any, days: Any, judged: Any, origin: int) -> NDArray[np.float32]:  # noqa: ARG001
+        pipeline = _seeded(params, number).fit(np.delete(matrix, columns, axis=1), target)
+        return np.asarray(pipeline.predict_proba(np.delete(judged, columns, axis=1))[:, 1], dtype=np.float32)
+
+    return fit
+
+
 def _with_noise(params: Params, number: int) -> _Fit:
     def fit(matrix: Any, target: Any, days: Any, judged: Any, origin: int) -> NDArray[np.float32]:  # noqa: ARG001
         random = np.random.default_rng([3, number, origin])
@@ -184,23 +203,24 @@ class Court:
             )
         return self._points[name, month]
 
-    def judge(self, champion: str, candidate: str, today: str) -> tuple[str, bool]:
-        """The verdict, and whether the gate refuses."""
+    def judge(self, champion: str, candidate: str, today: str) -> Proposal:
+        """The candidate as a proposal, with the champion in production."""
         periods = tuple(YEAR[YEAR.index(today) - self.params.comparison.origins + 1 : YEAR.index(today) + 1])
         differences = tuple(
             dict(zip(METRICS, (self.point(candidate, one) - self.point(champion, one)).tolist(), strict=True))
             for one in periods
         )
-        origins = Origins(periods, differences, compare_over_origins(differences, self.params))
+        origins = Origins(
+            periods, differences, compare_over_origins(differences, self.params, len(self.months[today].target))
+        )
         month = self.months[today]
         rows = Rows(month.target, self.scores[champion, today], self.scores[candidate, today], month.days, month.slices)
-        judged = judge(self.params, compare(rows, self.params), origins)
-        return str(judged.verdict), not judged.passed
+        return judge(self.params, compare(rows, self.params), origins)
 
-    def loss(self, champion: str, candidate: str) -> float:
-        """The primary metric that the candidate loses, on average of the months."""
+    def losses(self, champion: str, candidate: str) -> list[float]:
+        """What the candidate loses of the primary metric, by month."""
         place = [*METRICS].index(PRIMARY)
-        return float(np.mean([self.point(champion, m)[place] - self.point(candidate, m)[place] for m in JUDGED]))
+        return [float(self.point(champion, month)[place] - self.point(candidate, month)[place]) for month in JUDGED]
 
 
 def judge(params: Params, parts: Mapping[tuple[str, str], Part], origins: Origins | None) -> Proposal:
@@ -268,9 +288,10 @@ class Outcome:
 def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
     """What comes of pairs of models, in each of the months that have enough origins."""
     return [
-        Outcome(champion, candidate, month, *court.judge(champion, candidate, month))
+        Outcome(champion, candidate, month, str(proposal.verdict), not proposal.passed)
         for champion, candidate in pairs
         for month in TODAYS
+        for proposal in [court.judge(champion, candidate, month)]
     ]
 
 
@@ -307,21 +328,22 @@ def equal_models(court: Court) -> str:
 def real_losses(court: Court) -> str:
     """A table of recipes that are worse than the shipped one, by how much, and how often the gate refuses them."""
     rows = []
-    for recipe in tqdm(WORSE, "real losses"):
+    for recipe in tqdm([*WORSE, *DROPPED], "real losses"):
         pairs = [
             (f"seeds {champion}", f"{recipe} {candidate}")
             for champion, candidate in itertools.product(range(WORSE_SEEDS), repeat=2)
         ]
-        lost = np.mean([court.loss(*pair) for pair in pairs])
+        by_month = np.mean([court.losses(*pair) for pair in pairs], axis=0)
         found = outcomes(court, pairs)
-        rows.append([recipe, f"{lost:.4f}", f"{len(found):,}", *shares(found, _WORSE, _UNCLEAR, _REFUSED)])
-    header = ["recipe", "ROC AUC lost", "comparisons", "worse", "too few rows to tell", "refused"]
-    return table(header, rows, "lrrrrr")
+        lost, least, most = (f"{value:.4f}" for value in (by_month.mean(), by_month.min(), by_month.max()))
+        rows.append([recipe, lost, f"{least} to {most}", f"{len(found):,}", *shares(found, _WORSE, _UNCLEAR, _REFUSED)])
+    header = ["recipe", "ROC AUC lost", "by month", "comparisons", "worse", "too few rows to tell", "refused"]
+    return table(header, rows, "lrrrrrr")
 
 
 # --- small holdouts ---------------------------------------------------------------------------------------------------
 
-SIZES = (300, 2_000)
+SIZES = (300, 2_000, ENOUGH_ROWS)
 SMALL_TRIALS = 40
 
 
@@ -329,16 +351,18 @@ def small_holdouts(court: Court) -> str:
     """A table of holdouts of few rows, equal models on them, and how the report is headed."""
     rows = []
     for size, origins in itertools.product(SIZES, (1, court.params.comparison.origins)):
-        found: list[tuple[str, bool]] = []
+        proposals: list[Proposal] = []
         for trial in tqdm(range(SMALL_TRIALS), f"{size} rows, {origins} origins"):
             random = np.random.default_rng([4, size, trial])
             few = _few_rows(court, size, random)
             one, other = (f"samples {number}" for number in random.choice(VARIANTS, 2, replace=False))
-            found += [_judge_few(few, one, other, today, origins) for today in TODAYS]
-        counted = [np.mean([verdict == name for verdict, _ in found]) for name in _SMALL_VERDICTS]
-        refused = np.mean([refused for _, refused in found])
-        rows.append([f"{size:,}", str(origins), f"{len(found):,}", *(f"{one:.1%}" for one in (*counted, refused))])
+            proposals += [_judge_few(few, one, other, today, origins) for today in TODAYS]
+        counted = [np.mean([proposal.verdict == name for proposal in proposals]) for name in _SMALL_VERDICTS]
+        counted.append(np.mean([not proposal.passed for proposal in proposals]))
+        counted.append(np.mean([headline(proposal).startswith("❌") for proposal in proposals]))
+        rows.append([f"{size:,}", str(origins), f"{len(proposals):,}", *(f"{value:.1%}" for value in counted)])
     header = ["rows", "origins", "comparisons", "better", "no worse", "too few rows to tell", "worse", "refused"]
+    header.append("headed like a loss (❌)")
     return table(header, rows, "r" * len(header))
 
 
@@ -355,13 +379,12 @@ def _few_rows(court: Court, size: int, random: np.random.Generator) -> Court:
     return Court(court.params, months, scores)
 
 
-def _judge_few(court: Court, champion: str, candidate: str, today: str, origins: int) -> tuple[str, bool]:
+def _judge_few(court: Court, champion: str, candidate: str, today: str, origins: int) -> Proposal:
     if origins > 1:
         return court.judge(champion, candidate, today)
     month = court.months[today]
     rows = Rows(month.target, court.scores[champion, today], court.scores[candidate, today], month.days, {})
-    judged = judge(court.params, compare(rows, court.params), None)
-    return str(judged.verdict), not judged.passed
+    return judge(court.params, compare(rows, court.params), None)
 
 
 # --- independent worlds -----------------------------------------------------------------------------------------------
@@ -388,7 +411,7 @@ def independent_nulls(params: Params) -> str:
             )
             for rows in months
         ]
-        over = compare_over_origins(differences, params)[PRIMARY][0]
+        over = compare_over_origins(differences, params, len(months[-1].target))[PRIMARY][0]
         single = compare(months[-1], params)[WHOLE].metrics[PRIMARY].delta
         for count, delta in ((params.comparison.origins, over), (1, single)):
             found[count] += not delta.low <= 0 <= delta.high
@@ -511,8 +534,8 @@ def later_months(court: Court) -> str:
                     dict(zip(METRICS, (court.point(other, m) - court.point(one, m)).tolist(), strict=True))
                     for m in YEAR[YEAR.index(today) - court.params.comparison.origins + 1 : YEAR.index(today) + 1]
                 ]
-                over = compare_over_origins(differences, court.params)[PRIMARY][0]
                 month = court.months[today]
+                over = compare_over_origins(differences, court.params, len(month.target))[PRIMARY][0]
                 both = Rows(month.target, court.scores[one, today], court.scores[other, today], month.days, {})
                 single = compare(both, court.params)[WHOLE].metrics[PRIMARY].delta
                 place = [*METRICS].index(PRIMARY)
@@ -560,6 +583,7 @@ def main() -> None:
         "DEVIATIONS": deviations(court),
         "ORIGINS": str(params.comparison.origins),
         "MARGIN": f"{params.gates.worse_by_at_most[PRIMARY]:g}",
+        "ENOUGH_ROWS": f"{ENOUGH_ROWS:,}",
         "MACHINE": f"{os.cpu_count()} cores, Python {platform.python_version()}",
     }
     for key, value in found.items():

@@ -1,47 +1,14 @@
-"""The contract: each column the model is given, and what it predicts, stated once.
+"""The contract: each column that the model gets, and what it predicts. Everything is declared once, here.
 
-YOURS TO EDIT. The validation of the data, the features' inputs, the request schema of the service, the monitored
-columns and the model card are derived from here. Only what is known at the scheduled departure may be an input.
+YOURS TO EDIT. Validation, the request schema of the service, the monitored columns and the model card are derived from
+this file. An input may hold only what is known at the moment of the prediction.
 """
 
-import hashlib
-import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from lifecycle.shared.columns import Column
 
 NAME = "flight-delay"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
-    """One input column.
-
-    Attributes:
-        name: Its name in the data, in requests and in reports.
-        type: ``category`` is text, ``timestamp`` is a date and time without a zone, in JSON ``YYYY-MM-DDThh:mm:ss``.
-        description: What it means, for the people who read the API page and the model card.
-        example: A valid value.
-        unit: Unit of measurement.
-        minimum: Smallest legal value.
-        maximum: Largest legal value.
-        categories: The only legal categories. Empty: any that match ``pattern``, also ones unseen in training.
-        pattern: Regular expression that the whole of a category must match.
-        nullable: Whether the value may be missing.
-    """
-
-    name: str
-    type: Literal["category", "integer", "number", "timestamp"]
-    description: str
-    example: str | float
-    unit: str | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[str, ...] = ()
-    pattern: str | None = None
-    nullable: bool = False
-
-
-INPUTS = (
+INPUTS: tuple[Column, ...] = (
     Column(
         name="scheduled_departure",
         type="timestamp",
@@ -216,7 +183,7 @@ INPUTS = (
 )
 
 # No two rows have the same values here: how a row is recognised across data sets and versions.
-IDENTITY = ("scheduled_departure", "carrier", "flight_number", "origin")
+IDENTITY: tuple[str, ...] = ("scheduled_departure", "carrier", "flight_number", "origin")
 
 # When what a row describes happens; None where rows have no time.
 TIME: str | None = "scheduled_departure"
@@ -232,48 +199,3 @@ TARGET_DESCRIPTION = (
     "The flight arrives more than 15 minutes after its scheduled arrival, or never: "
     "a cancelled flight and a diverted flight count as late."
 )
-
-
-# Each day of the calendar and no other, so that a pattern is all there is to check.
-_LEAP_YEAR = "(?!0000)(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DAY = (
-    "(?:(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29)"
-)
-_TIMESTAMP = f"{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-
-
-def json_schema() -> dict[str, Any]:
-    """The contract of one input row as JSON Schema (draft 2020-12), with ``unit`` as an annotation."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": NAME,
-        "type": "object",
-        "properties": {column.name: _property(column) for column in INPUTS},
-        "required": [column.name for column in INPUTS],
-        "additionalProperties": False,
-        "identity": list(IDENTITY),
-        "target": {"name": TARGET, "description": TARGET_DESCRIPTION},
-    }
-
-
-def version() -> str:
-    """Twelve hexadecimal digits that change whenever the contract does."""
-    return hashlib.sha256(json.dumps(json_schema(), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _property(column: Column) -> dict[str, Any]:
-    json_type = {"category": "string", "timestamp": "string"}.get(column.type, column.type)
-    # Not the format date-time, which wants a zone.
-    pattern = _TIMESTAMP if column.type == "timestamp" else column.pattern
-    values: dict[str, Any] = {
-        "type": [json_type, "null"] if column.nullable else json_type,
-        "unit": column.unit,
-        "minimum": column.minimum,
-        "maximum": column.maximum,
-        "enum": list(column.categories) or None,
-        "pattern": f"^{pattern}$" if pattern else None,
-        "description": column.description,
-        "examples": [column.example],
-    }
-    return {key: value for key, value in values.items() if value is not None}

@@ -1,30 +1,19 @@
 """Where the data comes from.
 
-YOURS TO EDIT: `fetch` is the one function to replace by a query of your own. `python -m model.data ingest 2013-08`
-validates what it returns and adds it to data/ as one more month.
+YOURS TO EDIT: replace `fetch` by a query of your own. `make ingest MONTH=2013-08` validates what it returns
+and adds it to data/ as one more month.
 """
 
-import argparse
-import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from model import console, contract
-from model.console import UserError
-from model.files import replacing_file
-from model.months import ARROW_SCHEMA, DATA, month_path
-from model.validation import as_pandas, validate
+from lifecycle.shared.console import UserError
+from model import contract
 
 LATE_MINUTES = 15
-
-
-class NoRowsError(UserError):
-    """The source has no rows for a month."""
 
 
 def fetch(month: str) -> pd.DataFrame:
@@ -92,54 +81,3 @@ def _planes() -> pd.DataFrame:
         columns={"year": "plane_year", "engines": "plane_engines", "seats": "plane_seats"}
     )
     return planes[["tailnum", "plane_year", "plane_engines", "plane_seats"]]
-
-
-def ingest(month: str, folder: Path = DATA) -> bool:
-    """Fetch a month, validate it and write its file: byte for byte the same for the same rows.
-
-    Args:
-        month: The month, as ``YYYY-MM``.
-        folder: Where the month files are.
-
-    Returns:
-        Whether the file is new or has changed.
-
-    Raises:
-        UserError: Where the source has no such month, or its rows break the contract. Nothing is written then.
-    """
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
-        raise UserError(f"{month!r} is no month. Write it as year and month, for example 2013-08.")
-    rows = fetch(month)
-    if rows.empty:
-        raise NoRowsError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
-    try:
-        # Sorted by what identifies a row, so that the order in which the source returns rows leaves no trace.
-        table = pa.Table.from_pandas(rows.sort_values(list(contract.IDENTITY)), ARROW_SCHEMA, preserve_index=False)
-    except (pa.ArrowException, KeyError):
-        # What does not fit the schema breaks the contract, and validation says it best.
-        validate(rows.reset_index(drop=True), source=f"fetch({month!r})", month=month)
-        raise
-    validate(as_pandas(table), source=f"fetch({month!r})", month=month)
-
-    path = month_path(month, folder)
-    with replacing_file(path) as aside:
-        pq.write_table(table.replace_schema_metadata(), aside, compression="zstd", compression_level=19)
-        return not path.exists() or path.read_bytes() != aside.read_bytes()
-
-
-def main() -> None:
-    """`python -m model.data ingest MONTH`."""
-    parser = argparse.ArgumentParser(prog="python -m model.data", description="The months of data.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("ingest", help="fetch a month, validate it and add it to data/")
-    command.add_argument("month", help="for example 2013-08")
-    month = parser.parse_args().month
-    path = month_path(month)
-    if ingest(month):
-        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. `make` takes it up.")
-    else:
-        print(f"{path} is there already, byte for byte.")
-
-
-if __name__ == "__main__":
-    console.run(main)

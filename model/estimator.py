@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lifecycle.shared.settings import Settings
 from model.features import CATEGORICAL, NAMES
-from model.settings import Settings
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -4,11 +4,12 @@ YOURS TO EDIT. Works on NumPy columns, so that the serving image needs no pandas
 alone: a row scored by itself gets the same features as within a month of data.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lifecycle.shared.columns import Codes, Columns
 
 # Columns of the contract that go in as they are.
 _AS_THEY_ARE = (
@@ -34,14 +35,8 @@ NAMES = (*CATEGORICAL, "departure_minute", "arrival_minute", "plane_age", *_AS_T
 
 UNSEEN = -1.0  # the code of a category that training has not seen
 
-Codes = Mapping[str, Mapping[str, int]]
 
-# Rows by column, in training and in the service: text as objects, None where it is missing; numbers as float64, NaN
-# where they are missing; timestamps as datetime64[s].
-Columns = dict[str, NDArray[np.generic]]
-
-
-def features(columns: Mapping[str, NDArray[np.generic]], codes: Codes) -> NDArray[np.float32]:
+def features(columns: Columns, codes: Codes) -> NDArray[np.float32]:
     """Compute the feature matrix.
 
     Args:

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from model import console
-from model.commands import CommandError, git
-from model.console import UserError
-from model.proposal.comment import ARTIFACT, FILE
+from lifecycle.proposal.comment import ARTIFACT, FILE
+from lifecycle.shared import console
+from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.console import UserError
 from tests.github.pull_request import RUN, PullRequest, zipped
 from tests.github.server import GitHub, github
-from tests.missing import in_words, missing
-from tests.registry.commands import table
-from tests.repository import ROOT, Repository
-from tests.workflows.act import STAND_INS, Rehearsal, rehearse
-from tests.workflows.fork import Fork, fork_of
+from tests.lifecycle.missing import in_words, missing
+from tests.lifecycle.registry.commands import table
+from tests.lifecycle.repository import ROOT, Repository
+from tests.lifecycle.workflows.act import STAND_INS, Rehearsal, rehearse
+from tests.lifecycle.workflows.fork import Fork, fork_of
 
 _FOLDER = ROOT / "artifacts/rehearsal"
 _ACCEPTED, _REFUSED = 0, 1
@@ -129,7 +129,7 @@ def main() -> None:
         where.write_text(comment, encoding="utf-8")
         colour = "green" if judged.passed else "red"
         print(f"\n{comment}\n\nThat is {where.relative_to(ROOT)}, as it would stand at the pull request; its artifacts")
-        print(f"are beside it. The check `model` would be {colour}; `make lint test` is the other one, `code`.\n")
+        print(f"are beside it. The check `model` would be {colour}; `make check` is the other one, `code`.\n")
         if fork and judged.passed:
             merge_and_go_back(fork, say)
             print("", *table(origin, "history"), sep="\n")

@@ -1,0 +1,191 @@
+"""The page of pictures: how what production is asked and answers is distributed, beside what the model knows.
+
+Drawn are the counts by which drift is judged, as shares, and no row. The bins of a number hold about a twentieth of the
+training data each; all are drawn equally wide, so that neither a long tail nor a frequent value hides the others.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lifecycle.monitoring.check import Check
+from lifecycle.monitoring.drift import Drift
+from lifecycle.pipeline.reference import Reference
+from lifecycle.shared import vega
+from lifecycle.shared.distributions import Distributions
+from lifecycle.shared.files import write_text
+from lifecycle.shared.histograms import Bins, Shares, shares
+from model import contract
+
+# Of a category with more labels, the rarest share a bar.
+_MOST_LABELS = 30
+_WIDTH, _HEIGHT = 540, 150
+# Between the bars of values and those of what is unseen or missing, in widths of a bar.
+_GAP = 0.5
+_METHODS = {
+    "jensen_shannon": "Jensen-Shannon distance",
+    "psi": "population stability index",
+    "kolmogorov_smirnov": "Kolmogorov-Smirnov distance",
+}
+_COLOURS = ("#a6cee3", "#d95f02", "#333333")
+_ABOUT = (
+    "Variables that have drifted come first, then those that are closest to their threshold. A bar is the share of the "
+    "predictions in a bin; a line is the share in the nearest known month, or in all months that the model was trained "
+    "or judged on. The bins of a number hold about a twentieth of the training data each and are drawn equally wide; "
+    "what lies outside of the first and the last edge is beyond the training data."
+)
+
+
+class _Bar(NamedTuple):
+    """A bar.
+
+    Attributes:
+        name: Which values it is of.
+        bins: Positions of the bins that it adds up.
+        begin: Where it begins, in widths of a bar.
+    """
+
+    name: str
+    bins: Sequence[int]
+    begin: float
+
+
+class _Label(NamedTuple):
+    """A text below the bars, and where it stands, in widths of a bar."""
+
+    text: str
+    at: float
+
+
+def write_page(path: Path, check: Check, reference: Reference) -> None:
+    """Draw the distribution of each variable, as far as there are enough rows to know any.
+
+    Args:
+        path: To write HTML to.
+        check: Of a version.
+        reference: Of this version.
+    """
+    about = (
+        f"Version {check.version}, {check.since:%Y-%m-%d %H:%M} to {check.until:%Y-%m-%d %H:%M} UTC: "
+        f"{check.rows:,} predictions. Status: {check.status.name.lower()}."
+    )
+    furthest_first = sorted(check.drifts, key=lambda drift: (not drift.drifted, -drift.found / drift.threshold))
+    pictures = [_picture(drift, check.live, reference) for drift in furthest_first if check.live]
+    paragraphs = [about, _ABOUT if pictures else "They are too few to say how they are distributed."]
+    write_text(path, vega.page(f"{contract.NAME} in production", paragraphs, pictures))
+
+
+def _picture(drift: Drift, live: Distributions, reference: Reference) -> vega.Picture:
+    name, nearest = drift.variable.name, drift.compared[0]
+    bins, months = reference.bins[name], reference.months
+    by_series = {
+        "production": shares(live.counts[name]),
+        f"{nearest}, the nearest month": shares(months[nearest].counts[name]),
+        "all known months": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
+    }
+    if drift.variable.kind == "category":
+        bars, labels = _of_category(bins, np.max([*by_series.values()], axis=0))
+    else:
+        bars, labels = _of_number(bins)
+    distance = f"{_METHODS[drift.distance.method]} {drift.found:.3f} from {nearest}, threshold {drift.threshold:.3f}"
+    title = f"{name}: drifted" if drift.drifted else name
+    return vega.Picture(vega.to_svg(_specification(bars, labels, by_series)), title, f"{distance}: {_verdict(drift)}")
+
+
+def _verdict(drift: Drift) -> str:
+    if drift.drifted:
+        return "drifted"
+    if drift.found > drift.threshold:
+        return "no drift: it is not significant, or the training window as a whole is near"
+    return "no drift"
+
+
+def _of_number(bins: Bins) -> tuple[list[_Bar], list[_Label]]:
+    """A bar for each bin; labelled are the edges between them."""
+    *names, missing = bins.names()
+    bars = [_Bar(name, [position], position) for position, name in enumerate(names)]
+    edges = [_Label(edge, at) for at, edge in enumerate(bins.edge_names(), start=1)]
+    end = len(names) + _GAP
+    return [*bars, _Bar(missing, [len(names)], end)], [*(edges or [_Label(names[0], 0.5)]), _Label(missing, end + 0.5)]
+
+
+def _of_category(bins: Bins, largest: Shares) -> tuple[list[_Bar], list[_Label]]:
+    """A bar for each label, or for the most frequent ones and for the others together.
+
+    Args:
+        bins: Of the category.
+        largest: Share of each bin where it is largest.
+    """
+    names, known = bins.names(), len(bins.labels)
+    rarest_last = np.argsort(-largest[:known], kind="stable").tolist()
+    frequent, rare = sorted(rarest_last[:_MOST_LABELS]), rarest_last[_MOST_LABELS:]
+    bars = [_Bar(names[position], [position], begin) for begin, position in enumerate(frequent)]
+    if rare:
+        bars.append(_Bar(f"{len(rare)} others", rare, len(bars)))
+    end = len(bars) + _GAP
+    bars += [_Bar(names[position], [position], end + position - known) for position in range(known, bins.size)]
+    return bars, [_Label(bar.name, bar.begin + 0.5) for bar in bars]
+
+
+def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Mapping[str, Shares]) -> dict[str, Any]:
+    """Vega-Lite: the first series as bars, the others as lines over them.
+
+    Texts of the data are values here, and nowhere part of an expression.
+    """
+    values = {series: [*_values(series, found, bars)] for series, found in by_series.items()}
+    (_, as_bars), *as_lines = values.items()
+    across = {"type": "quantitative", "axis": None, "scale": {"domain": [0, bars[-1].begin + 1], "nice": False}}
+    drawn = {
+        "x": across | {"field": "begin"},
+        "x2": {"field": "end"},
+        "y": {"field": "share", "type": "quantitative", "axis": {"format": ".0~%", "title": None, "tickCount": 5}},
+        "color": {
+            "field": "series",
+            "scale": {"domain": [*by_series], "range": _COLOURS},
+            "legend": {"orient": "top", "title": None},
+        },
+        "description": {"field": "description"},
+    }
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "layer": [
+            {
+                "data": {"values": as_bars},
+                "mark": {"type": "rect", "stroke": "white"},
+                "encoding": drawn | {"y2": {"datum": 0}},
+            },
+            {
+                "data": {"values": [value for _, series in as_lines for value in series]},
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": drawn,
+            },
+            {
+                "data": {"values": [label._asdict() for label in labels]},
+                "mark": {
+                    "type": "text",
+                    "angle": 315,
+                    "align": "right",
+                    "baseline": "top",
+                    "limit": 90,
+                    "aria": False,
+                },
+                "encoding": {
+                    "x": across | {"field": "at"},
+                    "y": {"value": _HEIGHT + 5},
+                    "text": {"field": "text"},
+                },
+            },
+        ],
+    }
+
+
+def _values(series: str, shares_of_bins: Shares, bars: Sequence[_Bar]) -> Iterator[dict[str, Any]]:
+    """What is drawn of a series: nothing where a bar has no row."""
+    for bar in bars:
+        share = float(shares_of_bins[list(bar.bins)].sum())
+        if share:
+            said = f"{series}, {bar.name}: {share:.2%}"
+            yield {"series": series, "begin": bar.begin, "end": bar.begin + 1, "share": share, "description": said}

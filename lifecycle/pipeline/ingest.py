@@ -1,0 +1,68 @@
+"""Add a month to the data: `python -m lifecycle.pipeline.ingest MONTH` fetches, validates and writes it."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.shared import console
+from lifecycle.shared.console import UserError
+from lifecycle.shared.files import replacing_file
+from lifecycle.shared.months import ARROW_SCHEMA, DATA, month_path
+from lifecycle.shared.validation import as_pandas, validate
+from model import contract, data
+
+
+class NoRowsError(UserError):
+    """The source has no rows for a month."""
+
+
+def ingest(month: str, folder: Path = DATA) -> bool:
+    """Fetch a month, validate it and write its file: byte for byte the same for the same rows.
+
+    Args:
+        month: The month, as ``YYYY-MM``.
+        folder: Where the month files are.
+
+    Returns:
+        Whether the file is new or has changed.
+
+    Raises:
+        UserError: Where the source has no such month, or its rows break the contract. Nothing is written then.
+    """
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+        raise UserError(f"{month!r} is no month. Write it as year and month, YYYY-MM.")
+    rows = data.fetch(month)
+    if rows.empty:
+        raise NoRowsError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
+    try:
+        # Sorted by what identifies a row, so that the order in which the source returns rows leaves no trace.
+        table = pa.Table.from_pandas(rows.sort_values(list(contract.IDENTITY)), ARROW_SCHEMA, preserve_index=False)
+    except (pa.ArrowException, KeyError):
+        # What does not fit the schema breaks the contract, and validation says it best.
+        validate(rows.reset_index(drop=True), source=f"fetch({month!r})", month=month)
+        raise
+    validate(as_pandas(table), source=f"fetch({month!r})", month=month)
+
+    path = month_path(month, folder)
+    with replacing_file(path) as aside:
+        pq.write_table(table.replace_schema_metadata(), aside, compression="zstd", compression_level=19)
+        return not path.exists() or path.read_bytes() != aside.read_bytes()
+
+
+def main() -> None:
+    """Ingest a month, and say whether it changed anything."""
+    parser = argparse.ArgumentParser(prog="python -m lifecycle.pipeline.ingest", description=__doc__)
+    parser.add_argument("month", help="month to add, as YYYY-MM")
+    month = parser.parse_args().month
+    path = month_path(month)
+    if ingest(month):
+        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. `make` takes it up.")
+    else:
+        print(f"{path} is there already, byte for byte.")
+
+
+if __name__ == "__main__":
+    console.run(main)

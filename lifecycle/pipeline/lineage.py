@@ -1,0 +1,70 @@
+"""The lineage of a trained model: from what it was made, and what it reached. The service tells it with each answer.
+
+`python -m lifecycle.pipeline.lineage` writes artifacts/lineage.json beside the model folder.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lifecycle.shared import console
+from lifecycle.shared.console import UserError
+from lifecycle.shared.files import write_json
+from lifecycle.shared.predictor import model_hash
+
+LINEAGE = Path("artifacts/lineage.json")
+
+
+def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
+    """Write the lineage of the model that `make` has trained.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: Where there is no trained model.
+    """
+    # Here, so that the service can read a lineage without what the pipeline imports.
+    from lifecycle.pipeline import stage, track
+    from lifecycle.shared.yaml_text import parse_yaml
+
+    if not (stage.MODEL / "metadata.json").exists() or not track.LOCK.exists():
+        raise UserError("there is no trained model yet. `make` trains one.")
+    lock = hashlib.sha256(track.LOCK.read_bytes()).hexdigest()
+    commit, as_committed = track.checked_out()
+    lineage = {
+        # Before it is registered: by its commit, which may get a version, or by its lock, which cannot.
+        "version": commit[:12] if as_committed else f"uncommitted-{lock[:12]}",
+        "commit": commit,
+        "uncommitted_changes": not as_committed,
+        "dvc_lock": lock,
+        "data": parse_yaml(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"],
+        "model": model_hash(stage.MODEL),
+        "metrics": json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8")),
+    }
+    write_json(path, lineage)
+    return lineage
+
+
+def read_lineage(path: Path, model_folder: Path) -> dict[str, Any]:
+    """Read the lineage that belongs to a model folder.
+
+    Raises:
+        UserError: Where there is none, or it is another model's.
+    """
+    again = "`make serve` and `make bento` write it."
+    try:
+        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        model = lineage["model"]
+    except FileNotFoundError as error:
+        raise UserError(f"the lineage {path} is missing. {again}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the lineage {path} is damaged. {again}") from error
+    if model != model_hash(model_folder):
+        raise UserError(f"the lineage {path} is not that of the model in {model_folder}. {again}")
+    return lineage
+
+
+if __name__ == "__main__":
+    console.run(lambda: print(f"lineage: {write_lineage()['version']}"))

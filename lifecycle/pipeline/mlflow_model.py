@@ -1,0 +1,35 @@
+"""The model folder as an MLflow model: rows of the contract's columns in, probabilities out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+
+from lifecycle.shared.predictor import Predictor
+from model import contract
+
+
+class MlflowModel(PythonModel):
+    """What `mlflow.pyfunc.load_model` returns for a tracked run."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the model folder that was logged with the run."""
+        self._predictor = Predictor.load(Path(context.artifacts["model"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002  MLflow's interface
+        model_input: pd.DataFrame,
+        params: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> NDArray[np.float32]:
+        """Probability of the target for each row of a frame with the contract's inputs."""
+        columns = {c.name: model_input[c.name].to_numpy(c.forms.numpy) for c in contract.INPUTS}
+        return self._predictor.probabilities(columns)
+
+
+set_model(MlflowModel())

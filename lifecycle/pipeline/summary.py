@@ -1,0 +1,60 @@
+"""The end of `make`: what came out, how long it took, what to try next."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from lifecycle.pipeline import stage
+from lifecycle.pipeline.checks import Check, in_digits, reported_floors
+from lifecycle.shared.clusters import count_in_words
+from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.params import Params
+from model import contract
+
+
+def summary(params: Params, run: str | None) -> str:
+    """The result of the last run, in a screenful; without the id of its MLflow run where it was not tracked."""
+    reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
+    metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
+    window, holdout = metadata["window"], params.holdout
+    rate = f"{reported['base_rate']:.1%} {contract.TARGET}"
+    times = [(name, stage.seconds_taken(name)) for name in stage.STAGES]
+    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
+    clusters = count_in_words(**reported["clusters"])
+    floors = {check.metric: check for check in reported_floors(params.gates, reported)}
+    following = np.datetime64(holdout.last, "M") + 1
+    return "\n".join(
+        [
+            f"{contract.NAME}: {metadata['estimator']}",
+            f"  trained on {_span(window['first'], window['last'])}, {metadata['rows']:,} rows",
+            f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows in {clusters}, {rate}",
+            "",
+            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   skill",
+            *(_line(name, reported, floors.get(name)) for name in METRICS),
+            "",
+            f"  stages: {took or 'all from the cache'}",
+            *([f"  MLflow run: {run}"] if run else []),
+            "",
+            "Next:",
+            "  make ui                look at the run, its plots and its model in MLflow",
+            "  another estimator      `estimator: lightgbm` in params.yaml, `make`, `.venv/bin/dvc metrics diff`",
+            f"  the next month         `make ingest MONTH={following}`, move window and holdout on by a month in",
+            "                         params.yaml, `make`",
+        ]
+    )
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _line(name: str, reported: dict[str, Any], floor: Check | None) -> str:
+    found = reported["model"][name]
+    between = f"{in_digits(found['low'])} to {in_digits(found['high'])}"
+    value, baseline = in_digits(found["value"]), in_digits(reported["baseline"][name])
+    gate = ""
+    if floor:
+        skill = "-" if floor.found is None else f"{floor.found:.3f}"
+        gate = f"{skill}, at least {floor.allowed:g}: {'passed' if floor.passed else 'MISSED'}"
+    return f"  {METRICS[name].label:18} {value:>7}   {between:18} {baseline:>9}   {gate}"

@@ -1,0 +1,225 @@
+"""Tracking: one finished dvc.lock becomes one MLflow run, however often this is run.
+
+Not a stage: stages read files and write files, and are cached. `python -m lifecycle.pipeline.track` projects what they
+left onto MLflow, in .mlflow/ or on the server that MLFLOW_TRACKING_URI names. `… track ui` opens it.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lifecycle.pipeline import stage
+from lifecycle.shared import console
+from lifecycle.shared.console import UserError
+from lifecycle.shared.files import write_json
+from lifecycle.shared.yaml_text import parse_yaml
+from model import contract
+
+LOCK = Path("dvc.lock")
+# What the pipeline and the comparison write that is in git.
+RECORDED = ("dvc.lock", "lifecycle/proposal/dvc.lock", "reports")
+STORE = Path(".mlflow")
+_LOCK_TAG = "dvc.lock"
+# What was tracked last, so that a `make` with nothing to do need not import MLflow to find out.
+_LAST = STORE / "last.json"
+# What a model needs beside NumPy, by its format.
+_SERVED_WITH = {"onnx": ["onnxruntime"], "skops": ["scikit-learn", "skops", "lightgbm"]}
+
+
+def tracking_uri() -> str:
+    """Where runs are tracked: MLFLOW_TRACKING_URI, or a SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}/mlflow.db"
+
+
+def track() -> str:
+    """Track the finished pipeline, unless it is tracked already.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        UserError: Where the pipeline is not finished or the tracking server cannot be reached.
+    """
+    if not LOCK.exists():
+        raise UserError(f"there is no {LOCK}, so there is nothing to track. `make` runs the pipeline.")
+    uri, lock = tracking_uri(), hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    if _LAST.exists() and (not local or (STORE / "mlflow.db").exists()):
+        last = json.loads(_LAST.read_text(encoding="utf-8"))
+        if (last["uri"], last["lock"]) == (uri, lock):
+            return str(last["run"])
+
+    STORE.mkdir(exist_ok=True)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = find_or_log(uri)
+    except MlflowException as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"the run could not be tracked at {uri}: {reason}\n"
+            f"The model is finished. `make` tries again to track it; unset MLFLOW_TRACKING_URI to track locally."
+        ) from error
+    write_json(_LAST, {"uri": uri, "lock": lock, "run": run})
+    return run
+
+
+def find_or_log(uri: str) -> str:
+    """The run of the finished pipeline at an address of MLflow; logged there unless it is there already.
+
+    Returns:
+        The run's id.
+    """
+    import mlflow
+
+    set_before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        return _find_or_log(hashlib.sha256(LOCK.read_bytes()).hexdigest(), uri)
+    finally:
+        # It has set the environment's variable, too, by which others would take the file for a server.
+        mlflow.set_tracking_uri(set_before)  # type: ignore[arg-type]  # None unsets it
+
+
+def _find_or_log(lock: str, uri: str) -> str:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(contract.NAME)
+    if experiment is None:
+        # A server knows where its artifacts belong; with a file they lie beside it.
+        file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
+        location = (Path(file).parent / "artifacts").resolve().as_uri() if file else None
+        experiment = client.get_experiment(client.create_experiment(contract.NAME, location))
+    for found in client.search_runs([experiment.experiment_id], f"tags.`{_LOCK_TAG}` = '{lock}'"):
+        if found.info.status == "FINISHED":
+            return str(found.info.run_id)
+        client.delete_run(found.info.run_id)  # cut off half-way; logged again below
+
+    from lifecycle.pipeline.plots import plots_page
+
+    metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
+    commit, clean = checked_out()
+    with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=metadata["estimator"]) as run:
+        mlflow.set_tags(
+            {
+                _LOCK_TAG: lock,
+                "mlflow.source.git.commit": commit,
+                "git.clean": str(clean).lower(),
+                "contract.version": metadata["contract_version"],
+            }
+        )
+        mlflow.log_params(_params())
+        mlflow.log_metrics(_metrics())
+        _log_datasets(commit)
+        mlflow.log_artifact("params.yaml")
+        mlflow.log_artifact(str(LOCK))
+        mlflow.log_artifacts(str(stage.REPORTS), "reports")
+        mlflow.log_text(plots_page("this run"), "plots.html")
+        _log_model(metadata["format"])
+    return str(run.info.run_id)
+
+
+def checked_out() -> tuple[str, bool]:
+    """The commit that is checked out, and whether its files are as it says; the pipeline's own do not count."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+    head = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
+    return head, not git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in RECORDED)
+    )
+
+
+def _params() -> dict[str, Any]:
+    """What dvc.lock says the stages were run with, flattened."""
+    lock = parse_yaml(LOCK.read_text(encoding="utf-8"))
+    flat: dict[str, Any] = {}
+    for entry in lock["stages"].values():
+        for name, value in entry.get("params", {}).get("params.yaml", {}).items():
+            # `hyperparameters.lightgbm` -> `learning_rate`: the estimator is a parameter of its own.
+            prefix = "" if name.startswith("hyperparameters.") else f"{name}."
+            flat |= {f"{prefix}{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _metrics() -> dict[str, float]:
+    reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
+    flat = {"rows": reported["rows"], "base_rate": reported["base_rate"]}
+    for name, found in reported["model"].items():
+        flat |= {name if end == "value" else f"{name}_{end}": number for end, number in found.items()}
+    flat |= {f"baseline_{name}": number for name, number in reported["baseline"].items()}
+    return {name: number for name, number in flat.items() if number is not None}
+
+
+def _log_datasets(commit: str) -> None:
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    lock = parse_yaml(LOCK.read_text(encoding="utf-8"))
+    digest = next(dep["md5"] for dep in lock["stages"]["prepare"]["deps"] if dep["path"] == "data")
+    spans = lock["stages"]["prepare"]["params"]["params.yaml"]
+    for span, context in (("window", "training"), ("holdout", "evaluation")):
+        # Commit and data.dvc lead to the data, wherever the remote is by then.
+        source = CodeDatasetSource({"mlflow.source.git.commit": commit, "dvc.file": "data.dvc"})
+        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, meant to be used
+        mlflow.log_input(dataset, context, tags={key: str(month) for key, month in spans[span].items()})
+
+
+def _log_model(model_format: str) -> None:
+    import mlflow
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    # Whole numbers with missing ones among them are floats in pandas.
+    floats = {c.name for c in contract.INPUTS if c.type == "number" or (c.type == "integer" and c.nullable)}
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.double if c.name in floats else DataType[c.forms.mlflow], c.name, required=not c.nullable)
+        for c in contract.INPUTS
+    ]
+    example = pd.DataFrame({c.name: [c.example] for c in contract.INPUTS})
+    for c in contract.INPUTS:
+        if c.type == "timestamp":
+            example[c.name] = pd.to_datetime(example[c.name])
+        elif c.name in floats:
+            example[c.name] = example[c.name].astype("float64")
+    libraries = ["numpy", "pandas", *_SERVED_WITH[model_format]]
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model="lifecycle/pipeline/mlflow_model.py",
+        artifacts={"model": str(stage.MODEL)},
+        code_paths=["model", "lifecycle"],
+        signature=ModelSignature(Schema(inputs), Schema([ColSpec(DataType.float)])),
+        input_example=example,
+        pip_requirements=[f"{name}=={version(name)}" for name in libraries],
+    )
+
+
+def open_ui() -> None:
+    """Serve the MLflow pages on localhost, until interrupted."""
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        print(f"the runs are tracked on a server: {uri}")
+        return
+    show(uri)
+
+
+def show(uri: str, page: str = "") -> NoReturn:
+    """Serve the MLflow pages of a store in this process's place, and name one of them; PORT chooses the port."""
+    port = os.environ.get("PORT", "5000")
+    print(f"http://127.0.0.1:{port}{page} (stop with Ctrl-C)", flush=True)
+    # One reader needs one process, not four.
+    command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    os.execvp("mlflow", command)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    console.run(open_ui if sys.argv[1:] == ["ui"] else lambda: print(f"tracked as run {track()}"))

@@ -1,0 +1,125 @@
+"""Second stage: fit the estimator and write the model folder, after proving that its file predicts the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lifecycle.pipeline import stage
+from lifecycle.pipeline.export import write_onnx, write_skops
+from lifecycle.shared.console import UserError
+from lifecycle.shared.files import replacing_folder, write_json
+from lifecycle.shared.histograms import feature_histograms
+from lifecycle.shared.months import to_columns, to_target
+from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.schema import contract_version, json_schema
+from model import contract
+from model.features import NAMES, features
+
+# The largest difference in probability between the fitted pipeline and the model file that is passed. Rounding to
+# single precision makes about 3e-7; an export that goes wrong makes far more.
+TOLERANCE = 1e-5
+
+
+def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.MODEL) -> str:
+    """Fit the estimator that the parameters name and write the model folder.
+
+    Args:
+        params: Their estimator, hyperparameters, seed, format, threshold and window are used.
+        prepared: Folder that `prepare` wrote.
+        output: The model folder, which is replaced; see predictor.py.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        UserError: Where the estimator fails on these settings or data, cannot be exported, or is exported wrongly.
+    """
+    codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
+    matrix, target = _read_train(prepared / "train.parquet")
+    try:
+        pipeline = params.build_estimator()
+        print(f"fitting {params.estimator} on {len(matrix):,} rows and {len(NAMES)} features …", flush=True)
+        pipeline.fit(matrix, target)
+    except (ValueError, ImportError, OSError) as error:  # a shared library that is missing is an OSError
+        raise UserError(f"{params.estimator} cannot be fitted: {error}") from error
+
+    with replacing_folder(output) as folder:
+        if params.model_format == "onnx":
+            write_onnx(pipeline, folder / "model.onnx")
+        else:
+            write_skops(pipeline, folder / "model.skops")
+            print("model_format is skops: serving needs scikit-learn in this very version, and is many times slower.")
+        write_json(folder / "contract.json", json_schema())
+        write_json(
+            folder / "metadata.json",
+            {
+                "name": contract.NAME,
+                "contract_version": contract_version(),
+                "format": params.model_format,
+                "estimator": params.estimator,
+                "hyperparameters": params.chosen_hyperparameters().model_dump(),
+                "seed": params.seed,
+                "window": params.window.model_dump(),
+                "rows": len(target),
+                "base_rate": round(float(target.mean()), 6),
+                "threshold": params.threshold,
+                "features": list(NAMES),
+                "codes": codes,
+                "histograms": {name: one.model_dump() for name, one in feature_histograms(matrix, codes).items()},
+            },
+        )
+        difference = _difference(pipeline, Predictor.load(folder), prepared / "holdout.parquet")
+        size = sum(file.stat().st_size for file in folder.iterdir())
+    return (
+        f"{params.estimator} as {params.model_format}, {size / 2**20:.1f} MiB, "
+        f"differs from scikit-learn by at most {difference:.0e}"
+    )
+
+
+def _read_train(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The feature matrix of shape (rows, features) and the target of shape (rows,)."""
+    file = pq.ParquetFile(path)
+    matrix = np.empty((file.metadata.num_rows, len(NAMES)), dtype=np.float32)
+    target = np.empty(file.metadata.num_rows, dtype=np.bool_)
+    start = 0
+    for batch in file.iter_batches():
+        end = start + batch.num_rows
+        for position, name in enumerate(NAMES):
+            matrix[start:end, position] = batch.column(name)
+        target[start:end] = to_target(pa.Table.from_batches([batch]))
+        start = end
+    return matrix, target
+
+
+def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
+    """The largest difference in probability between pipeline and model file on the holdout.
+
+    Raises:
+        UserError: Where it is beyond `TOLERANCE`.
+    """
+    worst, differing, rows = 0.0, 0, 0
+    for batch in pq.ParquetFile(holdout).iter_batches():
+        columns = to_columns(pa.Table.from_batches([batch]))
+        expected = pipeline.predict_proba(features(columns, predictor.metadata["codes"]))[:, 1]
+        differences = np.abs(predictor.probabilities(columns) - expected)
+        worst = max(worst, float(differences.max()))
+        differing += int((differences > TOLERANCE).sum())
+        rows += len(differences)
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"the exported model does not predict what was trained: {differing:,} of {rows:,} holdout rows differ by "
+            f"more than {TOLERANCE:g} in probability, at worst by {worst:.2g}. The export of this estimator is wrong "
+            f"for these settings (native categorical splits are a known case). Change the estimator, or set "
+            f"`model_format: skops` in params.yaml to keep it as it is. The last good model was left in place."
+        )
+    return worst
+
+
+if __name__ == "__main__":
+    stage.run("train", lambda: train(load_params()))

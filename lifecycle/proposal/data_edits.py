@@ -1,0 +1,260 @@
+"""What a proposal changes in data that existed before: rows added, removed, changed and relabelled, by period.
+
+A row is known by the contract's identity, wherever it stands in its file.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+from lifecycle.proposal.row_pairs import aligned, column_types, comparable, connected, paired, same_value
+from lifecycle.shared.console import UserError
+from lifecycle.shared.markdown import table
+from lifecycle.shared.months import month_path, open_month
+from lifecycle.shared.words import foreign
+from model import contract
+
+_EXAMPLES = 3  # of a period
+_COLUMNS = 3  # named in a sentence
+_PERIODS = 20  # in the report
+
+
+@dataclass(frozen=True)
+class Example:
+    """One value that differs.
+
+    Attributes:
+        identity: The row's values of the identity columns.
+        column: Name of the column.
+        before: Value at the base.
+        after: Value of the candidate.
+    """
+
+    identity: tuple[str, ...]
+    column: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PeriodEdits:
+    """How the data of one period differ.
+
+    Attributes:
+        period: The period, as its file is called.
+        holdout: Whether a model is judged on it.
+        rows_before: Rows at the base.
+        rows_after: Rows of the candidate; 0 where it has no such file.
+        added: Rows that only the candidate has.
+        removed: Rows that only the base has.
+        changed: Rows that both have, with another value in at least one input column.
+        relabelled: Rows that both have, with another target.
+        columns: Changed rows by input column, most frequent first.
+        examples: A few values that differ, of the most frequent columns first.
+        only_before: Columns that only the base has.
+        only_after: Columns that only the candidate has.
+        retyped: Type before and type after, by column.
+        not_compared: Those of the retyped columns whose values cannot be compared, such as numbers that are now text.
+        unidentified: Identity columns that a side lacks, or that cannot be compared. If there are any, rows cannot be
+            told apart and none is counted.
+    """
+
+    period: str
+    holdout: bool
+    rows_before: int
+    rows_after: int
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    relabelled: int = 0
+    columns: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+    only_before: tuple[str, ...] = ()
+    only_after: tuple[str, ...] = ()
+    retyped: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    not_compared: tuple[str, ...] = ()
+    unidentified: tuple[str, ...] = ()
+
+
+def data_edits(before: Path, after: Path, periods: Iterable[str], holdout: Collection[str] = ()) -> list[PeriodEdits]:
+    """Find what differs between two folders of month files.
+
+    Args:
+        before: Folder of the base.
+        after: Folder of the candidate.
+        periods: Periods to look at: those of window and holdout of both.
+        holdout: Those of them that a model is judged on.
+
+    Returns:
+        The periods that differ, in order. A period that the base does not have is new: that is no edit. The same rows
+        in another order are no edit either.
+
+    Raises:
+        UserError: Where a folder is missing, or a file cannot be read.
+    """
+    for folder in (before, after):
+        if not folder.is_dir():
+            raise UserError(f"the folder {folder} is missing; `dvc checkout data.dvc` brings its months back.")
+    found = []
+    for period in sorted(set(periods)):
+        files = month_path(period, before), month_path(period, after)
+        if files[0].exists() and not _same_bytes(*files):
+            rows_before, rows_after = [_rows(file) for file in files]
+            differences = _differences(*files) if files[1].exists() else {"removed": rows_before}
+            if any(differences.values()):
+                found.append(PeriodEdits(period, period in holdout, rows_before, rows_after, **differences))
+    return found
+
+
+def headline(edits: PeriodEdits) -> str:
+    """What differs in a period, in a sentence of Markdown."""
+    return f"{_period(edits)}: {', '.join([*_rows_in_words(edits), *_columns_in_words(edits)])}"
+
+
+def render(edits: Sequence[PeriodEdits]) -> list[str]:
+    """Lines of Markdown: a sentence for each period, those of the holdout first, and a table of examples."""
+    ordered = sorted(edits, key=lambda one: (not one.holdout, one.period))
+    shown = ordered[:_PERIODS]
+    lines = [f"- {headline(one)}" for one in shown]
+    if len(ordered) > len(shown):
+        lines.append(f"- … and {len(ordered) - len(shown):,} more")
+    rows = [
+        [_period(one), foreign(", ".join(found.identity)), *map(foreign, (found.column, found.before, found.after))]
+        for one in shown
+        for found in one.examples
+    ]
+    if rows:
+        header = ["period", foreign(", ".join(contract.IDENTITY)), "column", "before", "after"]
+        lines += ["", *table(header, rows, "lllrr").split("\n")]
+    return lines
+
+
+def _same_bytes(before: Path, after: Path) -> bool:
+    if not after.exists() or before.stat().st_size != after.stat().st_size:
+        return False
+    return _digest(before) == _digest(after)
+
+
+def _rows(path: Path) -> int:
+    return int(open_month(path).metadata.num_rows) if path.exists() else 0
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _differences(before: Path, after: Path) -> dict[str, Any]:
+    """The attributes of `PeriodEdits` that tell two files apart, each of them empty or 0 if they do not."""
+    try:
+        with connected() as connection:
+            return _compare(connection, connection.read_parquet(str(before)), connection.read_parquet(str(after)))
+    except duckdb.Error as error:
+        raise UserError(
+            f"{before} and {after} cannot be compared: {str(error).splitlines()[0]}. "
+            f"`dvc checkout --force data.dvc` brings the versioned files back."
+        ) from error
+
+
+def _compare(connection: DuckDBPyConnection, before: DuckDBPyRelation, after: DuckDBPyRelation) -> dict[str, Any]:
+    types, new = column_types(before), column_types(after)
+    common = [name for name in types if name in new]
+    compared = [name for name in common if comparable(types[name], new[name])]
+    found: dict[str, Any] = {
+        "only_before": tuple(name for name in types if name not in new),
+        "only_after": tuple(name for name in new if name not in types),
+        "retyped": {name: (types[name], new[name]) for name in common if types[name] != new[name]},
+        "not_compared": tuple(name for name in common if name not in compared),
+        "unidentified": tuple(name for name in contract.IDENTITY if name not in compared),
+    }
+    if not found["unidentified"]:
+        names = [*contract.IDENTITY, *(name for name in compared if name not in contract.IDENTITY)]
+        pairs = paired(connection, *aligned(before, after, names), len(contract.IDENTITY))
+        found |= _counts(pairs, dict(enumerate(names)))
+    return found
+
+
+def _counts(pairs: DuckDBPyRelation, names: Mapping[int, str]) -> dict[str, Any]:
+    """What pairs of rows have in common and what not; `names` are those of their columns, the identity first."""
+    both = "b_number IS NOT NULL AND a_number IS NOT NULL"
+    identity = len(contract.IDENTITY)
+    differs = {name: f"{both} AND NOT {same_value(at)}" for at, name in names.items() if at >= identity}
+    inputs = " OR ".join(f"({sql})" for name, sql in differs.items() if name != contract.TARGET) or "false"
+    asked = ["b_number IS NULL", "a_number IS NULL", inputs, *differs.values()]
+    counted = pairs.aggregate(", ".join(f"count(*) FILTER ({sql})" for sql in asked))
+    added, removed, changed, *by_column = counted.fetchall()[0]
+    frequent = sorted(zip(differs, by_column, strict=True), key=lambda one: (-one[1], one[0]))
+    columns = {name: count for name, count in frequent if count}
+    shown = [(at, name, differs[name]) for name in islice(columns, _EXAMPLES) for at in names if names[at] == name]
+    return {
+        "added": added,
+        "removed": removed,
+        "changed": changed,
+        "relabelled": columns.pop(contract.TARGET, 0),
+        "columns": columns,
+        "examples": tuple(islice(_examples(pairs, shown), _EXAMPLES)),
+    }
+
+
+def _examples(pairs: DuckDBPyRelation, columns: Sequence[tuple[int, str, str]]) -> Iterator[Example]:
+    """The first rows, by identity, that differ in columns: one of each column before the second of any.
+
+    Args:
+        pairs: The rows.
+        columns: Position and name of each, and SQL for whether it differs.
+    """
+    identity = [f"b{at}" for at in range(len(contract.IDENTITY))]
+    asked = []
+    for at, _, differs in columns:
+        values = [*identity, f"b{at}", f"a{at}"]
+        texts = ", ".join(f"row[{field}]::VARCHAR" for field in range(1, len(values) + 1))
+        asked.append(f"[[{texts}] FOR row IN min(({', '.join(values)}), {_EXAMPLES}) FILTER ({differs})]")
+    found = pairs.aggregate(", ".join(asked)).fetchall()[0] if asked else ()
+    for rank in zip_longest(*found):
+        for (_, name, _), row in zip(columns, rank, strict=True):
+            if row:
+                *known, before, after = ["null" if text is None else text for text in row]
+                yield Example(tuple(known), name, before, after)
+
+
+def _period(edits: PeriodEdits) -> str:
+    return f"{foreign(edits.period)}{' (holdout)' if edits.holdout else ''}"
+
+
+def _rows_in_words(edits: PeriodEdits) -> list[str]:
+    if edits.unidentified:
+        names = ", ".join(map(foreign, edits.unidentified))
+        before, after = edits.rows_before, edits.rows_after
+        return [f"{before:,} rows before and {after:,} now cannot be told apart: {names} cannot be compared"]
+    shown = [f"{foreign(name)} {count:,}" for name, count in islice(edits.columns.items(), _COLUMNS)]
+    more = [f"{len(edits.columns) - len(shown)} more columns"] if len(edits.columns) > len(shown) else []
+    counted = [
+        (edits.removed, "removed"),
+        (edits.added, "added"),
+        (edits.changed, f"changed ({', '.join([*shown, *more])})"),
+        (edits.relabelled, "relabelled"),
+    ]
+    found = [(count, what) for count, what in counted if count]
+    # The first says what is counted.
+    return [
+        f"{count:,} {'' if number else 'row ' if count == 1 else 'rows '}{what}"
+        for number, (count, what) in enumerate(found)
+    ]
+
+
+def _columns_in_words(edits: PeriodEdits) -> list[str]:
+    return [
+        *(f"column {foreign(name)} removed" for name in edits.only_before),
+        *(f"column {foreign(name)} added" for name in edits.only_after),
+        *(
+            f"column {foreign(name)} was {foreign(before)} and is {foreign(after)}"
+            f"{', not compared' if name in edits.not_compared else ''}"
+            for name, (before, after) in edits.retyped.items()
+        ),
+    ]

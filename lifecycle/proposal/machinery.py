@@ -1,0 +1,47 @@
+"""`python -m lifecycle.proposal.machinery`: find out whether a proposal touches the machinery.
+
+propose.yml runs the machinery's tests only then. They take ten minutes, use a frozen project of their own, and so tell
+nothing about a proposal that changes a model.
+"""
+
+import argparse
+from collections.abc import Iterable
+
+from lifecycle.proposal.base import find_base
+from lifecycle.shared import console, github
+from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.console import UserError
+
+# What a team changes to propose a model, what comes of it, and texts. Everything else is the machinery, new files too.
+_NOT_MACHINERY = (
+    *("model/", "tests/model/", "params.yaml", "dvc.yaml", "bentofile.yaml"),
+    *("data.dvc", "dvc.lock", "lifecycle/proposal/dvc.lock", "reports/", ".dvc/remote/", ".dvc/config"),
+    *("docs/", "benchmarks/", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+)
+
+
+def machinery_files(paths: Iterable[str]) -> list[str]:
+    """Return the files of the machinery among some files of the repository."""
+    return [path for path in paths if not path.startswith(_NOT_MACHINERY)]
+
+
+def changed_paths(base: str) -> list[str]:
+    """List the files that differ from where the proposal left its base; a renamed file counts by both names."""
+    return git("diff", "--name-only", "--no-renames", "-z", f"{base}...HEAD").split("\0")[:-1]
+
+
+def main() -> None:
+    """Tell the next steps of the workflow, by the output `touched`, and print why."""
+    parser = argparse.ArgumentParser(prog="python -m lifecycle.proposal.machinery", description=__doc__)
+    parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
+    base = find_base(parser.parse_args().base)
+    try:
+        touched = machinery_files(changed_paths(base))
+    except CommandError as error:
+        raise UserError(str(error)) from error
+    github.output(touched="true" if touched else "false")
+    print(f"Changed files of the machinery: {len(touched)}.", *map(repr, touched[:20]), sep="\n  ")
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,160 @@
+"""`make gates`: margins for the gates of params.yaml, from how much equally good models differ on your own data.
+
+At each origin the recipe is trained on three bootstrap samples of the rows before it: these models are equally good,
+and differ by the luck of their rows. A margin has to allow for what they differ by on the period that follows. It is
+chosen so that an equally good model is shown to be no worse in 95 of 100 comparisons.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.special import ndtri
+
+from lifecycle.pipeline.evaluate import WHOLE, Probability, Target, point_metrics
+from lifecycle.pipeline.prepare import prepare
+from lifecycle.pipeline.train import train
+from lifecycle.proposal import OUTPUT
+from lifecycle.proposal.compare import Rows, compare, resolution
+from lifecycle.proposal.origins import at_origin, possible_origins
+from lifecycle.shared import console
+from lifecycle.shared.clusters import cluster_columns, find_clusters
+from lifecycle.shared.files import write_text
+from lifecycle.shared.intervals import student_quantile
+from lifecycle.shared.markdown import table
+from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.months import DATA, to_columns, to_target
+from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.predictor import Predictor
+
+REPORT = OUTPUT / "margins.md"
+_SAMPLES = 3  # models at each origin
+_POWER = 0.95  # how often an equally good model is to pass
+
+_TEXT = """\
+# Margins for the gates
+
+Written by `make gates`: {origins} of {period}, {samples} models at each, trained on bootstrap samples of the rows.
+
+{table}
+
+Equally good models differ by the *typical difference* (a root mean square over origins and pairs). The margin is what
+an interval over {count} {unit} needs: ({t:.2f} + {z:.2f}) / sqrt({count}) typical differences, where {t:.2f} is the
+quantile of Student's t for the interval and {z:.2f} that of the normal distribution for {power:.0%} of equally good
+models to pass.
+To use them, put this into params.yaml:
+
+```yaml
+  worse_by_at_most:
+{yaml}
+```
+"""
+
+
+def propose_margins(params: Params, data: Path = DATA) -> str:
+    """Train equally good models, compare them, and write down which margins they need.
+
+    Args:
+        params: Their recipe, origins and metrics are used.
+        data: Folder of the month files.
+
+    Returns:
+        The text, which says how the margins were found.
+    """
+    apart, rolling = len(params.holdout.months()), params.retraining.window != "expanding"
+    count = max(
+        1, min(params.comparison.origins, possible_origins(params.window, params.holdout, data, rolling=rolling))
+    )
+    differences: list[Mapping[str, float]] = []
+    last: tuple[pa.Table, Target, list[Probability]] | None = None
+    for back in reversed(range(count)):
+        table_, target, scores = _equal_models(at_origin(params, back * apart), data)
+        points = [point_metrics(target, one, params.metrics) for one in scores]
+        pairs = itertools.combinations(points, 2)
+        differences += [dict(zip(METRICS, (one - other).tolist(), strict=True)) for one, other in pairs]
+        last = table_, target, scores
+    if count > 1:
+        typical = {name: float(np.sqrt(np.mean([found[name] ** 2 for found in differences]))) for name in METRICS}
+        return _text(params, typical, count, "origins", count)
+    assert last is not None  # noqa: S101 - there is one origin at least
+    errors, clusters = _on_the_holdout(params, *last)
+    return _text(params, errors, clusters, "clusters", count)
+
+
+def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Target, list[Probability]]:
+    """The rows of an origin's period, their outcomes, and the scores of models trained on bootstrap samples."""
+    with tempfile.TemporaryDirectory() as name:
+        prepared = Path(name) / "prepared"
+        prepare(params, data, prepared)
+        holdout = pq.read_table(prepared / "holdout.parquet")
+        rows = pq.read_table(prepared / "train.parquet")
+        columns, scores = to_columns(holdout), []
+        for sample in range(_SAMPLES):
+            random = np.random.default_rng([params.seed, sample])
+            drawn = np.sort(random.integers(0, rows.num_rows, rows.num_rows))
+            pq.write_table(rows.take(pa.array(drawn)), prepared / "train.parquet")
+            train(params, prepared, Path(name) / "model")
+            scores.append(Predictor.load(Path(name) / "model").probabilities(columns))
+        return holdout, to_target(holdout), scores
+
+
+def _on_the_holdout(
+    params: Params, table_: pa.Table, target: Target, scores: Sequence[Probability]
+) -> tuple[dict[str, float], int]:
+    """With one origin: the typical difference, scaled so that its interval over the clusters is that of the holdout."""
+    clusters = find_clusters(table_.select(cluster_columns()))
+    parts = [
+        compare(Rows(target, one, other, clusters, {}), params)[WHOLE].metrics
+        for one, other in itertools.combinations(scores, 2)
+    ]
+    reach = {name: float(np.sqrt(np.mean([resolution(part[name].delta) ** 2 for part in parts]))) for name in METRICS}
+    scale = np.sqrt(clusters.count) / student_quantile(clusters.count, params.metrics.confidence)
+    return {name: found * scale for name, found in reach.items()}, clusters.count
+
+
+def _text(params: Params, typical: Mapping[str, float], count: int, unit: str, origins: int) -> str:
+    t, z = student_quantile(count, params.metrics.confidence), float(ndtri(_POWER))
+    margins = {name: _rounded_up((t + z) / np.sqrt(count) * found) for name, found in typical.items()}
+    rows = [
+        [METRICS[name].label, f"{typical[name]:.2g}", f"{margins[name]:g}", _present(params, name)] for name in METRICS
+    ]
+    return _TEXT.format(
+        origins=f"{origins} origin{'s' if origins != 1 else ''}",
+        period=params.holdout.in_words(),
+        samples=_SAMPLES,
+        table=table(["", "typical difference", "margin", "in params.yaml"], rows, "lrrr"),
+        count=count,
+        unit=unit,
+        t=t,
+        z=z,
+        power=_POWER,
+        yaml="\n".join(f"    {name}: {margin:g}" for name, margin in margins.items()),
+    )
+
+
+def _present(params: Params, name: str) -> str:
+    margin = params.gates.worse_by_at_most.get(name)
+    return "-" if margin is None else f"{margin:g}"
+
+
+def _rounded_up(margin: float) -> float:
+    """To one digit that counts, upwards."""
+    if margin <= 0:
+        return 0.0
+    unit = 10.0 ** np.floor(np.log10(margin))
+    return float(np.round(np.ceil(margin / unit - 1e-9) * unit, 12))
+
+
+def main() -> None:
+    """Propose, print and write the margins."""
+    text = propose_margins(load_params())
+    write_text(REPORT, text)
+    print(f"\n{text}\nThat is {REPORT}.")
+
+
+if __name__ == "__main__":
+    console.run(main)

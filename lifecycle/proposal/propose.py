@@ -1,0 +1,222 @@
+"""From a finished pipeline to a proposal: find the champion, compare, judge."""
+
+import json
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lifecycle.pipeline import curves, stage
+from lifecycle.pipeline.checks import Check, reported_floors, skill_floors
+from lifecycle.pipeline.evaluate import WHOLE, point_metrics
+from lifecycle.pipeline.track import LOCK
+from lifecycle.proposal import changes, gate
+from lifecycle.proposal.asked import Asked, asked_before, due_after
+from lifecycle.proposal.champion import REQUIREMENTS, Champion, NoChampionError, base_data, check_out, find
+from lifecycle.proposal.compare import compare, compare_over_origins
+from lifecycle.proposal.data_edits import render as render_edits
+from lifecycle.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
+from lifecycle.proposal.interface import CURRENT
+from lifecycle.proposal.report import evenly
+from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Proposal, Reproduced
+from lifecycle.proposal.rows import NotComparableError
+from lifecycle.proposal.scored import Scored, score_origins
+from lifecycle.shared import github
+from lifecycle.shared.commands import CommandError, git, git_show, run
+from lifecycle.shared.console import UserError
+from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.months import DATA
+from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
+from lifecycle.shared.predictor import model_hash
+from lifecycle.shared.words import foreign
+from lifecycle.shared.yaml_text import parse_yaml
+
+_HOLDOUT = stage.PREPARED / "holdout.parquet"
+
+
+def propose(params: Params, base: str, accepter: str) -> Proposal:
+    """Compare the finished pipeline's model with the champion, and judge it.
+
+    Args:
+        params: Of the candidate.
+        base: Commit that the proposal is made against: its judge judges, and it has the champion if no registry does.
+        accepter: Who accepts a regression; empty if nobody does.
+    """
+    reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
+    candidate = _built(stage.MODEL, stage.seconds_taken("train"), _latency(None))
+    judge, judge_obstacle = _judge_of(base, params)
+    judge_changes = changes.changed_judge(judge, params)
+    commit, known_as = find(base)
+
+    def judged(by: Judge, scored: Scored | None, obstacle: str = "") -> Judged:
+        checks = gate.budgets(by.gates, candidate)
+        if obstacle:
+            said = "it cannot be compared with the model in production"
+            checks.insert(0, Check("comparison", "comparable", None, None, None, passed=False, explanation=said))
+        if scored is None:
+            return Judged(by, (*checks, *reported_floors(by.gates, reported)))
+        comparison = _comparison(scored, by)
+        compared = gate.against_champion(by, comparison.parts, comparison.origins)
+        return Judged(by, (*compared, *_floors(by, scored, comparison), *checks), comparison)
+
+    def proposal(scored: Scored | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
+        obstacle = about.get("obstacle", "")
+        decided = judged(judge, scored, obstacle)
+        asked, warning = _asked(decided, params, base)
+        leaks = suspected_leaks(params, known, decided.comparison) if not about.get("unchanged") else []
+        about["warnings"] = [*about.get("warnings", ()), *leaks, *filter(None, [warning])]
+        return Proposal(
+            **{"commit": commit, "known_as": known_as, "accepted_by": accepter} | about,
+            reported=reported,
+            params=params,
+            candidate=candidate,
+            reproduced=_reproduced(),
+            judged=decided,
+            asked=asked,
+            own=judged(params, scored, obstacle) if judge_changes else None,
+            judge_changes=judge_changes,
+            judge_obstacle=judge_obstacle,
+        )
+
+    if _made_of_the_same(commit):
+        return proposal(unchanged=True)
+    try:
+        champion = check_out(commit, known_as)
+    except NoChampionError as error:
+        return proposal(commit=None, known_as=str(error))
+    except CommandError as error:
+        return proposal(obstacle=f"the champion cannot be brought up:\n{error}")
+    about: dict[str, Any] = {
+        "known_as": champion.known_as,
+        "champion": _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion)),
+        "changes": _changes(champion, params),
+    }
+    known = champion.schema()["properties"].keys()
+    try:
+        before = base_data(base)
+        edits = edits_since(before, params, champion)
+        about["data_edits"] = "\n".join(render_edits(edits))
+        about["warnings"] = [*edited_holdout(edits), *unrecognised_periods(params, champion)]
+        if model_hash(champion.model) == model_hash(stage.MODEL):
+            return proposal(**about, unchanged=True)
+        slices = tuple(dict.fromkeys((*judge.slices, *params.slices)))
+        scored = score_origins(champion, params, judge, slices, before)
+    except (NotComparableError, CommandError, UserError) as error:
+        return proposal(**about, known=known, obstacle=str(error))
+    return proposal(scored, **about, known=known)
+
+
+def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str]:
+    """How often the holdout has judged, or why that is not known."""
+    if judged.comparison is None:
+        return None, ""
+    name, whole = judged.judge.metrics.primary, judged.comparison.parts[WHOLE]
+    margin = judged.judge.gates.worse_by_at_most[name]
+    due = due_after(whole.metrics[name].delta, margin, whole.clusters, judged.judge.metrics.confidence)
+    try:
+        return Asked(asked_before(params.holdout, base), due), ""
+    except (CommandError, *github.Errors) as error:
+        return None, f"How many proposals were judged on this holdout could not be found out: {foreign(error, 200)}"
+
+
+def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
+    """What the base judges by, and why that cannot be used; the proposal's own judge stands in then."""
+    try:
+        return parse_judge(git("show", f"{base}:{PARAMS}"), f"{PARAMS} of the base"), ""
+    except (CommandError, UserError) as error:
+        return params, str(error)
+
+
+def _over_origins(scored: Scored, judge: Judge) -> Origins:
+    compared = compare_over_origins(scored.differences, judge, len(scored.rows.target))
+    return Origins(scored.periods, scored.differences, compared)
+
+
+def _comparison(scored: Scored, judge: Judge) -> Comparison:
+    rows = scored.rows
+    slices = {key: chosen for key, chosen in rows.slices.items() if key[0] in judge.slices}
+    both = {"champion": rows.champion, "candidate": rows.candidate}
+    return Comparison(
+        clusters=rows.clusters.in_words(),
+        parts=compare(replace(rows, slices=slices), judge),
+        origins=_over_origins(scored, judge) if len(scored.periods) > 1 else None,
+        rows=scored.judged.total,
+        left_out=scored.judged.left_out,
+        roc=evenly({who: curves.roc(rows.target, found) for who, found in both.items()}),
+        calibration=evenly(
+            {
+                who: curves.calibration(rows.target, found, judge.metrics.calibration_bins)[:2]
+                for who, found in both.items()
+            }
+        ),
+    )
+
+
+def _floors(judge: Judge, scored: Scored, comparison: Comparison) -> list[Check]:
+    """The demands on the skill of the candidate, on the rows that both are judged on."""
+    target = scored.rows.target
+    baseline = point_metrics(target, np.full(len(target), scored.base_rate), judge.metrics)
+    model = {name: found.candidate for name, found in comparison.parts[WHOLE].metrics.items()}
+    return skill_floors(judge.gates, model, dict(zip(METRICS, baseline.tolist(), strict=True)))
+
+
+def _changes(champion: Champion, params: Params) -> changes.Changes:
+    metadata = champion.metadata()
+    theirs, ours = champion.folder, Path()
+    return changes.Changes(
+        changes.changed_params(*((folder / PARAMS).read_text(encoding="utf-8") for folder in (theirs, ours))),
+        changes.changed_months(theirs / DATA, metadata["window"], DATA, params),
+        changes.drift(metadata),
+        changes.changed_files(champion.commit),
+        changes.changed_packages(
+            *((folder / REQUIREMENTS).read_text(encoding="utf-8") for folder in (theirs, ours)),
+        ),
+    )
+
+
+def _built(model: Path, seconds: float | None, latency: float | None) -> Built:
+    return Built(seconds, sum(file.stat().st_size for file in model.iterdir()), latency)
+
+
+def _latency(champion: Champion | None) -> float | None:
+    """Of the champion, or of the candidate; None where its commit cannot tell."""
+    rows = _HOLDOUT.resolve()
+    try:
+        if champion:
+            return float(champion.run("-m", champion.interface.latency, rows))
+        return float(run([sys.executable, "-m", CURRENT.latency, rows]))
+    except CommandError:
+        return None
+
+
+def _reproduced() -> Reproduced:
+    committed, made = git_show("HEAD", LOCK), LOCK.read_text(encoding="utf-8")
+    if not committed:
+        return "no lock committed"
+    if _outputs(committed) == _outputs(made):
+        return "bit for bit"
+    metrics = stage.REPORTS / "metrics.json"
+    return "in metrics only" if git_show("HEAD", metrics) == metrics.read_text(encoding="utf-8") else "not"
+
+
+def _outputs(lock: str) -> dict[str, str]:
+    stages: dict[str, Any] = parse_yaml(lock)["stages"]
+    return {out["path"]: out["md5"] for one in stages.values() for out in one["outs"]}
+
+
+def _made_of_the_same(commit: str) -> bool:
+    """Whether a commit has a model, and one that is made of the same as this one: then it is the same, bit for bit.
+
+    What its lock says does not count: who edits params.yaml on the web leaves the lock as it was.
+    """
+    stages: dict[str, Any] = parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    files = {
+        "dvc.yaml",
+        "data.dvc",
+        str(PARAMS),
+        *(path for name in ("prepare", "train") for path in stages[name]["deps"]),
+    }
+    return bool(git_show(commit, LOCK)) and not git("diff", "--name-only", commit, "--", *sorted(files))

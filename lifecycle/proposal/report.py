@@ -1,0 +1,365 @@
+"""The report in Markdown: the verdict in the first line, then what it rests on.
+
+What somebody else has chosen (names, values) goes through `words.foreign`. Sections are left out from the end until the
+report fits into a comment, and it says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from lifecycle.pipeline.checks import in_digits, in_words
+from lifecycle.pipeline.evaluate import WHOLE
+from lifecycle.proposal.changes import Changes
+from lifecycle.proposal.compare import Difference, Part, Verdict
+from lifecycle.proposal.headline import headline, quoted, warnings
+from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Proposal
+from lifecycle.shared.clusters import count_in_words
+from lifecycle.shared.intervals import Interval
+from lifecycle.shared.markdown import table
+from lifecycle.shared.metrics import METRICS, Floats
+from lifecycle.shared.params import Judge
+from lifecycle.shared.words import CHART, LONGEST, foreign
+from model import contract
+
+_WAY_ON = "> Choose a holdout that both can be judged on, or have a maintainer set the label `accept-regression`."
+_MOST = 20  # lines of a table
+_PLACES = 26  # of a chart
+_MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴", "undefined": "❔", "not judged": ""}
+
+
+def render(proposal: Proposal) -> str:
+    """The report."""
+    head = [f"## {headline(proposal)}", *warnings(proposal), _about(proposal)]
+    sections = [section(proposal) for section in _SECTIONS]
+    end = [_footer(proposal)]
+    left_out = 0
+    while True:
+        shown = sections[: len(sections) - left_out]
+        note = [f"*{left_out} sections are left out: they made this too long for a comment.*"] if left_out else []
+        text = "\n\n".join(part for part in [*head, *shown, *note, *end] if part) + "\n"
+        if len(text) <= LONGEST or left_out == len(sections):
+            return text[:LONGEST]
+        left_out += 1
+
+
+def _about(proposal: Proposal) -> str:
+    rows, span = proposal.reported["rows"], proposal.params.holdout.in_words()
+    clusters = count_in_words(**proposal.reported["clusters"])
+    said = (
+        f"**{contract.NAME}**, judged on {span}: {rows:,} rows in {clusters}, {proposal.reported['base_rate']:.1%} "
+        f"{contract.TARGET}."
+    )
+    if proposal.commit:
+        said += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
+    else:
+        said += f" No champion: {foreign(proposal.known_as)}."
+    if proposal.comparison:
+        said += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}{_asked(proposal)}"
+    if proposal.obstacle:
+        obstacle = "> **The two cannot be compared**, so this does not pass:"
+        said += "\n".join(["\n", obstacle, ">", quoted(proposal.obstacle), ">", _WAY_ON])
+    return said
+
+
+def _rows(comparison: Comparison) -> str:
+    kept = comparison.parts[WHOLE].rows
+    if not comparison.left_out:
+        return f"Both were measured on the same {kept:,} rows, none of which either was trained on."
+    without = " and ".join(f"{count:,} that {why}" for why, count in comparison.left_out.items())
+    return f"Both were measured on the same {kept:,} of {comparison.rows:,} rows (without {without})."
+
+
+def _asked(proposal: Proposal) -> str:
+    asked = proposal.asked
+    if asked is None:
+        return ""
+    before = f"{asked.before:,} proposal{'s were' if asked.before != 1 else ' was'} judged on this holdout before"
+    due = f"; after {asked.due:,} a new period is due" if asked.due and not asked.is_due else ""
+    return f" {before}{due}."
+
+
+def _statement(proposal: Proposal, comparison: Comparison) -> str:
+    """What the verdict is about."""
+    if comparison.origins:
+        return (
+            f"The verdict is about the recipes, in a period like {', '.join(comparison.origins.periods)}: each was "
+            f"trained on what came before such a period."
+        )
+    span = proposal.params.holdout.in_words()
+    unit = comparison.clusters.partition(" ")[2]
+    return f"With one origin, the verdict is about these two models, and about {unit} like those of {span}."
+
+
+def _metrics(proposal: Proposal) -> str:
+    comparison, judge = proposal.comparison, proposal.judged.judge
+    interval = f"{judge.metrics.confidence:.0%} interval"
+    if comparison is None:
+        return metrics_alone(proposal.reported, ["", "candidate", interval, "base rate"])
+    header, align = ["", "champion", "candidate", "difference", interval, ""], "lrrrrl"
+    rows = [
+        [
+            _named(name, judge),
+            f"{found.champion:.4f}",
+            f"{found.candidate:.4f}",
+            *_difference(found.delta),
+            _marked(found.verdict),
+        ]
+        for name, found in comparison.parts[WHOLE].metrics.items()
+    ]
+    on_holdout = table(header, rows, align)
+    if not comparison.origins:
+        return on_holdout
+    origins = comparison.origins
+    over = [
+        [
+            _named(name, judge),
+            *(f"{difference[name]:+.4f}" for difference in origins.differences),
+            *_difference(delta),
+            _marked(said),
+        ]
+        for name, (delta, said) in origins.metrics.items()
+    ]
+    header = ["", *origins.periods, "mean difference", interval, ""]
+    return "\n\n".join(
+        [
+            "**The recipes over the origins**: candidate less champion, each trained on what came before the period",
+            table(header, over, "l" + "r" * (len(header) - 2) + "l"),
+            f"**The two models on the holdout** ({comparison.clusters})",
+            on_holdout,
+        ]
+    )
+
+
+def _named(name: str, judge: Judge) -> str:
+    metric = METRICS[name]
+    label = f"**{metric.label}**" if name == judge.metrics.primary else metric.label
+    return f"{label} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _difference(delta: Interval) -> list[str]:
+    return [f"{delta.value:+.4f}", f"{delta.low:+.4f} to {delta.high:+.4f}" if np.isfinite(delta.low) else "-"]
+
+
+def _marked(verdict: Verdict) -> str:
+    return f"{_MARKS[verdict]} {verdict}"
+
+
+def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
+    """The metrics of a model that is compared with nothing but always the base rate, as `evaluate` wrote them."""
+    rows = [
+        [
+            METRICS[name].label,
+            in_digits(found["value"]),
+            f"{in_digits(found['low'])} to {in_digits(found['high'])}",
+            in_digits(reported["baseline"][name]),
+        ]
+        for name in METRICS
+        for found in [reported["model"][name]]
+    ]
+    return table(header, rows, "lrrr")
+
+
+def _gate(proposal: Proposal) -> str:
+    shown = [("The gate", proposal.judged)]
+    if proposal.own:
+        shown = [
+            ("The gate of the base, which decides", proposal.judged),
+            ("The gate that this proposal brings", proposal.own),
+        ]
+    return "\n\n".join(_checks(title, judged) for title, judged in shown)
+
+
+def _checks(title: str, judged: Judged) -> str:
+    failed, checks = judged.failed, judged.checks
+    said = f"{len(failed)} of {len(checks)} not met" if failed else f"all {len(checks)} met"
+    confidence = judged.judge.metrics.confidence
+    lines = [
+        f"- {'✅' if check.passed else '❌'} {in_words(check, confidence)}"
+        for check in sorted(checks, key=attrgetter("passed"))
+    ]
+    return _folded(f"{title}: {said}", "\n".join(lines), opened=bool(failed))
+
+
+def _charts(proposal: Proposal) -> str:
+    if not proposal.comparison:
+        return ""
+    charts = [
+        _chart("ROC", "false positive rate", "true positive rate", proposal.comparison.roc),
+        _chart("Calibration", "predicted", "observed", proposal.comparison.calibration),
+    ]
+    return _folded("ROC and calibration: champion and candidate", "\n\n".join(charts))
+
+
+def _chart(title: str, x: str, y: str, curves: Curves) -> str:
+    lines = [
+        *CHART,
+        f'  title "{title}: {" and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))}"',
+        f'  x-axis "{x}" {curves.low:.2f} --> {curves.high:.2f}',
+        f'  y-axis "{y}" 0 --> 1',
+        *(f"  line [{', '.join(f'{value:.3f}' for value in values)}]" for values in curves.values.values()),
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def evenly(points: Mapping[str, tuple[Floats, Floats]]) -> Curves:
+    """Curves through points whose x ascends, at evenly spaced places of their common range."""
+    low = max(float(x[0]) for x, _ in points.values())
+    high = min(float(x[-1]) for x, _ in points.values())
+    places = np.linspace(low, high, _PLACES)
+    return Curves(low, high, {who: np.interp(places, x, y).tolist() for who, (x, y) in points.items()})
+
+
+def _slices(proposal: Proposal) -> str:
+    comparison, judge = proposal.comparison, proposal.judged.judge
+    if not comparison:
+        return ""
+    shown = [*judge.gates.slices_worse_by_at_most] or [judge.metrics.primary]
+    first = METRICS[shown[0]]
+
+    def gained(part: Part) -> float:
+        value = first.improvement(part.metrics[first.name].delta.value)
+        return value if np.isfinite(value) else np.inf
+
+    parts = sorted(
+        ((key, part) for key, part in comparison.parts.items() if key != WHOLE), key=lambda one: gained(one[1])
+    )
+    if not parts:
+        return ""
+    # Of those that are judged, if there are any.
+    (column, value), worst = next((one for one in parts if one[1].rows >= judge.gates.slice_rows), parts[0])
+    least = f"{worst.metrics[first.name].delta.value:+.4f} {first.label}"
+    said = f"Slices; the worst is {foreign(f'{column} = {value}')}: {least}"
+    rows = [
+        [
+            foreign(f"{column} = {value}"),
+            f"{part.rows:,}",
+            *(_in_slice(part.metrics[name], judged=part.rows >= judge.gates.slice_rows) for name in shown),
+        ]
+        for (column, value), part in parts
+    ]
+    header = [
+        "slice",
+        "rows",
+        *(f"{METRICS[name].label} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in shown),
+    ]
+    return _folded(said, table(header, rows, "lr" + "r" * len(shown)))
+
+
+def _in_slice(found: Difference, *, judged: bool) -> str:
+    if not np.isfinite(found.delta.value):
+        return "-"
+    return f"{found.delta.value:+.4f} {_MARKS[found.verdict] if judged else ''}".strip()
+
+
+def _changes(proposal: Proposal) -> str:
+    changes = proposal.changes
+    if not changes:
+        return ""
+    found = [
+        _part(
+            "Parameters", ["", "champion", "candidate"], [[foreign(v) for v in row] for row in changes.params], "lrr"
+        ),
+        proposal.data_edits,
+        _data(changes),
+        _part(
+            "Code",
+            ["", "added", "removed"],
+            [[foreign(path), _count(added), _count(removed)] for path, added, removed in changes.files],
+            "lrr",
+        ),
+        _part(
+            "Packages", ["", "before", "after"], [[foreign(v or "-") for v in row] for row in changes.packages], "lrr"
+        ),
+    ]
+    counted = [
+        f"{len(rows)} {what}{'s' if len(rows) != 1 else ''}"
+        for what, rows in (("parameter", changes.params), ("file", changes.files), ("package", changes.packages))
+        if rows
+    ]
+    if proposal.data_edits:
+        counted.append("rows of months that main has")
+    said = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
+    return _folded(f"What changes: {said}", "\n\n".join(part for part in found if part))
+
+
+def _data(changes: Changes) -> str:
+    if all(before == after for _, before, after in changes.months):
+        return ""
+    months = [[month, _count(before), _count(after)] for month, before, after in changes.months]
+    drifted = ", ".join(f"{foreign(name)} {index:.2f}" for name, index in changes.drift[:5])
+    return "\n\n".join(
+        [
+            _part("Rows to train on", ["month", "champion", "candidate"], months, "lrr"),
+            f"Drift between the two training sets (population stability index, from 0.25 on a large shift): {drifted}"
+            if drifted
+            else "",
+        ]
+    )
+
+
+def _costs(proposal: Proposal) -> str:
+    columns: list[tuple[str, Built]] = [("candidate", proposal.candidate)]
+    if proposal.champion:
+        columns.insert(0, ("champion", proposal.champion))
+    rows = [
+        ["model folder", *(f"{built.size / 2**20:.2f} MiB" for _, built in columns)],
+        ["a row predicted in", *(_or_dash(built.latency, lambda ms: f"{ms:.3f} ms") for _, built in columns)],
+        ["trained in", *(_or_dash(built.seconds, lambda seconds: f"{seconds:.1f} s") for _, built in columns)],
+    ]
+    return _folded("Size and speed", table(["", *(who for who, _ in columns)], rows, "l" + "r" * len(columns)))
+
+
+_REPRODUCED = {
+    "bit for bit": "The committed `dvc.lock` was confirmed: the same outputs, bit for bit.",
+    "in metrics only": "The committed `dvc.lock` was confirmed in its metrics; other outputs differ in their bits.",
+    "not": "The committed `dvc.lock` is not what these sources give; this report is about what they give.",
+    "no lock committed": "No `dvc.lock` is committed; this report is about what the sources give.",
+}
+
+
+def _footer(proposal: Proposal) -> str:
+    said = [_REPRODUCED[proposal.reproduced]]
+    if proposal.unchanged:
+        said.append("Merging makes no new version, unless what serves it changes.")
+    elif proposal.passed:
+        said.append("Merging trains this model again from main, releases it as a new version and deploys it.")
+    else:
+        said.append("The label `accept-regression`, set by a maintainer, lets it pass all the same.")
+    said.append("The plots of `dvc.yaml` are in `plots.html`, an artifact of the run.")
+    return f"<sub>{' '.join(said)}</sub>"
+
+
+_SECTIONS: tuple[Callable[[Proposal], str], ...] = (_metrics, _gate, _charts, _slices, _changes, _costs)
+
+
+def _part(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    if not rows:
+        return ""
+    more = f"\n\n… and {len(rows) - _MOST:,} more" if len(rows) > _MOST else ""
+    return f"**{title}**\n\n{table(header, rows[:_MOST], align)}{more}"
+
+
+def _folded(title: str, body: str, *, opened: bool = False) -> str:
+    return f"<details{' open' if opened else ''}><summary>{_html(title)}</summary>\n\n{body}\n\n</details>"
+
+
+def _html(title: str) -> str:
+    """A title with code spans, where Markdown is not read."""
+    parts = title.split("`")
+    return "".join(f"<code>{_escaped(part)}</code>" if at % 2 else _escaped(part) for at, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _or_dash(value: float | None, shown: Callable[[float], str]) -> str:
+    return "-" if value is None else shown(value)

@@ -1,0 +1,80 @@
+"""`python -m lifecycle.retraining propose`: train on new months of data, and open a pull request with the model.
+
+`… renew` only does the first half in the working tree: it ingests the new months, and moves window and holdout on.
+`… start` is what monitor.yml runs after the check: it starts retrain.yml where a new model is due.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from lifecycle.monitoring.check_report import CHECK
+from lifecycle.monitoring.findings import DATA, Finding, Level
+from lifecycle.monitoring.issues import keep_issues
+from lifecycle.retraining.policy import due
+from lifecycle.retraining.renew import renew
+from lifecycle.retraining.retrain import last_proposed, propose
+from lifecycle.shared import console, github
+from lifecycle.shared.console import UserError
+from lifecycle.shared.params import Params, load_params
+from model import contract
+
+
+def main() -> None:
+    """Run a command."""
+    parser = argparse.ArgumentParser(prog="python -m lifecycle.retraining", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("start", help="start retrain.yml on GitHub if the newest check says that a new model is due")
+    for name, what in (
+        ("renew", "ingest new months, and move window and holdout on to them"),
+        ("propose", "renew, train, compare, and open a pull request"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument(
+            "--until", type=console.moment, default=datetime.now(UTC), help="ignore later data; default: now"
+        )
+    command.add_argument("--why", default="somebody asked for it", help="reason, for the pull request")
+    arguments = parser.parse_args()
+    params = load_params()
+    match arguments.command:
+        case "start":
+            _start(params)
+        case "renew":
+            print(", ".join(renew(params, arguments.until)) or "The source has no new month.")
+        case "propose":
+            _propose(arguments.until, arguments.why, params)
+
+
+def _start(params: Params) -> None:
+    try:
+        checked = json.loads(CHECK.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{CHECK} is missing. `python -m lifecycle.monitoring check` writes it.") from error
+    with github.errors_for_people():
+        why = due(checked, last_proposed(), params.retraining)
+        if why:
+            github.send("POST", "actions/workflows/retrain.yml/dispatches", ref="main", inputs={"why": why})
+    print(f"Started a retraining: {why}." if why else "No new model is due.")
+
+
+def _propose(until: datetime, why: str, params: Params) -> None:
+    """Propose a model that was trained on new months; report bad data in an issue."""
+    about, command = f"New months of {contract.NAME} up to {until:%Y-%m-%d}", "python -m lifecycle.retraining renew"
+    with github.errors_for_people():
+        try:
+            months = renew(params, until)
+        except UserError as error:
+            _keep_issues([Finding(DATA, "the source", Level.ACT, str(error))], about, command)
+            raise
+        _keep_issues([], about, command)
+        print(propose(months, why, load_params()) if months else "The source has no new month.")
+
+
+def _keep_issues(findings: Sequence[Finding], about: str, command: str) -> None:
+    for line in keep_issues([DATA], findings, about, command):
+        print(line)
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,129 @@
+"""The OpenAPI document of the service, from the contract."""
+
+from typing import Any
+
+from lifecycle.shared.schema import json_schema
+from model import contract
+
+
+def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document of the service.
+
+    Args:
+        version: Of the model that is served.
+        max_rows: The largest number of rows in a request.
+        with_keys: Whether a request needs an API key.
+    """
+    row = {key: value for key, value in json_schema().items() if key not in {"$schema", "identity", "target"}}
+    example = {column.name: column.example for column in contract.INPUTS}
+    prediction_id = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+    schemas: dict[str, Any] = {
+        "Row": {**row, "description": f"What is known of a row. Predicted is: {contract.TARGET_DESCRIPTION}"},
+        "Prediction": _object(
+            id={**prediction_id, "description": "By which the outcome is reported later."},
+            probability={"type": "number", "minimum": 0, "maximum": 1},
+            label={"type": "boolean", "description": "Whether the probability reaches the served threshold."},
+        ),
+        "Predictions": _object(
+            predictions={"type": "array", "items": _ref("Prediction"), "description": "In the order of the rows."},
+            model_version={"type": "string"},
+            commit={"type": "string"},
+            contract_version={"type": "string"},
+        ),
+        "Feedback": {
+            **_object(
+                prediction_id=prediction_id,
+                outcome={"type": "boolean", "description": contract.TARGET_DESCRIPTION},
+            ),
+            "additionalProperties": False,
+        },
+        "Accepted": _object(accepted={"type": "integer"}),
+        "Model": {"type": "object"},
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {
+                "error": {"type": "string", "description": "What is wrong."},
+                "row": {"type": "integer", "description": "Of the request, from 0."},
+                "field": {"type": "string"},
+                "rule": {"type": "string", "description": "What the field has to be."},
+            },
+        },
+    }
+    keys = {401} if with_keys else set[int]()
+    operations = {
+        "/predict": {
+            "post": {
+                "operationId": "predict",
+                "summary": "Predict one row or a list of rows",
+                "parameters": [_DRY_RUN],
+                "requestBody": _body("Row", max_rows, example),
+                "responses": _responses("Predictions", 200, _FOR_BODIES | keys),
+            }
+        },
+        "/feedback": {
+            "post": {
+                "operationId": "feedback",
+                "summary": "Report what turned out to be true of earlier predictions",
+                "requestBody": _body("Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": True}),
+                "responses": _responses("Accepted", 202, _FOR_BODIES | keys),
+            }
+        },
+        "/model": {
+            "get": {
+                "operationId": "model",
+                "summary": "What is running",
+                "responses": _responses("Model", 200, {503} | keys),
+            }
+        },
+    }
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": contract.NAME, "version": version, "description": contract.TARGET_DESCRIPTION},
+        "paths": operations,
+        "components": {"schemas": schemas},
+    }
+    if with_keys:
+        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+_REFUSALS = {
+    400: "The body is no JSON, or breaks the contract; the field and the rule are named.",
+    401: "No API key, or a wrong one.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is not declared as application/json.",
+    503: "Too much to do, or the prediction log is full: try again after the seconds in Retry-After.",
+}
+_FOR_BODIES = set(_REFUSALS) - {401}
+_DRY_RUN = {
+    "name": "X-Dry-Run",
+    "in": "header",
+    "schema": {"type": "boolean"},
+    "description": "With `true` the prediction is answered, but neither logged nor counted: for tests and probes.",
+}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _body(item: str, most: int, example: Any) -> dict[str, Any]:
+    """One item, or a list of them."""
+    several = {"type": "array", "minItems": 1, "maxItems": most, "items": _ref(item)}
+    content = {"schema": {"anyOf": [_ref(item), several]}, "example": example}
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _responses(answer: str, status: int, refusals: set[int]) -> dict[str, Any]:
+    described = {status: ("Done.", answer)} | {refused: (_REFUSALS[refused], "Error") for refused in sorted(refusals)}
+    return {
+        str(number): {"description": description, "content": {"application/json": {"schema": _ref(name)}}}
+        for number, (description, name) in described.items()
+    }

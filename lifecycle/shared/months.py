@@ -1,0 +1,116 @@
+"""The data on disk: one Parquet file per month, with exactly the contract's columns and the target."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lifecycle.shared.columns import Columns
+from lifecycle.shared.console import UserError
+from model import contract
+
+DATA = Path("data")
+
+ARROW_SCHEMA = pa.schema(
+    [pa.field(c.name, pa.type_for_alias(c.forms.arrow), nullable=c.nullable) for c in contract.INPUTS]
+    + [pa.field(contract.TARGET, pa.bool_(), nullable=False)]
+)
+
+
+def month_range(first: str, last: str) -> list[str]:
+    """The months from ``first`` to ``last``, both included, as ``YYYY-MM``."""
+    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
+    return [str(month) for month in months]
+
+
+def month_path(month: str, folder: Path = DATA) -> Path:
+    """The file that holds a month."""
+    return folder / f"{month}.parquet"
+
+
+def open_month(path: Path) -> pq.ParquetFile:
+    """Open a month file for reading.
+
+    Raises:
+        UserError: Where it is missing or no Parquet file.
+    """
+    if not path.exists():
+        present = sorted(file.stem for file in path.parent.glob("*.parquet"))
+        raise UserError(
+            f"{path} is missing (there: {', '.join(present) or 'no month at all'}). Bring a versioned month back with "
+            f"`dvc checkout data.dvc`, add a new one with `make ingest MONTH={path.stem}`, or change the window or "
+            f"holdout in params.yaml."
+        )
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_month(path: Path) -> pa.Table:
+    """Read a month file.
+
+    Raises:
+        UserError: Where it is missing or cannot be read.
+    """
+    try:
+        return open_month(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def to_columns(table: pa.Table) -> Columns:
+    """The inputs of a table that fits the contract, as NumPy columns of its length."""
+    return {c.name: _to_numpy(table.column(c.name), c.type) for c in contract.INPUTS}
+
+
+def to_target(table: pa.Table) -> NDArray[np.bool_]:
+    """The target of a table that fits the contract, of its length."""
+    return _buffer(table.column(contract.TARGET).cast(pa.uint8()).combine_chunks(), np.uint8).view(np.bool_)
+
+
+def to_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """A column of texts as objects, None where one is missing. Each distinct text is one object."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    indices = _buffer(encoded.indices, np.int32)
+    return texts[np.where(_missing(encoded.indices), len(texts) - 1, indices)]
+
+
+def to_codes(column: pa.ChunkedArray) -> NDArray[np.intp]:
+    """A column as the number of each distinct value, in the order of their first rows; -1 where it is missing."""
+    indices = column.combine_chunks().dictionary_encode().indices
+    return np.where(_missing(indices), -1, _buffer(indices, np.int32)).astype(np.intp)
+
+
+def to_timestamps(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+    """A column of timestamps without missing values."""
+    milliseconds = column.cast(pa.int64()).combine_chunks()
+    return _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
+
+
+def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
+    if kind == "category":
+        return to_texts(column)
+    if kind == "timestamp":
+        return to_timestamps(column)
+    numbers = column.cast(pa.float64()).combine_chunks()
+    return np.where(_missing(numbers), np.nan, _buffer(numbers, np.float64))
+
+
+# pyarrow's own ways to NumPy import pandas, which takes longer than the evaluation of a whole month.
+def _buffer(array: pa.Array, dtype: type) -> NDArray[np.generic]:
+    return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
+
+
+def _missing(array: pa.Array) -> NDArray[np.bool_]:
+    return _buffer(array.is_null().cast(pa.uint8()), np.uint8).view(np.bool_)
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} cannot be read as Parquet, it is empty, truncated or damaged ({error}). "
+        f"`dvc checkout --force data.dvc` brings the versioned file back."
+    )

@@ -1,0 +1,201 @@
+"""The contract: each column that the model gets, and what it predicts. Everything is declared once, here.
+
+YOURS TO EDIT. Validation, the request schema of the service, the monitored columns and the model card are derived from
+this file. An input may hold only what is known at the moment of the prediction.
+"""
+
+from lifecycle.shared.columns import Column
+
+NAME = "flight-delay"
+
+INPUTS: tuple[Column, ...] = (
+    Column(
+        name="scheduled_departure",
+        type="timestamp",
+        unit="local time at the origin",
+        description="When the flight is to leave the gate.",
+        example="2013-07-01T17:30:00",
+    ),
+    Column(
+        name="carrier",
+        type="category",
+        pattern="[A-Z0-9]{2}",
+        description="IATA code of the airline.",
+        example="UA",
+    ),
+    Column(
+        name="flight_number",
+        type="integer",
+        minimum=1,
+        maximum=9999,
+        description="The airline's number for the flight. Identifies the row; no feature is made of it.",
+        example=1545,
+    ),
+    Column(
+        name="origin",
+        type="category",
+        categories=("EWR", "JFK", "LGA"),
+        description="IATA code of the airport of departure.",
+        example="EWR",
+    ),
+    Column(
+        name="destination",
+        type="category",
+        pattern="[A-Z0-9]{3}",
+        description="IATA code of the airport of arrival.",
+        example="IAH",
+    ),
+    Column(
+        name="scheduled_arrival_minute",
+        type="integer",
+        unit="minutes after midnight, local time at the destination",
+        minimum=0,
+        maximum=1439,
+        description="When the flight is to reach the gate.",
+        example=1215,
+    ),
+    Column(
+        name="distance",
+        type="number",
+        unit="miles",
+        minimum=1,
+        maximum=12_000,
+        description="Distance between the two airports.",
+        example=1400,
+    ),
+    Column(
+        name="temperature",
+        type="number",
+        unit="degrees Fahrenheit",
+        minimum=-60,
+        maximum=140,
+        nullable=True,
+        description="Air temperature at the origin in the hour of the scheduled departure.",
+        example=84.2,
+    ),
+    Column(
+        name="dew_point",
+        type="number",
+        unit="degrees Fahrenheit",
+        minimum=-80,
+        maximum=100,
+        nullable=True,
+        description="Dew point at the origin in that hour.",
+        example=71.6,
+    ),
+    Column(
+        name="humidity",
+        type="number",
+        unit="percent",
+        minimum=0,
+        maximum=100,
+        nullable=True,
+        description="Relative humidity at the origin in that hour.",
+        example=66.3,
+    ),
+    Column(
+        name="wind_direction",
+        type="number",
+        unit="degrees",
+        minimum=0,
+        maximum=360,
+        nullable=True,
+        description="Where the wind at the origin blows from. Missing when it is variable.",
+        example=190,
+    ),
+    Column(
+        name="wind_speed",
+        type="number",
+        unit="miles per hour",
+        minimum=0,
+        maximum=200,
+        nullable=True,
+        description="Wind speed at the origin in that hour.",
+        example=9.2,
+    ),
+    Column(
+        name="wind_gust",
+        type="number",
+        unit="miles per hour",
+        minimum=0,
+        maximum=250,
+        nullable=True,
+        description="Speed of the gusts at the origin in that hour. Missing when there are none.",
+        example=20.7,
+    ),
+    Column(
+        name="precipitation",
+        type="number",
+        unit="inches",
+        minimum=0,
+        maximum=20,
+        nullable=True,
+        description="Rain and melted snow at the origin in that hour.",
+        example=0.02,
+    ),
+    Column(
+        name="pressure",
+        type="number",
+        unit="hectopascals at sea level",
+        minimum=850,
+        maximum=1100,
+        nullable=True,
+        description="Air pressure at the origin in that hour.",
+        example=1012.4,
+    ),
+    Column(
+        name="visibility",
+        type="number",
+        unit="miles",
+        minimum=0,
+        maximum=100,
+        nullable=True,
+        description="Visibility at the origin in that hour.",
+        example=10,
+    ),
+    Column(
+        name="plane_year",
+        type="integer",
+        minimum=1930,
+        maximum=2100,
+        nullable=True,
+        description="Year in which the plane was built.",
+        example=2001,
+    ),
+    Column(
+        name="plane_engines",
+        type="integer",
+        minimum=1,
+        maximum=12,
+        nullable=True,
+        description="Number of engines of the plane.",
+        example=2,
+    ),
+    Column(
+        name="plane_seats",
+        type="integer",
+        minimum=1,
+        maximum=1000,
+        nullable=True,
+        description="Number of seats of the plane.",
+        example=149,
+    ),
+)
+
+# No two rows have the same values here: how a row is recognised across data sets and versions.
+IDENTITY: tuple[str, ...] = ("scheduled_departure", "carrier", "flight_number", "origin")
+
+# When what a row describes happens; None where rows have no time.
+TIME: str | None = "scheduled_departure"
+# What several rows belong to, such as a customer or a machine; None where there is no such thing.
+GROUP: str | None = None
+# Rows of one cluster are not independent of one another: they share a day's weather, or a customer's habits. Intervals
+# are computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input; None: the
+# day, else the group, else the row; where there are both, day or group, whichever has fewer clusters.
+CLUSTER: str | None = None
+
+TARGET = "late"
+TARGET_DESCRIPTION = (
+    "The flight arrives more than 15 minutes after its scheduled arrival, or never: "
+    "a cancelled flight and a diverted flight count as late."
+)

@@ -1,0 +1,117 @@
+"""The estimators to choose from: `estimator:` in params.yaml names one, `hyperparameters:` holds the settings of each.
+
+YOURS TO EDIT. An estimator is a class here, whose fields are its hyperparameters, and a line in `Hyperparameters`.
+Its `build` returns an unfitted scikit-learn pipeline that takes the matrix of features.py and predicts the
+probability of the target. scikit-learn is imported when it is built: it takes longer than most stages' own work.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lifecycle.shared.settings import Settings
+from model.features import CATEGORICAL, NAMES
+
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+# Stands for a missing value where the export does not know them: below all that the contract allows.
+_BELOW_ALL = -999
+
+_CATEGORICAL = list(range(len(CATEGORICAL)))
+_NUMERIC = list(range(len(CATEGORICAL), len(NAMES)))
+
+
+class HistGradientBoosting(Settings):
+    """Gradient boosting over binned features. Categories are taken by their code: native ones export wrongly."""
+
+    max_iter: Count
+    learning_rate: Positive
+    max_leaf_nodes: Annotated[int, Field(gt=1)]
+    min_samples_leaf: Count
+    max_features: Annotated[float, Field(gt=0, le=1)]
+    l2_regularization: NonNegative
+
+    def build(self, seed: int) -> Any:
+        """The unfitted pipeline."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.pipeline import Pipeline
+
+        classifier = HistGradientBoostingClassifier(**self.model_dump(), early_stopping=False, random_state=seed)
+        return Pipeline([("classifier", classifier)])
+
+
+class LogisticRegression(Settings):
+    """Linear model over one-hot categories and standardised numbers, the median where one is missing."""
+
+    C: Positive
+    max_iter: Count
+
+    def build(self, seed: int) -> Any:
+        """The unfitted pipeline."""
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression as Classifier
+        from sklearn.pipeline import Pipeline, make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        encode = ColumnTransformer(
+            [
+                ("categories", OneHotEncoder(handle_unknown="ignore"), _CATEGORICAL),
+                ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _NUMERIC),
+            ]
+        )
+        return Pipeline([("encode", encode), ("classifier", Classifier(**self.model_dump(), random_state=seed))])
+
+
+class RandomForest(Settings):
+    """Averaged trees. The largest model file and the slowest training of the four."""
+
+    n_estimators: Count
+    min_samples_leaf: Count
+    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt", "log2"]
+
+    def build(self, seed: int) -> Any:
+        """The unfitted pipeline."""
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import Pipeline
+
+        impute = SimpleImputer(strategy="constant", fill_value=_BELOW_ALL)
+        classifier = RandomForestClassifier(**self.model_dump(), n_jobs=-1, random_state=seed)
+        return Pipeline([("impute", impute), ("classifier", classifier)])
+
+
+class LightGBM(Settings):
+    """Microsoft's gradient boosting."""
+
+    n_estimators: Count
+    learning_rate: Positive
+    num_leaves: Annotated[int, Field(gt=1)]
+    min_child_samples: Count
+    colsample_bytree: Annotated[float, Field(gt=0, le=1)]
+    reg_lambda: NonNegative
+
+    def build(self, seed: int) -> Any:
+        """The unfitted pipeline."""
+        from lightgbm import LGBMClassifier
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import Pipeline
+
+        # By itself it takes a missing value for 0 where training had none in that column, and its export does not.
+        impute = SimpleImputer(strategy="constant", fill_value=_BELOW_ALL)
+        # Without the last two the result depends on the number of cores.
+        classifier = LGBMClassifier(
+            **self.model_dump(), random_state=seed, verbose=-1, deterministic=True, force_row_wise=True
+        )
+        return Pipeline([("impute", impute), ("classifier", classifier)])
+
+
+class Hyperparameters(Settings):
+    """The settings of every estimator that `estimator:` can name."""
+
+    hist_gradient_boosting: HistGradientBoosting
+    logistic_regression: LogisticRegression
+    random_forest: RandomForest
+    lightgbm: LightGBM

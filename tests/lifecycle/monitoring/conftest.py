@@ -1,0 +1,125 @@
+"""A model, its reference, and logs of what it was asked."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from lifecycle.pipeline.reference import Reference, make_reference
+from lifecycle.serving.prediction_log import (
+    Outcome,
+    Prediction,
+    Record,
+    create_log_engine,
+    create_tables,
+    write_records,
+)
+from lifecycle.shared.months import month_path, read_month, to_columns
+from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.schema import contract_version
+from model import contract
+from tests.lifecycle.repository import Repository
+
+VERSION = "1"
+SINCE, UNTIL = datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 3, 29, tzinfo=UTC)
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model and what belongs to it."""
+
+    params: Params
+    reference: Reference
+    predictor: Predictor
+    window: pa.Table
+
+    def sample(self, rows: int, seed: int) -> pa.Table:
+        """Rows of the training window, in any order."""
+        chosen = np.random.default_rng(seed).permutation(self.window.num_rows)[:rows]
+        return self.window.take(pa.array(chosen))
+
+    def records(self, rows: pa.Table, version: str = VERSION, until: datetime = UNTIL) -> tuple[pa.Table, pa.Table]:
+        """What the log has when the model was asked these rows, evenly over time, and told each outcome a day later."""
+        inputs = [column.name for column in contract.INPUTS]
+        asked = [
+            json.dumps({**row, "scheduled_departure": row["scheduled_departure"].isoformat()})
+            for row in rows.select(inputs).to_pylist()
+        ]
+        ids = [f"{number:032x}" for number in range(rows.num_rows)]
+        last = until.timestamp()
+        times = np.linspace(last - 28 * DAY, last, rows.num_rows, endpoint=False)
+        predictions = {
+            "id": ids,
+            "time": times,
+            "model_version": [version] * rows.num_rows,
+            "contract_version": [contract_version()] * rows.num_rows,
+            "request_id": ids,
+            "inputs": asked,
+            "probability": self.predictor.probabilities(to_columns(rows)).astype(np.float64),
+        }
+        feedback = {"prediction_id": ids, "time": times + DAY, "outcome": rows.column(contract.TARGET)}
+        return pa.table(predictions), pa.table(feedback)
+
+
+def with_values(rows: pa.Table, column: str, values: Any) -> pa.Table:
+    """Rows with other values in a column."""
+    place = rows.schema.get_field_index(column)
+    field = rows.schema.field(column)
+    return rows.set_column(place, field, pa.array(values, from_pandas=True).cast(field.type, safe=False))
+
+
+def numbers(rows: pa.Table, column: str) -> NDArray[np.float64]:
+    """The values of a column; NaN where one is missing."""
+    return np.array(rows.column(column).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def write_log(folder: Path, predictions: pa.Table, feedback: pa.Table) -> str:
+    """A log in Parquet files; where it is."""
+    for name, table in (("predictions", predictions), ("feedback", feedback)):
+        (folder / name).mkdir(parents=True)
+        pq.write_table(table, folder / name / "2013-03.parquet")
+    return str(folder)
+
+
+def fill(url: str, *tables: pa.Table) -> None:
+    """Write to a database what is in tables of predictions and of feedback, as the service does."""
+    records: list[Record] = []
+    for row in (row for table in tables for row in table.to_pylist()):
+        if "inputs" in row:
+            records.append(Prediction(**row | {"inputs": msgspec.Raw(row["inputs"].encode())}))
+        else:
+            records.append(Outcome(**row))
+    engine = create_log_engine(url)
+    with engine.begin() as connection:
+        create_tables(connection)
+        write_records(connection, records)
+    engine.dispose()
+
+
+@contextmanager
+def watched_in(repository: Repository) -> Iterator[Watched]:
+    """The model of a repository, as long as its folder is the one that is worked in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repository.folder)
+        params = load_params()
+        window = pa.concat_tables([read_month(month_path(month)) for month in params.window.months()])
+        yield Watched(params, make_reference(params), Predictor.load(Path("artifacts/model")), window)
+
+
+@pytest.fixture(scope="module")
+def watched(finished: Repository) -> Iterator[Watched]:
+    """A model of two months, judged on a third; the tests of a module are in its repository."""
+    with watched_in(finished) as found:
+        yield found

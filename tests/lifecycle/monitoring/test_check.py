@@ -1,0 +1,219 @@
+"""What a check finds, and what it leaves in peace."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from lifecycle.monitoring.check import Check, check
+from lifecycle.monitoring.findings import Level
+from lifecycle.monitoring.log import opened
+from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.months import to_columns
+from model import contract
+from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
+from tests.lifecycle.repository import Repository
+from tests.lifecycle.serving.conftest import EXAMPLE, running
+
+ROWS = 3_000
+# Faults in the inputs; that the model performs worse is what comes of them.
+NO_CONSEQUENCE = {"unit", "constant", "unseen", "missing", "range", "schema"}
+
+Rows = Callable[[pa.Table], pa.Table]
+
+
+def checked(watched: Watched, folder: Path, rows: pa.Table) -> Check:
+    """A check of a time in which production was asked these rows."""
+    with opened(write_log(folder, *watched.records(rows)), SINCE, UNTIL) as log:
+        return check(log, VERSION, watched.reference, watched.params)
+
+
+def found(check: Check) -> set[tuple[str, str]]:
+    return {(finding.kind, finding.subject) for finding in check.findings}
+
+
+# Of many draws, a few are enough for each day.
+@pytest.mark.parametrize(
+    ("seeds", "most"), [(range(20), 1), pytest.param(range(20, 120), 5, marks=pytest.mark.long)], ids=["few", "many"]
+)
+def test_no_alarm_without_drift(watched: Watched, tmp_path: Path, seeds: range, most: int) -> None:
+    """Rows of the training window in any order: at most one in twenty may raise one."""
+    alarms = [
+        found(result)
+        for seed in seeds
+        if (result := checked(watched, tmp_path / str(seed), watched.sample(1_000, seed))).status > Level.OK
+    ]
+    assert len(alarms) <= most, alarms
+
+
+def changed(column: str, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Rows:
+    return lambda rows: with_values(rows, column, change(numbers(rows, column)))
+
+
+def every_tenth(wrong: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda values: np.where(np.arange(len(values)) % 10 == 0, wrong, values)
+
+
+def stuck(column: str) -> Rows:
+    return lambda rows: with_values(rows, column, [rows.column(column)[7].as_py()] * rows.num_rows)
+
+
+def renamed(column: str, old: str, new: str) -> Rows:
+    return lambda rows: with_values(
+        rows, column, [new if value == old else value for value in rows.column(column).to_pylist()]
+    )
+
+
+def missing(column: str) -> Rows:
+    def fault(rows: pa.Table) -> pa.Table:
+        gone = np.random.default_rng(0).random(rows.num_rows) < 0.2
+        values = rows.column(column).to_pylist()
+        return with_values(rows, column, [None if lost else value for value, lost in zip(values, gone, strict=True)])
+
+    return fault
+
+
+def flipped(rows: pa.Table) -> pa.Table:
+    return with_values(rows, contract.TARGET, [not value for value in rows.column(contract.TARGET).to_pylist()])
+
+
+class Fault(NamedTuple):
+    """A change of the rows, and what has to be said of it."""
+
+    change: Rows
+    kind: str
+    subject: str
+    said: str
+
+
+FAULTS = [
+    Fault(changed("temperature", lambda value: (value - 32) / 1.8), "unit", "temperature", "degrees Celsius"),
+    Fault(changed("dew_point", lambda value: (value - 32) / 1.8), "unit", "dew_point", "degrees Celsius"),
+    Fault(changed("distance", lambda value: value * 1.609344), "unit", "distance", "kilometres"),
+    Fault(changed("wind_speed", lambda value: value * 0.44704), "unit", "wind_speed", "metres per second"),
+    Fault(changed("pressure", lambda value: value * 0.750062), "unit", "pressure", "millimetres of mercury"),
+    Fault(changed("humidity", lambda value: value / 100), "unit", "humidity", "share of 1"),
+    Fault(changed("plane_seats", lambda value: value * 10), "unit", "plane_seats", "10 times"),
+    Fault(stuck("humidity"), "constant", "humidity", "the same value"),
+    Fault(stuck("carrier"), "constant", "carrier", "the same value"),
+    Fault(renamed("carrier", "UA", "U2"), "unseen", "carrier", "U2 (1"),
+    Fault(renamed("carrier", "UA", "U2"), "unseen", "carrier", "Gone since: UA."),
+    Fault(renamed("destination", "ATL", "XXX"), "unseen", "destination", "XXX"),
+    Fault(missing("pressure"), "missing", "pressure", "is missing in"),
+    Fault(missing("plane_year"), "missing", "plane_year", "is missing in"),
+    Fault(changed("distance", every_tenth(11_000)), "range", "distance", "outside of the training data"),
+    Fault(flipped, "performance", "roc_auc", "flipped"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind} {fault.subject}")
+def test_fault_is_named(watched: Watched, tmp_path: Path, fault: Fault) -> None:
+    """The fault, and nothing else that somebody would have to act upon, but that the model has become worse by it."""
+    result = checked(watched, tmp_path / "log", fault.change(watched.sample(ROWS, 0)))
+    assert result.status is Level.ACT
+    act = [one for one in result.findings if one.level is Level.ACT and one.kind in {fault.kind, *NO_CONSEQUENCE}]
+    assert [(one.kind, one.subject) for one in act] == [(fault.kind, fault.subject)]
+    assert fault.said in act[0].evidence
+
+
+def test_few_rows_say_nothing(watched: Watched, tmp_path: Path) -> None:
+    few = changed("humidity", lambda value: value / 100)(watched.sample(watched.params.monitoring.rows - 1, 0))
+    result = checked(watched, tmp_path / "log", few)
+    assert (result.status, result.drifts) == (Level.OK, [])
+
+
+def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path: Path) -> None:
+    """The night flights of half of the week are no fault; but the model goes by the hour."""
+    rows = watched.sample(6_000, 0)
+    night = rows.filter(pa.compute.greater(pa.compute.hour(rows.column("scheduled_departure")), 17))
+    result = checked(watched, tmp_path / "important", night)
+    assert ("drift", "inputs") in found(result)
+    assert result.status is Level.WARN
+    assert result.importance > watched.params.monitoring.drifted_importance
+
+    unimportant = changed("flight_number", lambda value: value % 500 + 1)(watched.sample(ROWS, 0))
+    result = checked(watched, tmp_path / "unimportant", unimportant)
+    assert [one.variable.name for one in result.drifts if one.drifted] == ["flight_number"]
+    assert result.status is Level.OK
+
+
+def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp_path: Path) -> None:
+    """In some months gusts are rarer than in others, which goes on beyond the months that the model knows."""
+    rows = watched.sample(ROWS, 0)
+    gusts = numbers(rows, "wind_gust")
+    usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.months.values())
+    for left, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
+        there = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
+        calm = np.where(np.isin(np.arange(ROWS), there), gusts, np.nan)
+        result = checked(watched, tmp_path / str(left), with_values(rows, "wind_gust", calm))
+        assert {one for one in found(result) if one[0] == "missing"} == expected
+
+
+def test_predictions_that_stop_are_noticed(watched: Watched, tmp_path: Path) -> None:
+    predictions, feedback = watched.records(watched.sample(ROWS, 0))
+    until_then = predictions.filter(pa.compute.less(predictions.column("time"), UNTIL.timestamp() - DAY))
+    with opened(write_log(tmp_path / "log", until_then, feedback), SINCE, UNTIL) as log:
+        result = check(log, VERSION, watched.reference, watched.params)
+    assert found(result) == {("volume", "predictions")}
+
+
+def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0)))
+    refused = {
+        "id": ["1", "2", "3", "4"],
+        "time": [SINCE.timestamp() + 1, SINCE.timestamp() + 2, SINCE.timestamp() + 3, UNTIL.timestamp()],
+        "model_version": [VERSION] * 4,
+        "field": ["dest", "dest", "carrier", "dest"],
+        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a text"] + ["of the time after"],
+        "requests": [200, 300, 3, 1_000],
+    }
+    (tmp_path / "log/refusals").mkdir()
+    pq.write_table(pa.table(refused), tmp_path / "log/refusals/2013-03.parquet")
+    with opened(folder, SINCE, UNTIL) as log:
+        (finding,) = check(log, VERSION, watched.reference, watched.params).findings
+    assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
+    assert finding.evidence == "kept 500 requests from an answer: Object contains unknown field `dest`."
+
+
+def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
+    watched: Watched, finished: Repository, tmp_path: Path
+) -> None:
+    write_lineage()
+    since = datetime.now(UTC)
+    rows = watched.sample(ROWS // 10, 0).select(EXAMPLE).to_pylist()
+    asked = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
+    renamed = [{"airline" if name == "carrier" else name: value for name, value in row.items()} for row in asked]
+    with running(finished.folder, tmp_path, MODEL_VERSION=VERSION) as service:
+        service.predict(*asked)
+        assert {service.post(json=row).status_code for row in renamed[:50]} == {400}
+        assert service.stop() == 0
+    with opened(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:
+        result = check(log, VERSION, watched.reference, watched.params)
+    assert (result.rows, result.status) == (len(rows), Level.ACT)
+    (schema,) = (finding for finding in result.findings if finding.kind == "schema")
+    assert schema.subject in {"airline", "carrier"}
+    assert "kept 50 requests from an answer" in schema.evidence
+
+
+def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) -> None:
+    """Counted by probability, they are as exact as anybody reads them."""
+    rows = watched.sample(ROWS, 0)
+    known = checked(watched, tmp_path / "log", rows).performance
+    assert known
+    target = rows.column(contract.TARGET).to_numpy(zero_copy_only=False)
+    probability = watched.predictor.probabilities(to_columns(rows))
+    exact = Scores(target, probability, bins=10).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
+    for name, live in known.metrics.items():
+        assert live.value == pytest.approx(exact[[*METRICS].index(name)], abs=1e-4)
+        assert live.low < live.value < live.high
+    assert known.coverage == 1
+    assert known.delay == pytest.approx((1, 1))
+    assert (known.base_rate, known.predicted_rate) == pytest.approx((target.mean(), probability.mean()))

@@ -1,0 +1,167 @@
+"""Where a prediction log may be, and what may be wrong with it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lifecycle.monitoring.check import Check, check
+from lifecycle.monitoring.check_report import as_json
+from lifecycle.monitoring.findings import Level
+from lifecycle.monitoring.log import opened
+from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.shared.console import UserError
+from tests.lifecycle import in_process
+from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, fill, write_log
+from tests.lifecycle.repository import Repository
+from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
+
+ROWS = 500
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Postgresql]:
+    with postgresql_server() as server:
+        yield server
+
+
+def checked(watched: Watched, url: str) -> Check:
+    with opened(url, SINCE, UNTIL) as log:
+        return check(log, VERSION, watched.reference, watched.params)
+
+
+def test_the_same_is_found_wherever_the_log_is(watched: Watched, tmp_path: Path, postgresql: Postgresql) -> None:
+    tables = watched.records(watched.sample(ROWS, 0))
+    folder, sqlite = write_log(tmp_path / "log", *tables), f"sqlite:///{tmp_path / 'log.db'}"
+    memory = "memory://log"
+    fsspec.filesystem("memory").put(folder, "/log", recursive=True)
+    database = postgresql.database()
+    fill(sqlite, *tables)
+    fill(database, *tables)
+    expected = as_json(checked(watched, folder), UNTIL, 0)
+    assert expected["rows"] == expected["performance"]["labelled"] == ROWS
+    for url in (f"file://{folder}", memory, sqlite, database):
+        assert as_json(checked(watched, url), UNTIL, 0) == expected, url
+
+
+def test_nothing_was_predicted(watched: Watched, tmp_path: Path) -> None:
+    predictions, feedback = watched.records(watched.sample(1, 0))
+    (tmp_path / "nothing").mkdir()
+    empty = write_log(tmp_path / "log", predictions.slice(0, 0), feedback.slice(0, 0))
+    for url in (empty, str(tmp_path / "nothing"), f"sqlite:///{tmp_path / 'log.db'}"):
+        result = checked(watched, url)
+        assert (result.rows, result.performance, result.drifts) == (0, None, [])
+        assert [(one.kind, one.level) for one in result.findings] == [("volume", Level.WARN)]
+
+
+def test_two_versions_are_not_mixed(watched: Watched, tmp_path: Path) -> None:
+    mine, feedback = watched.records(watched.sample(ROWS, 0))
+    others = mine.set_column(2, "model_version", [["it's another"] * ROWS])
+    others = others.set_column(0, "id", [[f"{number:032x}" for number in range(ROWS, 2 * ROWS)]])
+    folder = write_log(tmp_path / "log", pa.concat_tables([mine, others]), feedback)
+    result = checked(watched, folder)
+    assert (result.rows, result.others) == (ROWS, {"it's another": ROWS})
+    with opened(folder, SINCE, UNTIL) as log:
+        assert check(log, "it's another", watched.reference, watched.params).rows == ROWS
+
+
+def test_feedback_of_predictions_that_are_not_there(watched: Watched, tmp_path: Path) -> None:
+    predictions, feedback = watched.records(watched.sample(ROWS, 0))
+    with opened(write_log(tmp_path / "log", predictions.slice(200), feedback), SINCE, UNTIL) as log:
+        assert log.elsewhere == 200
+        known = check(log, VERSION, watched.reference, watched.params).performance
+    assert known
+    assert (known.labelled, known.coverage) == (ROWS - 200, 1)
+
+
+def test_clocks_that_differ(watched: Watched, tmp_path: Path) -> None:
+    predictions, feedback = watched.records(watched.sample(ROWS, 0))
+    early = feedback.set_column(1, "time", [[time - DAY for time in predictions.column("time").to_pylist()]])
+    ahead = predictions.slice(0, 10).set_column(1, "time", [[UNTIL.timestamp() + 10_000 * DAY] * 10])
+    folder = write_log(tmp_path / "log", pa.concat_tables([predictions.slice(10), ahead]), early)
+    result = checked(watched, folder)
+    assert {(one.kind, one.subject) for one in result.findings} == {("clock", "predictions"), ("clock", "outcomes")}
+    assert result.rows == ROWS - 10
+
+
+def test_half_a_file(watched: Watched, tmp_path: Path) -> None:
+    folder = Path(write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0))))
+    (whole,) = (folder / "predictions").iterdir()
+    (folder / "predictions/half.parquet").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"the prediction log cannot be read: .*half\.parquet"):
+        checked(watched, str(folder))
+
+
+def test_file_of_something_else(watched: Watched, tmp_path: Path) -> None:
+    folder = Path(write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0))))
+    pq.write_table(pa.table({"a": [1]}), folder / "predictions/else.parquet")
+    with pytest.raises(UserError, match="the prediction log cannot be read"):
+        checked(watched, str(folder))
+
+
+def test_inputs_that_are_no_json(watched: Watched, tmp_path: Path) -> None:
+    predictions, feedback = watched.records(watched.sample(ROWS, 0))
+    damaged = predictions.set_column(5, "inputs", [["{" for _ in range(ROWS)]])
+    with pytest.raises(UserError, match=r"the prediction log cannot be read: .*Malformed JSON"):
+        checked(watched, write_log(tmp_path / "log", damaged, feedback))
+
+
+def test_database_that_goes_away(watched: Watched, postgresql: Postgresql) -> None:
+    database = postgresql.database()
+    fill(database, *watched.records(watched.sample(1, 0)))
+    postgresql.kill()
+    with pytest.raises(UserError, match=r"the prediction log cannot be read: .*onnection"):
+        checked(watched, database)
+    postgresql.start()
+    assert checked(watched, database).rows == 1
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "nowhere", "file:///nowhere", "sqlite://"])
+def test_url_of_no_log(watched: Watched, url: str) -> None:
+    with pytest.raises(UserError):
+        checked(watched, url)
+
+
+def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None:
+    """Without a registry it checks the model of the working tree; its status tells what it has found."""
+    lineage = write_lineage()
+    tables = watched.records(watched.sample(ROWS, 0), lineage["version"])
+    log = write_log(tmp_path / "log", *tables)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        return in_process.status(finished, "lifecycle.monitoring.__main__", "check", *arguments, PREDICTION_LOG_URL=log)
+
+    done = finished.run(
+        "python", "-m", "lifecycle.monitoring", "check", "--until", "2013-03-29", PREDICTION_LOG_URL=log
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"version {lineage['version']}, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 500 predictions" in done.stdout
+    assert "500 outcomes known (100%)" in done.stdout
+    assert done.stdout.endswith("status: ok\n")
+    found = json.loads((finished.folder / "artifacts/monitoring/check.json").read_text(encoding="utf-8"))
+    assert (found["status"], found["rows"], found["findings"]) == ("ok", 500, [])
+    page = (finished.folder / "artifacts/monitoring/check.md").read_text(encoding="utf-8")
+    assert page.startswith("## flight-delay: ok\n\n```text\nversion ")
+    assert "| humidity | 0." in page
+
+    code, said = run("--until", "2013-03-29", "--page")
+    assert code == 0, said
+    left = {path.name for path in (finished.folder / "artifacts/monitoring").iterdir()}
+    assert left == {"check.json", "check.md", "2013-03-28.parquet", "report.html"}
+
+    code, said = run()
+    assert code == 3
+    assert "warn: volume: predictions there are none in this time." in said
+
+    for arguments, error in (
+        (("--since", "2013-03-02", "--until", "2013-03-01"), "error: there is no time between"),
+        (("--version", "3"), "error: there is no registry yet"),
+    ):
+        code, said = run(*arguments)
+        assert (code, said.partition(":")[0]) == (1, "error"), said
+        assert error in said
+    assert run("--since", "yesterday")[0] == 2

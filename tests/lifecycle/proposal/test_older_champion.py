@@ -1,0 +1,98 @@
+"""A champion of a commit with an older machinery is compared by its own code: what `interface.py` promises."""
+
+import io
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lifecycle import missing
+from tests.lifecycle.repository import GATES, MONTHS, ROOT, Repository, change_params, copy_example, with_estimator
+
+SPANS = {
+    "window": {"first": MONTHS[0], "last": MONTHS[2]},
+    "holdout": {"first": MONTHS[3], "last": MONTHS[3]},
+}
+
+
+def archived(commit: str, folder: Path) -> None:
+    """The files of a commit of this repository."""
+    done = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        missing.skip(f"this clone has not the commit {commit}: it is a shallow one, or a copy without history")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def older(commit: str, folder: Path, data: Path, **params: Any) -> Repository:
+    """A repository of that commit, with a poor model of the small months."""
+    archived(commit, folder)
+    shutil.rmtree(folder / ".dvc/remote")
+    shutil.copytree(data, folder / "data")
+    for lock in ("dvc.lock", "model/proposal/dvc.lock"):
+        (folder / lock).unlink(missing_ok=True)
+    repository = Repository(folder)
+    repository.must("git", "init", "--quiet", "--initial-branch", "main")
+    repository.must("dvc", "add", "--quiet", "data")
+    repository.must("dvc", "push", "--quiet", "data.dvc")
+    change_params(repository, **SPANS, **with_estimator(repository, max_iter=5), **params)
+    repository.must("python", "-m", "model.pipeline", "--untracked")
+    repository.commit("A model of an older commit")
+    return repository
+
+
+def report_after_upgrade(repository: Repository) -> str:
+    """The report of the first proposal with the machinery of today."""
+    for path in repository.folder.iterdir():
+        if path.name not in {".git", ".dvc", "data", "data.dvc", "artifacts"}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    copy_example(repository.folder)
+    repository.must("git", "switch", "--quiet", "--create", "proposal")
+    change_params(
+        repository,
+        **SPANS,
+        **with_estimator(repository, max_iter=60, learning_rate=0.05),
+        comparison={"origins": 2, "seeds": 2},
+        gates=GATES,
+    )
+    repository.commit("A new machinery, and a model of more rounds")
+    done = repository.run("python", "-m", "lifecycle.proposal", "--base", "main")
+    assert done.returncode == 0, done.stdout
+    return (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
+
+
+def gains_by_origin(report: str) -> list[float]:
+    """What the candidate gains in ROC AUC at each of two origins."""
+    assert "in a period like 2013-03, 2013-04" in report
+    row = re.search(r"\| \*\*ROC AUC\*\* ↑ \|((?: [+-]\d\.\d{4} \|){3})", report)
+    assert row
+    return [float(value) for value in row[1].split("|")[:2]]
+
+
+def check_gains(report: str) -> None:
+    """A model of 5 rounds is beaten at each origin, and at each by something else: none stands in for another."""
+    gains = gains_by_origin(report)
+    assert all(gain > 0 for gain in gains)
+    assert len(set(gains)) == 2
+
+
+def test_from_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
+    """The commit before `lifecycle/`: it has a stage for origins, and says how long a row takes."""
+    before = "5b0ff2cacb8d7d2525c92908ea8441365ba65068"
+    repository = older(before, tmp_path / "older", small, gates=GATES, comparison={"origins": 2, "seeds": 2})
+    report = report_after_upgrade(repository)
+    check_gains(report)
+    assert re.search(r"\| a row predicted in \| \d+\.\d+ ms \| \d+\.\d+ ms \|", report), report
+
+
+@pytest.mark.long
+def test_from_before_there_were_origins(small: Path, tmp_path: Path) -> None:
+    """Window, holdout and seed are set in its checkout, and its own stages run."""
+    before = "32117d6283e18a1e09624b89e632bf420ed3cda0"
+    report = report_after_upgrade(older(before, tmp_path / "older", small))
+    assert "because those of its base cannot be used by its code" in report
+    check_gains(report)

@@ -1,0 +1,71 @@
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lifecycle.shared.clusters import cluster_sql, count_in_words, find_clusters
+from lifecycle.shared.console import UserError
+from model import contract
+
+TABLE = pa.table(
+    {
+        "scheduled_departure": pa.array(
+            np.array(["2013-07-01T00", "2013-07-01T23", "2013-07-02T00", "2013-07-03T12"], "datetime64[ms]")
+        ),
+        "carrier": ["UA", "UA", None, None],
+        "flight_number": [7, 8, 7, 8],
+    }
+)
+
+
+def same(numbers: np.ndarray) -> list[list[int]]:
+    """Which rows share a cluster."""
+    return [np.flatnonzero(numbers == number).tolist() for number in dict.fromkeys(numbers.tolist())]
+
+
+@pytest.mark.parametrize(
+    ("named", "unit", "shared"),
+    [
+        (("scheduled_departure", None, None), "day", [[0, 1], [2], [3]]),
+        ((None, "flight_number", None), "flight_number", [[0, 2], [1, 3]]),
+        ((None, None, None), "row", [[0], [1], [2], [3]]),
+        # The wider of the two: two numbers against three days.
+        (("scheduled_departure", "flight_number", None), "flight_number", [[0, 2], [1, 3]]),
+        # A row without a value is a cluster of its own: days are the wider ones, or equally many.
+        (("scheduled_departure", "carrier", None), "day", [[0, 1], [2], [3]]),
+        (("scheduled_departure", "flight_number", "day"), "day", [[0, 1], [2], [3]]),
+        (("scheduled_departure", None, "row"), "row", [[0], [1], [2], [3]]),
+        (("scheduled_departure", None, "carrier"), "carrier", [[0, 1], [2], [3]]),
+    ],
+)
+def test_the_clusters_that_the_contract_names(
+    named: tuple[str | None, str | None, str | None],
+    unit: str,
+    shared: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in zip(("TIME", "GROUP", "CLUSTER"), named, strict=True):
+        monkeypatch.setattr(contract, name, value)
+    found = find_clusters(TABLE)
+    assert (found.unit, same(found.numbers), found.count) == (unit, shared, len(shared))
+    with duckdb.connect() as connection:
+        expressions = ", ".join(f'{sql} AS "{name}"' for name, sql in cluster_sql("flight_number + 10").items())
+        groups = connection.from_arrow(TABLE).project(expressions).fetchnumpy()
+    counted = {name: len(np.unique(numbers)) for name, numbers in groups.items()}
+    assert all(0 <= number < 100 for numbers in groups.values() for number in numbers)
+    assert unit in counted
+    if unit != "row":
+        assert same(groups[unit])[0] == shared[0]
+
+
+@pytest.mark.parametrize(("name", "value"), [("CLUSTER", "custommer"), ("GROUP", "late"), ("TIME", "departure")])
+def test_a_column_that_there_is_not_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, name, value)
+    with pytest.raises(UserError, match=rf"names {value} as TIME, GROUP or CLUSTER"):
+        find_clusters(TABLE)
+
+
+def test_in_words() -> None:
+    assert count_in_words("day", 31) == "31 days"
+    assert count_in_words("row", 1) == "1 row"
+    assert count_in_words("customer", 1_200) == "1,200 values of customer"

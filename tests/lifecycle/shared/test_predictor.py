@@ -1,0 +1,94 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from lifecycle.shared import predictor
+from lifecycle.shared.columns import Columns
+from lifecycle.shared.console import UserError
+from lifecycle.shared.months import month_path, to_columns
+from lifecycle.shared.predictor import Predictor
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained / "artifacts/model", tmp_path / "model"))
+
+
+@pytest.fixture
+def rows(small: Path) -> Columns:
+    return to_columns(pq.read_table(month_path("2013-04", small)))
+
+
+def test_probabilities(folder: Path, rows: Columns) -> None:
+    found = Predictor.load(folder).probabilities(rows)
+    assert found.shape == (3_000,)
+    assert ((found > 0) & (found < 1)).all()
+
+
+def test_batches_make_no_difference(folder: Path, rows: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Predictor.load(folder)
+    whole = loaded.probabilities(rows)
+    monkeypatch.setattr(predictor, "_BATCH", 7)
+    np.testing.assert_array_equal(loaded.probabilities(rows), whole)
+
+
+def test_no_rows(folder: Path, rows: Columns) -> None:
+    assert Predictor.load(folder).probabilities({k: v[:0] for k, v in rows.items()}).shape == (0,)
+
+
+def test_unseen_category_is_scored(folder: Path, rows: Columns) -> None:
+    everywhere = np.full(3_000, "XYZ", dtype=object)
+    assert np.isfinite(Predictor.load(folder).probabilities(rows | {"destination": everywhere})).all()
+
+
+def edit_contract(folder: Path) -> None:
+    stated = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
+    stated["properties"]["wind_speed"]["maximum"] = 100
+    del stated["properties"]["distance"]
+    (folder / "contract.json").write_text(json.dumps(stated), encoding="utf-8")
+
+
+def edit_features(folder: Path) -> None:
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    metadata["features"].reverse()
+    (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "cannot be loaded"),
+        (lambda folder: (folder / "metadata.json").write_text("{"), "cannot be loaded"),
+        (lambda folder: (folder / "metadata.json").write_text("{}"), "cannot be loaded"),
+        (lambda folder: (folder / "model.onnx").unlink(), "cannot be loaded"),
+        (lambda folder: (folder / "model.onnx").write_bytes(b""), "cannot be loaded"),
+        (lambda folder: (folder / "model.onnx").write_bytes(b"no model"), "cannot be loaded"),
+        (edit_contract, "trained under another contract: it differs in distance, wind_speed"),
+        (edit_features, "trained on other features"),
+    ],
+)
+def test_unusable_folder_is_one_clear_line(damage: Callable[[Path], object], message: str, folder: Path) -> None:
+    damage(folder)
+    with pytest.raises(UserError, match=message) as raised:
+        Predictor.load(folder)
+    assert str(folder) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_skops_with_a_strange_type_is_refused(folder: Path) -> None:
+    import skops.io
+
+    skops.io.dump(Evil(), folder / "model.skops")
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"format": "skops"}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"types that are not loaded unseen: .*Evil"):
+        Predictor.load(folder)
+
+
+class Evil:
+    pass

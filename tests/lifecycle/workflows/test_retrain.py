@@ -1,0 +1,101 @@
+"""The real retrain.yml, and what becomes of the pull request that it opens."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.github.server import NAME, GitHub
+from tests.lifecycle.missing import need
+from tests.lifecycle.registry.commands import promote, register
+from tests.lifecycle.repository import GATES, Repository, change_params, edit, with_estimator
+from tests.lifecycle.workflows.act import Rehearsal, rehearse
+
+Retrain = Callable[..., Rehearsal]
+
+
+@pytest.fixture
+def main(proposing: Repository) -> Repository:
+    """A repository at GitHub with a poor champion, whose source has one month more, and no other."""
+    proposing.must("git", "checkout", "--quiet", "main")
+    proposing.must("git", "remote", "add", "origin", str(proposing.folder))
+    register(proposing)
+    promote(proposing, "1 a-bot the first")
+    ends = 'flights = flights[flights["scheduled_departure"] < "2013-05"]'
+    edit(proposing, "model/data.py", "    flights = _flights()\n", f"    flights = _flights()\n    {ends}\n")
+    values = yaml.safe_load((proposing.folder / "params.yaml").read_text(encoding="utf-8"))
+    # Only what is better may merge by itself: in one month, the Brier score and intervals this narrow show it.
+    change_params(
+        proposing,
+        retraining=values["retraining"] | {"auto_merge": True},
+        metrics=values["metrics"] | {"primary": "brier_score", "confidence": 0.5},
+        gates=GATES | {"worse_by_at_most": {"brier_score": 0.1}},
+    )
+    change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
+    proposing.commit("More trees, and a source that ends in April")
+    proposing.must("git", "checkout", "--quiet", "--detach")
+    return proposing
+
+
+@pytest.fixture
+def play(main: Repository, github: GitHub, tmp_path: Path) -> Retrain:
+    need("gh")
+    repository = {"repository": {"full_name": NAME, "default_branch": "main"}}
+
+    def run(job: str, folder: str, **event: object) -> Rehearsal:
+        return rehearse(job, repository | event, main.folder, github, tmp_path / folder)
+
+    return run
+
+
+def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
+    before = main.must("git", "rev-parse", "main")
+    asked = {"event": "workflow_dispatch", "inputs": {"why": "drift by @everyone"}}
+    done = play("retrain.yml:retrain", "first", **asked)
+    assert done.passed, done.output
+    assert "Opened #200: Retrain on data up to 2013-04." in done.output
+    (pull,) = github.pulls
+    assert (pull["head"]["ref"], pull["base"]["ref"]) == ("retraining", "main")
+    assert pull["labels"] == [{"name": "retraining"}]
+    assert pull["body"].startswith(
+        "New months: 2013-04. Due because drift by \uff20everyone.\n\n## ✅ Better than the model"
+    )
+    assert "bit for bit" in pull["body"]
+    assert github.dispatched == [("propose.yml", {"ref": "retraining"})]
+    assert github.auto_merged == ["PR_200"]
+    # All that a pull request of a person would have, and main as it was.
+    changed = main.must("git", "diff", "--name-only", "main", "retraining").splitlines()
+    assert {"data.dvc", "dvc.lock", "params.yaml", "reports/metrics.json"} <= set(changed)
+    assert any(path.startswith(".dvc/remote/") for path in changed)
+    assert main.must("git", "rev-parse", "main") == before
+    assert main.must("git", "log", "-1", "--format=%an", "retraining").strip() == "github-actions[bot]"
+
+    # The same data again is not news, whatever became of it.
+    pull["state"] = "closed"
+    done = play("retrain.yml:retrain", "again", **asked)
+    assert done.passed, done.output
+    assert "was proposed already: #200" in done.output
+    assert len(github.pulls) == 1
+
+    # Bad data: an issue, and nothing else.
+    main.must("git", "checkout", "--quiet", "main")
+    edit(main, "model/data.py", "    rows: pd.DataFrame =", "    flights['distance'] = -1\n    rows: pd.DataFrame =")
+    main.commit("A broken source")
+    main.must("git", "checkout", "--quiet", "--detach")
+    done = play("retrain.yml:retrain", "bad", **asked)
+    assert not done.passed
+    (issue,) = github.issues
+    assert issue["title"] == "Production: New data breaks the contract"
+    assert "distance: must be at least 1 miles" in issue["body"]
+    assert len(github.pulls) == 1
+
+
+# The same workflow as that of any other pull request, in test_propose.py.
+@pytest.mark.long
+def test_its_pull_request_is_judged_as_any_other_is(play: Retrain) -> None:
+    """By a workflow that was started by hand."""
+    assert play("retrain.yml:retrain", "first", event="workflow_dispatch", inputs={"why": "drift"}).passed
+    judged = play("propose.yml:model", "judged", event="workflow_dispatch", after="origin/retraining")
+    assert judged.passed, judged.output
+    assert (judged.artifacts / "report/report.md").read_text(encoding="utf-8").startswith("## ✅ Better than the model")

@@ -1,0 +1,43 @@
+"""The contract holds together, and the data of window and holdout keeps apart."""
+
+import msgspec
+import pyarrow as pa
+
+from lifecycle.release.smoke import examples
+from lifecycle.serving.requests import Row
+from lifecycle.shared.clusters import cluster_columns
+from lifecycle.shared.months import month_path, open_month
+from lifecycle.shared.params import Params
+from lifecycle.shared.schema import json_schema
+from model import contract
+
+INPUTS = [column.name for column in contract.INPUTS]
+
+
+def test_names_are_unique() -> None:
+    names = [*INPUTS, contract.TARGET]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_identity_time_and_clusters_are_inputs() -> None:
+    assert set(contract.IDENTITY) <= set(INPUTS)
+    assert set(cluster_columns()) <= set(INPUTS)
+
+
+def test_the_service_accepts_the_examples() -> None:
+    for example in examples():
+        msgspec.json.decode(msgspec.json.encode(example), type=Row)
+
+
+def test_the_schema_is_of_json() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(json_schema())) == json_schema()
+
+
+def test_no_row_of_the_holdout_is_in_the_window(params: Params, months: list[str]) -> None:
+    identity = list(contract.IDENTITY)
+    window, holdout = (
+        pa.concat_tables([open_month(month_path(month)).read(columns=identity) for month in span.months()])
+        for span in (params.window, params.holdout)
+    )
+    assert set(months) == {*params.window.months(), *params.holdout.months()}
+    assert holdout.join(window, keys=identity, join_type="inner").num_rows == 0
