@@ -1,12 +1,19 @@
-"""Measure training and evaluation beside busy processes, by how threads of OpenMP wait; writes benchmarks/busy.md."""
+"""Measure how training, `make` and `make test` bear a busy machine, by how OpenMP's threads wait.
 
+`make -C benchmarks busy` writes benchmarks/busy.md. `make -C benchmarks busy-test` measures the tests, for an hour,
+and writes benchmarks/busy_test.md.
+"""
+
+import argparse
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,17 +23,17 @@ import lifecycle
 from benchmarks.pipeline import run
 
 ROOT = Path(__file__).parent.parent
-REPORT = ROOT / "benchmarks/busy.md"
 BUSY = 4  # processes
 ROUNDS = 3
 STAGES = ("train", "evaluate")
-# libgomp spins 300,000 times before a thread sleeps, if nobody says otherwise.
-AS_IT_COMES = {"GOMP_SPINCOUNT": "300000"}
+CHOSEN = f"`GOMP_SPINCOUNT={os.environ['GOMP_SPINCOUNT']}`"
+# libgomp spins 300,000 times before a thread sleeps, unless it is told otherwise.
+BEFORE = "as it comes"
 SETTINGS: dict[str, dict[str, str]] = {
-    "as it comes": AS_IT_COMES,
+    BEFORE: {"GOMP_SPINCOUNT": "300000"},
     "`OMP_WAIT_POLICY=PASSIVE`": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
     "`GOMP_SPINCOUNT=1000`": {"GOMP_SPINCOUNT": "1000"},
-    "`GOMP_SPINCOUNT=100`": {"GOMP_SPINCOUNT": "100"},
+    CHOSEN: {},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
@@ -36,10 +43,22 @@ TEMPLATE = """\
 Written by `make -C benchmarks busy` on {cores} cores, Python {python}; medians of {rounds} rounds, settings in turn.
 
 A training has as many threads as cores, and they wait for one another by spinning. Beside {busy} processes that never
-rest, a thread spins for others that do not run. `lifecycle/__init__.py` sets `GOMP_SPINCOUNT={chosen}`, for make, for
-workflows and for the service; whoever sets it in the environment has the last word.
+rest, a thread spins for others that do not run. `{where}` sets {chosen} for make, for the workflows and for the
+service; a value in the environment takes precedence.
 
-Seconds, idle and beside {busy} busy processes:
+Seconds of the stages, idle and beside {busy} busy processes:
+
+{stages}
+
+Seconds of `make` from a clone without a cache:
+
+{make}
+"""
+
+TEST_TEMPLATE = """\
+# `make test` on a busy machine
+
+Written by `make -C benchmarks busy-test` on {cores} cores, Python {python}; one run each, beside {busy} busy processes.
 
 {table}
 """
@@ -52,56 +71,95 @@ def busy_processes(count: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in started:
-            one.kill()
-            one.wait()
+        for process in started:
+            process.kill()
+            process.wait()
 
 
-def seconds(stage: str, **environment: str) -> float:
-    """How long a stage takes."""
+def seconds(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
+    """How long a command takes."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", f"lifecycle.pipeline.{stage}"],
-        cwd=ROOT,
-        env=inherited | environment,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    subprocess.run(command, cwd=folder, env={**inherited, **environment}, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - started
 
 
-def measure(busy: int) -> dict[tuple[str, str], float]:
+def stages(busy: int) -> dict[tuple[str, str], float]:
     """The median of each stage under each setting, the settings in turn."""
-    found: dict[tuple[str, str], list[float]] = {}
+    taken: dict[tuple[str, str], list[float]] = {}
     with busy_processes(busy):
-        for _ in tqdm(range(ROUNDS), f"beside {busy} busy processes"):
+        for _ in tqdm(range(ROUNDS), f"stages beside {busy} busy processes"):
             for stage in STAGES:
                 for name, environment in SETTINGS.items():
-                    found.setdefault((stage, name), []).append(seconds(stage, **environment))
-    return {key: statistics.median(values) for key, values in found.items()}
+                    command = [sys.executable, "-m", f"lifecycle.pipeline.{stage}"]
+                    taken.setdefault((stage, name), []).append(seconds(command, ROOT, environment))
+    return {key: statistics.median(values) for key, values in taken.items()}
 
 
-def main() -> None:
-    """Measure, and write the report."""
+def make(busy: int) -> dict[str, float]:
+    """The median of `make` from a clone, before and after."""
+    taken: dict[str, list[float]] = {}
+    with busy_processes(busy), tempfile.TemporaryDirectory() as name:
+        for number in tqdm(range(ROUNDS), f"make beside {busy} busy processes"):
+            for setting in (BEFORE, CHOSEN):
+                folder = _clone(Path(name) / f"{number}-{len(setting)}")
+                taken.setdefault(setting, []).append(seconds(["make", "UNTRACKED=1"], folder, SETTINGS[setting]))
+                shutil.rmtree(folder)
+    return {setting: statistics.median(values) for setting, values in taken.items()}
+
+
+def _clone(folder: Path) -> Path:
+    run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
+    (folder / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    for path in (folder / "requirements").iterdir():
+        os.utime(path, (0, 0))  # what is there is up to date
+    return folder
+
+
+def measure() -> None:
+    """Measure stages and `make`, and write the page."""
     run(ROOT, sys.executable, "-m", "lifecycle.pipeline", "--untracked")
-    idle, beside = measure(0), measure(BUSY)
+    idle, beside = stages(0), stages(BUSY)
     lines = [f"| | {' | '.join(f'{stage}, idle | {stage}, busy' for stage in STAGES)} |", "| --- |" + " ---: |" * 4]
     for name in SETTINGS:
         values = [f"{found[stage, name]:.1f}" for stage in STAGES for found in (idle, beside)]
         lines.append(f"| {name} | {' | '.join(values)} |")
+    made = [make(0), make(BUSY)]
+    rows = [f"| {setting} | {' | '.join(f'{found[setting]:.0f}' for found in made)} |" for setting in made[0]]
     text = TEMPLATE.format(
         cores=os.cpu_count(),
         python=platform.python_version(),
         rounds=ROUNDS,
         busy=BUSY,
-        chosen=os.environ["GOMP_SPINCOUNT"],
-        table="\n".join(lines),
+        where=f"{lifecycle.__name__}/__init__.py",
+        chosen=CHOSEN,
+        stages="\n".join(lines),
+        make="\n".join(["| | idle | busy |", "| --- | ---: | ---: |", *rows]),
     )
-    REPORT.write_text(text, encoding="utf-8")
+    _write(ROOT / "benchmarks/busy.md", text)
+
+
+def measure_tests() -> None:
+    """Measure `make test`, before and after, and write the page."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name, busy_processes(BUSY):
+        for setting in (CHOSEN, BEFORE):
+            folder = _clone(Path(name) / f"{len(setting)}")
+            rows.append(f"| {setting} | {seconds(['make', 'test'], folder, SETTINGS[setting]) / 60:.0f} |")
+    table = "\n".join(["| | minutes |", "| --- | ---: |", *rows])
+    text = TEST_TEMPLATE.format(cores=os.cpu_count(), python=platform.python_version(), busy=BUSY, table=table)
+    _write(ROOT / "benchmarks/busy_test.md", text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
     print(text)
 
 
 if __name__ == "__main__":
-    print(f"{lifecycle.__name__}: GOMP_SPINCOUNT is {os.environ['GOMP_SPINCOUNT']}")
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tests", action="store_true", help="measure `make test`")
+    if parser.parse_args().tests:
+        measure_tests()
+    else:
+        measure()
