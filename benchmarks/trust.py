@@ -24,10 +24,10 @@ from lifecycle.proposal.origins import at_origin
 from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
-from lifecycle.shared.markdown import table
 from lifecycle.shared.metrics import METRICS, Scores
 from lifecycle.shared.months import month_path, month_range, read_month, to_target
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.text import table
 from model.features import NAMES
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,8 @@ from typing import Any
 from lifecycle.monitoring.check import Check
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import PROBABILITY
-from lifecycle.shared.markdown import table
 from lifecycle.shared.metrics import METRICS
-from lifecycle.shared.words import clean
+from lifecycle.shared.text import clean, table
 from model import contract
 
 FOLDER = Path("artifacts/monitoring")

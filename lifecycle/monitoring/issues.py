@@ -11,7 +11,7 @@ from typing import Any
 
 from lifecycle.monitoring.findings import KINDS, Finding
 from lifecycle.shared import github
-from lifecycle.shared.words import clean
+from lifecycle.shared.text import clean
 
 LABEL = "monitoring"
 # By which an issue is known again; and with it, what it is about.

@@ -18,7 +18,7 @@ from typing import Any
 
 from lifecycle.proposal import judge_files
 from lifecycle.shared import console, github
-from lifecycle.shared.words import LONGEST, clean, foreign
+from lifecycle.shared.text import LONGEST, clean, foreign
 
 COMMENT = Path("artifacts/comment.md")
 ARTIFACT, FILE = "report", "report.md"

@@ -15,9 +15,8 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.proposal.row_pairs import aligned, column_types, comparable, connected, paired, same_value
 from lifecycle.shared.console import UserError
-from lifecycle.shared.markdown import table
 from lifecycle.shared.months import month_path, open_month
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign, table
 from model import contract
 
 _EXAMPLES = 3  # of a period

@@ -8,7 +8,7 @@ from lifecycle.proposal.compare import Difference, Part
 from lifecycle.proposal.results import Built, Origins
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.params import Gates, Judge
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 
 _NO_INTERVAL = "has no interval on these rows: all outcomes are the same, or they are in one cluster"
 

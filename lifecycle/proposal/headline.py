@@ -7,7 +7,7 @@ from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.compare import needed_clusters, resolution
 from lifecycle.proposal.results import Proposal
 from lifecycle.shared.metrics import METRICS
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 
 LONGEST_LINE = 200  # of what a program has said
 _NAMED = 8  # settings

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lifecycle.shared import github
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 
 MACHINERY, YOURS = "lifecycle/", "model/"
 PARAMS = "params.yaml"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lifecycle.pipeline.curves import roc
 from lifecycle.proposal.row_pairs import connected
 from lifecycle.shared.columns import Columns
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 from model import contract
 
 # Share of what the champion lacks to a ROC AUC of 1. On the example the best of four kinds of estimators closes a

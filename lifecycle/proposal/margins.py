@@ -25,11 +25,11 @@ from lifecycle.shared import console
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import student_quantile
-from lifecycle.shared.markdown import table
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import DATA, to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.text import table
 
 REPORT = OUTPUT / "margins.md"
 _SAMPLES = 3  # models at each origin

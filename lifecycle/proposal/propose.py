@@ -31,7 +31,7 @@ from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
 from lifecycle.shared.predictor import model_hash
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import parse_yaml
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"

@@ -18,10 +18,9 @@ from lifecycle.proposal.headline import headline, quoted, warnings
 from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Proposal
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.intervals import Interval
-from lifecycle.shared.markdown import table
 from lifecycle.shared.metrics import METRICS, Floats
 from lifecycle.shared.params import Judge
-from lifecycle.shared.words import CHART, LONGEST, foreign
+from lifecycle.shared.text import CHART, LONGEST, foreign, table
 from model import contract
 
 _WAY_ON = "> Choose a holdout that both can be judged on, or have a maintainer set the label `accept-regression`."

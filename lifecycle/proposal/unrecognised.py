@@ -10,7 +10,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
 from lifecycle.proposal.row_pairs import aligned, column_types, comparable, connected, same_value
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign
 from model import contract
 
 # Of a period that the champion was trained on, nearly every row is recognised: corrections touch a few. If fewer than

@@ -11,10 +11,9 @@ from typing import Any
 from lifecycle.pipeline.checks import in_digits
 from lifecycle.proposal.report import metrics_alone
 from lifecycle.shared.columns import Column
-from lifecycle.shared.markdown import table
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.params import Params
-from lifecycle.shared.words import foreign
+from lifecycle.shared.text import foreign, table
 from model import contract
 
 _SHOWN = 5  # of the best slices and of the worst

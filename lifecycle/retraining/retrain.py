@@ -16,7 +16,7 @@ from lifecycle.proposal import COMPARED, REPORT
 from lifecycle.shared import github
 from lifecycle.shared.commands import CommandError, git, run
 from lifecycle.shared.params import Params
-from lifecycle.shared.words import LONGEST, clean
+from lifecycle.shared.text import LONGEST, clean
 from lifecycle.shared.yaml_text import parse_yaml
 
 BRANCH, LABEL = "retraining", "retraining"

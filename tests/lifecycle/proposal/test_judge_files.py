@@ -12,7 +12,7 @@ import yaml
 
 from lifecycle.proposal.judge_files import HARMLESS_KEYS, LONGEST_NOTE, changes_gates, note, render, touched
 from lifecycle.shared.params import Params
-from lifecycle.shared.words import LONGEST, clean
+from lifecycle.shared.text import LONGEST, clean
 from tests.github import contents, server
 from tests.github.pull_request import PullRequest
 from tests.github.server import GitHub

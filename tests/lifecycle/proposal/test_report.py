@@ -16,7 +16,7 @@ from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origin
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.params import load_params
-from lifecycle.shared.words import LONGEST, clean
+from lifecycle.shared.text import LONGEST, clean
 
 REPOSITORY_S = load_params()
 # Gates that refuse what is unclear.

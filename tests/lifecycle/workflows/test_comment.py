@@ -20,7 +20,7 @@ REPORT = "## ✅ Better than the model in production\n\n| | champion |\n| :--- |
 # What the proposal of `origin` changes, above whatever its run has left.
 NOTE = (
     "⚠️ **This pull request changes what it is judged by.** machinery: `lifecycle/proposal/comment.py`, "
-    "`lifecycle/proposal/judge_files.py`, `lifecycle/shared/words.py`. Review these first: the report of a pull "
+    "`lifecycle/proposal/judge_files.py`, `lifecycle/shared/text.py`. Review these first: the report of a pull "
     "request is written by its own code.\n\n"
 )
 CML = STAND_INS / "bin"
@@ -32,7 +32,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Nothing is trained here: main, and a proposal whose code would betray itself if it ran."""
     repository = copy_repository(tmp_path_factory.mktemp("origin"))
     repository.must("git", "switch", "--quiet", "--create", "proposal")
-    for name in ("proposal/comment.py", "proposal/judge_files.py", "shared/words.py"):
+    for name in ("proposal/comment.py", "proposal/judge_files.py", "shared/text.py"):
         (repository.folder / "lifecycle" / name).write_text("raise SystemExit('RUN BY A STRANGER')\n")
     repository.commit("A proposal")
     repository.must("git", "switch", "--quiet", "main")

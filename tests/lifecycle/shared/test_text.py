@@ -9,7 +9,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.shared.words import CHART, LONGEST, clean, foreign
+from lifecycle.shared.text import CHART, LONGEST, clean, foreign
 
 # By line, for the reader: Markdown, then what the report itself has; `input` is a task list's box.
 ALLOWED = {"h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "strong", "em", "del", "ul", "ol", "li", "blockquote"}

@@ -1,10 +1,11 @@
-"""Text that somebody else has chosen, made harmless: a value in the report, and a report as a whole.
+"""Markdown: tables, and text that somebody else has chosen, made harmless, as a value or as a whole report.
 
 What begins something on GitHub (a mention, a link, HTML, a formula) is replaced by its full-width look-alike: it can be
 read as before, wherever it stands, and begins nothing.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 
 # The longest report: a comment on GitHub holds 65,536 characters.
 LONGEST = 60_000
@@ -32,6 +33,18 @@ _ACTIVE = re.compile(
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _LINE_END = re.compile(r"\r\n?|\n")
 _FULL_WIDTH = 0xFEE0  # from a character of ASCII to its look-alike
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    """Render a table.
+
+    Args:
+        header: Cells of the first line.
+        rows: Cells of the other lines.
+        align: An ``l`` or an ``r`` for each column.
+    """
+    marks = ["---:" if side == "r" else ":---" for side in align]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, marks, *rows])
 
 
 def foreign(text: object, longest: int = 80) -> str:
