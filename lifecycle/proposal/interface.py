@@ -1,24 +1,18 @@
 """What a proposal asks of the checkout of another version: the interface between versions.
 
-A champion was trained by the code of its own commit, whose machinery may be older. It is asked by the commands below,
-run in its checkout, and by nothing else; so a later version has to keep them, or to add a line here.
+A champion was trained by the code of its own commit, whose machinery may be older. It is asked by the following, run or
+read in its checkout, and by nothing else. A later version has to keep these, or to add a line to the code below.
 
-=============================================  ======================================================================
-Asked                                          Answered
-=============================================  ======================================================================
-``python -m <predict> IN OUT [--model FOLDER]``  OUT is a Parquet file that has the rows of IN in their order, and a
-                                               column ``probability``.
-``python -m <latency> IN``                     Median time in milliseconds that a single row takes.
-``python -m dvc repro train``                  ``artifacts/model`` holds the model: ``metadata.json`` with ``window``
-                                               (``first``, ``last``), and ``contract.json``, a JSON Schema whose
-                                               ``properties`` are the inputs.
-``python -m dvc repro <origins>``              Trains the models that ``artifacts/origins.json`` asks for; each is in
-                                               ``artifacts/origins/<back>-<seed>``. A version without that stage is
-                                               asked to train by its params.yaml instead.
-``params.yaml``                                ``window``, ``holdout``, ``seed`` and ``retraining.window``.
-``data.dvc``, ``data/YYYY-MM.parquet``         The months that it was trained on.
-``requirements/pipeline.txt``                  What its environment is made of.
-=============================================  ======================================================================
+- ``python -m <predict> IN OUT [--model FOLDER]``: writes the rows of IN in their order to the Parquet file OUT, with a
+  column ``probability``.
+- ``python -m <latency> IN``: prints the median time for a single row in milliseconds.
+- ``python -m dvc repro train``: makes ``artifacts/model`` with ``metadata.json``, whose ``window`` has ``first`` and
+  ``last``, and ``contract.json``, a JSON Schema whose ``properties`` are the inputs.
+- ``python -m dvc repro <origins>``: trains the models that ``artifacts/origins.json`` asks for; each is in
+  ``artifacts/origins/<back>-<seed>``. A version without that stage is told by its params.yaml instead.
+- ``params.yaml``: has ``window``, ``holdout``, ``seed`` and ``retraining.window``.
+- ``data.dvc`` and ``data/YYYY-MM.parquet``: the months that it was trained on.
+- ``requirements/pipeline.txt``: what its environment is made of.
 """
 
 from dataclasses import dataclass
