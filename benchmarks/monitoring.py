@@ -29,7 +29,7 @@ from tqdm import tqdm
 from benchmarks.answer import answer
 from benchmarks.rivals import rivals_python
 from lifecycle.monitoring.check import check
-from lifecycle.monitoring.log import opened
+from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.reference import Reference, make_reference
 from lifecycle.serving.prediction_log import create_log_engine, create_tables
@@ -143,7 +143,7 @@ def measured(*command: str | Path) -> dict[str, Any]:
 def ask_ours(url: str, reference: Path) -> None:
     """Check a log."""
     known = Reference.model_validate_json(reference.read_text(encoding="utf-8"))
-    with opened(url, SINCE, UNTIL) as log:
+    with open_log(url, SINCE, UNTIL) as log:
         found = check(log, VERSION, known, load_params())
     named = {finding.subject for finding in found.findings if finding.kind == "unit"}
     drifted = {one.variable.name for one in found.drifts if one.drifted and one.variable.name != PROBABILITY}

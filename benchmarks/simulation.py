@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lifecycle.monitoring.check import check
 from lifecycle.monitoring.check_report import as_json
-from lifecycle.monitoring.log import opened, outcomes_since
+from lifecycle.monitoring.log import open_log, outcomes_since
 from lifecycle.monitoring.watched import watched
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.retraining.policy import due
@@ -155,7 +155,7 @@ def triggered(policy: Policy, repository: Repository, log: str, until: datetime)
     with in_process.inside(repository):
         params = load_params()
         version, reference = watched(None, params)
-        with opened(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
+        with open_log(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
             found = check(read, version, reference, params)
         last = month_after(policy.trainings[-1].month) if policy.trainings else None
         for finding in found.findings:

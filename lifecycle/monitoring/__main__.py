@@ -11,13 +11,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from lifecycle.monitoring import explain
-from lifecycle.monitoring.check import Check, check
-from lifecycle.monitoring.check_report import CHECK, FOLDER, as_json, as_markdown, in_words
+from lifecycle.monitoring.check import CheckResult, check
+from lifecycle.monitoring.check_report import CHECK, FOLDER, as_json, as_markdown, check_in_words
 from lifecycle.monitoring.drift_page import write_page
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.issues import keep_issues
-from lifecycle.monitoring.log import Log, opened, outcomes_since
-from lifecycle.monitoring.site import publish
+from lifecycle.monitoring.log import Log, open_log, outcomes_since
+from lifecycle.monitoring.site import publish_check
 from lifecycle.monitoring.snapshot import write_snapshot
 from lifecycle.monitoring.watched import is_deployed, log_url, watched
 from lifecycle.pipeline.reference import Reference
@@ -52,7 +52,7 @@ def main() -> None:
             _check(arguments, params)
         case "explain":
             with log_url() as url:
-                print(explain.in_words(explain.explain(url, arguments.prediction, params)))
+                print(explain.explanation_in_words(explain.explain(url, arguments.prediction, params)))
         case "watch":
             _watch(now, params)
 
@@ -63,13 +63,13 @@ def _check(arguments: argparse.Namespace, params: Params) -> None:
     if since >= until:
         raise UserError(f"there is no time between {since.isoformat()} and {until.isoformat()}.")
     version, reference = watched(arguments.version, params)
-    with log_url() as url, opened(url, since, until) as log:
+    with log_url() as url, open_log(url, since, until) as log:
         found = _checked(log, version, reference, params, draw=arguments.page)
         _record(found, reference, url)
     sys.exit(_EXIT[found.status])
 
 
-def _checked(log: Log, version: str, reference: Reference, params: Params, *, draw: bool) -> Check:
+def _checked(log: Log, version: str, reference: Reference, params: Params, *, draw: bool) -> CheckResult:
     """Check, and write the pictures and the counts of the last day."""
     found, mine = check(log, version, reference, params), log.of(version)
     if draw:
@@ -79,11 +79,11 @@ def _checked(log: Log, version: str, reference: Reference, params: Params, *, dr
     return found
 
 
-def _record(found: Check, reference: Reference, url: str) -> None:
+def _record(found: CheckResult, reference: Reference, url: str) -> None:
     """Print what was found, and write it for people and for machines."""
     write_text(FOLDER / "check.md", as_markdown(found, reference))
     write_json(CHECK, as_json(found, reference.known_until, outcomes_since(url, reference.known_until)))
-    print(in_words(found, reference))
+    print(check_in_words(found, reference))
 
 
 def _watch(now: datetime, params: Params) -> None:
@@ -91,12 +91,12 @@ def _watch(now: datetime, params: Params) -> None:
         print("::notice title=Nothing to watch::Name the prediction log: by DEPLOY_HOST or PREDICTION_LOG_URL.")
         return
     version, reference = watched(None, params)
-    with log_url() as url, opened(url, now - timedelta(days=params.monitoring.days), now) as log:
+    with log_url() as url, open_log(url, now - timedelta(days=params.monitoring.days), now) as log:
         found = _checked(log, version, reference, params, draw=True)
         _record(found, reference, url)
     if os.environ.get("PAGES"):
         checked = json.loads(CHECK.read_text(encoding="utf-8"))
-        publish(git("remote", "get-url", "origin").strip(), FOLDER, f"{now:%Y-%m-%d}", checked)
+        publish_check(git("remote", "get-url", "origin").strip(), FOLDER, f"{now:%Y-%m-%d}", checked)
     about = f"Version {version} of {contract.NAME}, {found.rows:,} predictions up to {now:%Y-%m-%d}"
     command = f"python -m lifecycle.monitoring check --until {now:%Y-%m-%d} --version {version}"
     with github.errors_for_people():
@@ -105,4 +105,4 @@ def _watch(now: datetime, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -10,7 +10,7 @@ from lifecycle.monitoring.log import Log
 from lifecycle.monitoring.performance import Performance, judge, performance
 from lifecycle.monitoring.quality import quality
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PROBABILITY, Distributions, count
+from lifecycle.shared.distributions import PROBABILITY, Distributions, count_distributions
 from lifecycle.shared.params import Monitoring, Params
 
 # Days of which the quietest tells how few predictions a day may have.
@@ -23,7 +23,7 @@ _EARLY = 0.01
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """What a check has found.
 
     Attributes:
@@ -60,7 +60,7 @@ class Check:
         return max((finding.level for finding in self.findings), default=Level.OK)
 
 
-def check(log: Log, version: str, reference: Reference, params: Params) -> Check:
+def check(log: Log, version: str, reference: Reference, params: Params) -> CheckResult:
     """Compare what the log has of a version with its reference.
 
     Args:
@@ -75,7 +75,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     findings, found, importance = [*_volume(mine, rows), *_schema(mine, rows), *_clocks(log)], list[Drift](), 0.0
     judged, live = [*KNOWN_ANYWAY], None
     if rows >= settings.rows:
-        live = count(mine.predictions, reference.bins)
+        live = count_distributions(mine.predictions, reference.bins)
         found = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
         broken = list(quality(reference, live, found, settings))
         # What has a simpler explanation is no drift.
@@ -88,7 +88,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         findings += judge(known, reference.metrics, params)
         judged += KNOWN_OF_OUTCOMES
     findings.sort(key=lambda finding: -finding.level)
-    return Check(
+    return CheckResult(
         version, log.since, log.until, rows, others, log.elsewhere, findings, judged, found, importance, known, live
     )
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lifecycle.monitoring.check import Check
+from lifecycle.monitoring.check import CheckResult
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import PROBABILITY
 from lifecycle.shared.metrics import METRICS
@@ -18,7 +18,7 @@ CHECK = FOLDER / "check.json"
 _DIGITS = 6
 
 
-def as_json(found: Check, known_until: datetime, outcomes_since: int) -> dict[str, Any]:
+def as_json(found: CheckResult, known_until: datetime, outcomes_since: int) -> dict[str, Any]:
     """Return the check for machines; the retraining policy reads it.
 
     Args:
@@ -72,7 +72,7 @@ def _rounded(value: Any) -> Any:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def in_words(found: Check, reference: Reference) -> str:
+def check_in_words(found: CheckResult, reference: Reference) -> str:
     """What was found, for people."""
     lines = [
         f"version {found.version}, {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC: "
@@ -107,7 +107,7 @@ def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def as_markdown(found: Check, reference: Reference) -> str:
+def as_markdown(found: CheckResult, reference: Reference) -> str:
     """What was found, for a page at GitHub: with values that clients have sent, and so cleaned."""
     drifts = [
         [
@@ -122,6 +122,6 @@ def as_markdown(found: Check, reference: Reference) -> str:
     ]
     header = ("variable", "distance", "allowed", "method", "most like", "")
     return clean(
-        f"## {contract.NAME}: {found.status.name.lower()}\n\n```text\n{in_words(found, reference)}\n```\n\n"
+        f"## {contract.NAME}: {found.status.name.lower()}\n\n```text\n{check_in_words(found, reference)}\n```\n\n"
         + (table(header, drifts, "lrrlll") if drifts else "")
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lifecycle.monitoring.check import Check
+from lifecycle.monitoring.check import CheckResult
 from lifecycle.monitoring.drift import Drift
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared import vega
@@ -59,7 +59,7 @@ class _Label(NamedTuple):
     at: float
 
 
-def write_page(path: Path, check: Check, reference: Reference) -> None:
+def write_page(path: Path, check: CheckResult, reference: Reference) -> None:
     """Draw the distribution of each variable, as far as there are enough rows to know any.
 
     Args:

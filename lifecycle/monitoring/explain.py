@@ -16,12 +16,12 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation, FunctionExpression
 from numpy.typing import NDArray
 
-from lifecycle.monitoring.log import opened
+from lifecycle.monitoring.log import open_log
 from lifecycle.monitoring.watched import model_of
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
-from lifecycle.shared.distributions import PROBABILITY, VARIABLES, count
+from lifecycle.shared.distributions import PROBABILITY, VARIABLES, count_distributions
 from lifecycle.shared.histograms import LEAST_SHARE, shares
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.params import Params
@@ -80,7 +80,7 @@ def explain(url: str, prediction: str, params: Params) -> Explanation:
         raise UserError(f"{prediction!r} is no id of a prediction; the service tells it with each answer.")
     # By the first digits of its id: the milliseconds in which it was made.
     made = datetime.fromtimestamp(int(prediction[:12], 16) / 1000, UTC)
-    with opened(url, made - _BEFORE, made + timedelta(seconds=1)) as log:
+    with open_log(url, made - _BEFORE, made + timedelta(seconds=1)) as log:
         key = FunctionExpression("hash", ConstantExpression(prediction))
         rows = log.predictions.filter(ColumnExpression("key") == key)
         found = rows.project("time, model_version, probability").fetchall()
@@ -131,7 +131,7 @@ def _contributions(
 
 def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
     """The month of the reference in which a row was most likely, taking its variables as independent of one another."""
-    bins = {name: int(np.argmax(found)) for name, found in count(row, reference.bins).counts.items()}
+    bins = {name: int(np.argmax(found)) for name, found in count_distributions(row, reference.bins).counts.items()}
     names = [one.name for one in VARIABLES if one.column != PROBABILITY]
 
     def likelihood(month: str) -> float:
@@ -142,7 +142,7 @@ def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
     return max(reference.months, key=likelihood)
 
 
-def in_words(found: Explanation) -> str:
+def explanation_in_words(found: Explanation) -> str:
     """An explanation, for people; what matters most comes first."""
     known = {True: contract.TARGET, False: f"not {contract.TARGET}", None: "not known yet"}[found.outcome]
     lineage = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.lineage.items() if value)

@@ -81,7 +81,7 @@ class Log:
 
 
 @contextmanager
-def opened(url: str, since: datetime, until: datetime) -> Iterator[Log]:
+def open_log(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     """Read a period of a prediction log.
 
     Args:

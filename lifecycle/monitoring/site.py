@@ -37,7 +37,7 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-def publish(remote: str, folder: Path, day: str, found: Mapping[str, Any]) -> None:
+def publish_check(remote: str, folder: Path, day: str, found: Mapping[str, Any]) -> None:
     """Add a day.
 
     Args:

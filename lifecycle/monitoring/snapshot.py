@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.monitoring.log import Log
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import count
+from lifecycle.shared.distributions import count_distributions
 from lifecycle.shared.files import replacing_file
 
 
@@ -25,7 +25,7 @@ def write_snapshot(path: Path, log: Log, reference: Reference, day: date, versio
         day: Of the snapshot.
         version: Of the snapshot.
     """
-    counts = count(log.predictions, reference.bins).counts
+    counts = count_distributions(log.predictions, reference.bins).counts
     lines = [
         {"day": day, "version": version, "variable": variable, "bin": name, "rows": rows}
         for variable, found in counts.items()

@@ -10,7 +10,7 @@ from pathlib import Path
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.lineage import LINEAGE, read_lineage
 from lifecycle.pipeline.reference import REFERENCE, Reference, make_reference
-from lifecycle.registry.store import opened
+from lifecycle.registry.store import open_registry
 from lifecycle.registry.versions import Registry, Version
 from lifecycle.release import host
 from lifecycle.release.production import Production
@@ -32,7 +32,7 @@ def watched(number: int | None, params: Params) -> tuple[str, Reference]:
     Raises:
         UserError: Where there is no such version, or it was registered without a reference.
     """
-    with opened() as registry:
+    with open_registry() as registry:
         version = (registry.champion() if number is None else registry.version(number)) if registry else None
         if registry and version:
             return str(version.number), _reference(registry, version)
@@ -52,7 +52,7 @@ def model_of(name: str, folder: Path, params: Params) -> tuple[Path, Reference, 
     Raises:
         UserError: Where it is neither a version of the registry nor the model of the working tree.
     """
-    with opened() as registry:
+    with open_registry() as registry:
         if registry and name.isdecimal():
             version = registry.version(int(name))
             lineage = {tag: version.tags.get(tag, "") for tag in _LINEAGE}

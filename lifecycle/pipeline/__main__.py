@@ -101,4 +101,4 @@ def _dvc(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

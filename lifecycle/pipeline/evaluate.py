@@ -276,4 +276,4 @@ def _rounded(number: float | np.floating) -> float:
 
 
 if __name__ == "__main__":
-    stage.run("evaluate", lambda: evaluate(load_params()))
+    stage.run_stage("evaluate", lambda: evaluate(load_params()))

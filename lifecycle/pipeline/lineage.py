@@ -67,4 +67,4 @@ def read_lineage(path: Path, model_folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    console.run(lambda: print(f"lineage: {write_lineage()['version']}"))
+    console.run_main(lambda: print(f"lineage: {write_lineage()['version']}"))

@@ -82,4 +82,4 @@ def _progress(what: str, months: list[str]) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    stage.run("prepare", lambda: prepare(load_params()))
+    stage.run_stage("prepare", lambda: prepare(load_params()))

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from lifecycle.pipeline import stage
-from lifecycle.shared.distributions import PROBABILITY, Distributions, count, make_bins
+from lifecycle.shared.distributions import PROBABILITY, Distributions, count_distributions, make_variable_bins
 from lifecycle.shared.histograms import Bins
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import Params
@@ -59,13 +59,17 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     # With one thread, so that sums are always added up in the same order.
     connection = duckdb.connect(config={"threads": 1})
     names = ", ".join(f'"{column.name}"' for column in contract.INPUTS)
-    bins = make_bins(connection.read_parquet([str(month_path(month, data)) for month in window]).project(names))
+    bins = make_variable_bins(
+        connection.read_parquet([str(month_path(month, data)) for month in window]).project(names)
+    )
     predictor = Predictor.load(stage.MODEL)
     counted = {}
     for month in tqdm([*window, *holdout], "count", unit="month", disable=None):
         table = read_month(month_path(month, data))
         probabilities = pa.array(predictor.probabilities(to_columns(table)))
-        counted[month] = count(connection.from_arrow(table.append_column(PROBABILITY, probabilities)), bins)
+        counted[month] = count_distributions(
+            connection.from_arrow(table.append_column(PROBABILITY, probabilities)), bins
+        )
     with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
         importance = {row["column"]: max(0.0, float(row["log_loss_gained"])) for row in csv.DictReader(file)}
     return Reference(

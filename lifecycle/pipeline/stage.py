@@ -21,7 +21,7 @@ TIMINGS = Path("artifacts/timings")
 STAGES = ("prepare", "train", "evaluate")
 
 
-def run(name: str, stage: Callable[[], str]) -> None:
+def run_stage(name: str, stage: Callable[[], str]) -> None:
     """Run a stage as a command: print what it says it did, and note its time and memory for the summary."""
 
     def command() -> None:
@@ -32,7 +32,7 @@ def run(name: str, stage: Callable[[], str]) -> None:
         write_json(TIMINGS / f"{name}.json", {"seconds": round(seconds, 2), "peak_mebibytes": round(mebibytes)})
         print(f"{name}: {said} ({seconds:.1f} s)")
 
-    console.run(command)
+    console.run_main(command)
 
 
 def cores() -> int:

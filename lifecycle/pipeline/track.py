@@ -222,4 +222,4 @@ def show(uri: str, page: str = "") -> NoReturn:
 
 
 if __name__ == "__main__":
-    console.run(open_ui if sys.argv[1:] == ["ui"] else lambda: print(f"tracked as run {track()}"))
+    console.run_main(open_ui if sys.argv[1:] == ["ui"] else lambda: print(f"tracked as run {track()}"))

@@ -122,4 +122,4 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
 
 
 if __name__ == "__main__":
-    stage.run("train", lambda: train(load_params()))
+    stage.run_stage("train", lambda: train(load_params()))

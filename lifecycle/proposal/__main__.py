@@ -72,4 +72,4 @@ def _failure(log: str) -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

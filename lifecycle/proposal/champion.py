@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lifecycle.pipeline.stage import MODEL
 from lifecycle.proposal.interface import Interface, interface_of
-from lifecycle.proposal.origins import ORIGINS, Plan, model_folder, moved_back, window_at, write_plan
+from lifecycle.proposal.origins import ORIGINS, OriginPlan, model_folder, moved_back, window_at, write_plan
 from lifecycle.proposal.rows import NotComparableError
-from lifecycle.registry.store import opened
+from lifecycle.registry.store import open_registry
 from lifecycle.shared.commands import git, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import DATA
@@ -103,7 +103,7 @@ class Champion:
             raise NotComparableError(f"the champion predicts no probability for {broken:,} of {len(found):,} rows")
         return found
 
-    def train_at_origins(self, plan: Plan) -> "ChampionAtOrigins":
+    def train_at_origins(self, plan: OriginPlan) -> "ChampionAtOrigins":
         """Its recipe at earlier origins: by its own stage, if its commit has one."""
         stage = self.interface.origins
         if not (self.folder / stage).exists():
@@ -125,7 +125,7 @@ class ChampionAtOrigins:
 
     champion: Champion
     older: Path | None
-    plan: Plan
+    plan: OriginPlan
 
     def score(self, back: int, seed: int, rows: Path, scored: Path) -> NDArray[np.float32]:
         """The probabilities of the model of an origin and a seed; see `Champion.score`."""
@@ -234,7 +234,7 @@ def _data(folder: Path, python: str) -> None:
 def _registered() -> tuple[str | None, str]:
     """The commit of the registered champion, and which version that is; or None, and why there is none."""
     try:
-        with opened() as registry:
+        with open_registry() as registry:
             champion = registry.champion() if registry else None
     except UserError:
         return None, "the registry did not answer"

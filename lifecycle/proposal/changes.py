@@ -14,7 +14,7 @@ from lifecycle.pipeline import stage
 from lifecycle.pipeline.track import RECORDED
 from lifecycle.shared.commands import git
 from lifecycle.shared.console import UserError
-from lifecycle.shared.histograms import count, histograms_of, psi, shares
+from lifecycle.shared.histograms import count_values, histograms_of, psi, shares
 from lifecycle.shared.months import month_path, month_range, open_month
 from lifecycle.shared.params import Judge, Params
 from lifecycle.shared.yaml_text import parse_yaml
@@ -102,7 +102,7 @@ def drift(metadata: Mapping[str, Any], prepared: Path = stage.PREPARED) -> list[
     for batch in pq.ParquetFile(prepared / "train.parquet").iter_batches(columns=list(NAMES)):
         for name, column in zip(NAMES, batch.columns, strict=True):
             values = column.to_numpy(zero_copy_only=False)
-            counts[name] += count(values, before[name].bins, codes.get(name))
+            counts[name] += count_values(values, before[name].bins, codes.get(name))
     found = [(name, psi(shares(before[name].counts), shares(counts[name]))) for name in NAMES]
     return sorted(found, key=lambda one: -one[1])
 

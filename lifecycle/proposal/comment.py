@@ -153,4 +153,4 @@ def _newest(comments: list[dict[str, Any]]) -> int | None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-from lifecycle.proposal.row_pairs import aligned, column_types, comparable, connected, paired, same_value
+from lifecycle.proposal.row_pairs import aligned, column_types, comparable, duckdb_in_memory, paired, same_value
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import month_path, open_month
 from lifecycle.shared.text import foreign, table
@@ -111,16 +111,16 @@ def data_edits(before: Path, after: Path, periods: Iterable[str], holdout: Colle
     return found
 
 
-def headline(edits: PeriodEdits) -> str:
+def edits_headline(edits: PeriodEdits) -> str:
     """What differs in a period, in a sentence of Markdown."""
     return f"{_period(edits)}: {', '.join([*_rows_in_words(edits), *_columns_in_words(edits)])}"
 
 
-def render(edits: Sequence[PeriodEdits]) -> list[str]:
+def render_edits(edits: Sequence[PeriodEdits]) -> list[str]:
     """Lines of Markdown: a sentence for each period, those of the holdout first, and a table of examples."""
     ordered = sorted(edits, key=lambda one: (not one.holdout, one.period))
     shown = ordered[:_PERIODS]
-    lines = [f"- {headline(one)}" for one in shown]
+    lines = [f"- {edits_headline(one)}" for one in shown]
     if len(ordered) > len(shown):
         lines.append(f"- … and {len(ordered) - len(shown):,} more")
     rows = [
@@ -152,7 +152,7 @@ def _digest(path: Path) -> bytes:
 def _differences(before: Path, after: Path) -> dict[str, Any]:
     """The attributes of `PeriodEdits` that tell two files apart, each of them empty or 0 if they do not."""
     try:
-        with connected() as connection:
+        with duckdb_in_memory() as connection:
             return _compare(connection, connection.read_parquet(str(before)), connection.read_parquet(str(after)))
     except duckdb.Error as error:
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.champion import Champion
-from lifecycle.proposal.data_edits import PeriodEdits, data_edits, headline
+from lifecycle.proposal.data_edits import PeriodEdits, data_edits, edits_headline
 from lifecycle.proposal.leaks import (
     copied_rows,
     dominant_new_column,
@@ -17,7 +17,7 @@ from lifecycle.proposal.leaks import (
     trained_on_later_rows,
 )
 from lifecycle.proposal.results import Comparison
-from lifecycle.proposal.unrecognised import in_words, unrecognised
+from lifecycle.proposal.unrecognised import unrecognised, unrecognised_in_words
 from lifecycle.shared.months import DATA, month_path, open_month, read_month, to_columns, to_target
 from lifecycle.shared.params import Params
 from model import contract
@@ -43,7 +43,7 @@ def edited_holdout(edits: Sequence[PeriodEdits]) -> list[str]:
     """A warning for each period of the holdout that the proposal changes."""
     said = "The two are judged on the rows and outcomes of the base."
     changed = "**This proposal changes the data that it is judged on.**"
-    return [f"{changed} {headline(one)}. {said}" for one in edits if one.holdout]
+    return [f"{changed} {edits_headline(one)}. {said}" for one in edits if one.holdout]
 
 
 def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
@@ -56,7 +56,7 @@ def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
         tables = (read_month(path).select(list(contract.IDENTITY)) for path in (before, after))
         difference = unrecognised(*tables)
         if difference:
-            found.append(in_words(month, difference))
+            found.append(unrecognised_in_words(month, difference))
     return found
 
 

@@ -72,7 +72,7 @@ def note(number: int, commit: str) -> str:
             "through its files first: the report of a pull request is written by its own code.\n\n"
         )
     complete = pull["changed_files"] <= len(files) < MOST_FILES
-    return render(touched(files, gates=gates), complete=complete)
+    return render_note(touched(files, gates=gates), complete=complete)
 
 
 def touched(files: Iterable[Mapping[str, Any]], *, gates: bool) -> dict[str, list[str]]:
@@ -93,7 +93,7 @@ def touched(files: Iterable[Mapping[str, Any]], *, gates: bool) -> dict[str, lis
     return {heading: sorted(found[heading]) for heading in [*_JUDGE, _SHADOWING] if heading in found}
 
 
-def render(found: Mapping[str, Sequence[str]], *, complete: bool) -> str:
+def render_note(found: Mapping[str, Sequence[str]], *, complete: bool) -> str:
     """The note; names are cut off, with a count, until it is no longer than LONGEST_NOTE.
 
     Args:

@@ -12,7 +12,7 @@ from duckdb import DuckDBPyRelation
 from numpy.typing import NDArray
 
 from lifecycle.pipeline.curves import roc
-from lifecycle.proposal.row_pairs import connected
+from lifecycle.proposal.row_pairs import duckdb_in_memory
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.text import foreign
 from model import contract
@@ -123,7 +123,7 @@ def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
     names = [column.name for column in contract.INPUTS if column.name not in contract.IDENTITY]
     quoted = ('"' + name.replace('"', '""') + '"' for name in (*names, contract.TARGET))
     values = f"hash({', '.join(quoted)})"
-    with connected() as connection:
+    with duckdb_in_memory() as connection:
 
         def rows(files: Sequence[Path], alias: str) -> DuckDBPyRelation:
             return connection.read_parquet([str(file) for file in files]).project(f"{values} AS {alias}")

@@ -25,7 +25,7 @@ ORIGINS = Path("artifacts/origins")
 
 
 @dataclass(frozen=True)
-class Plan:
+class OriginPlan:
     """Which models are trained: for each origin and seed one, but for the one that the pipeline itself has trained.
 
     Attributes:
@@ -99,7 +99,7 @@ def at_origin(params: Params, months: int) -> Params:
     return params.model_copy(update={"window": window, "holdout": moved_back(params.holdout, months)})
 
 
-def train_at_origins(params: Params, plan: Plan, data: Path = DATA, output: Path = ORIGINS) -> str:
+def train_at_origins(params: Params, plan: OriginPlan, data: Path = DATA, output: Path = ORIGINS) -> str:
     """Train the recipe at each origin, with the stages of the pipeline.
 
     Args:
@@ -126,16 +126,16 @@ def train_at_origins(params: Params, plan: Plan, data: Path = DATA, output: Path
     return f"{len(plan.models())} models at {plan.origins} origins"
 
 
-def write_plan(plan: Plan, folder: Path = Path()) -> None:
+def write_plan(plan: OriginPlan, folder: Path = Path()) -> None:
     """Tell the stage of a checkout what to train."""
     write_json(folder / PLAN, plan.__dict__)
 
 
 def main() -> str:
     """Run the stage."""
-    plan = Plan(**json.loads(PLAN.read_text(encoding="utf-8")))
+    plan = OriginPlan(**json.loads(PLAN.read_text(encoding="utf-8")))
     return train_at_origins(load_params(), plan)
 
 
 if __name__ == "__main__":
-    stage.run("origins", main)
+    stage.run_stage("origins", main)

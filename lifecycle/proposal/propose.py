@@ -17,13 +17,13 @@ from lifecycle.proposal import changes, gate
 from lifecycle.proposal.asked import Asked, asked_before, due_after
 from lifecycle.proposal.champion import REQUIREMENTS, Champion, NoChampionError, base_data, check_out, find
 from lifecycle.proposal.compare import compare, compare_over_origins
-from lifecycle.proposal.data_edits import render as render_edits
+from lifecycle.proposal.data_edits import render_edits
 from lifecycle.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
 from lifecycle.proposal.interface import CURRENT
 from lifecycle.proposal.report import evenly
 from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Proposal, Reproduced
 from lifecycle.proposal.rows import NotComparableError
-from lifecycle.proposal.scored import Scored, score_origins
+from lifecycle.proposal.scored import ScoredOrigins, score_origins
 from lifecycle.shared import github
 from lifecycle.shared.commands import CommandError, git, git_show, run
 from lifecycle.shared.console import UserError
@@ -51,7 +51,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     judge_changes = changes.changed_judge(judge, params)
     commit, known_as = find(base)
 
-    def judged(by: Judge, scored: Scored | None, obstacle: str = "") -> Judged:
+    def judged(by: Judge, scored: ScoredOrigins | None, obstacle: str = "") -> Judged:
         checks = gate.budgets(by.gates, candidate)
         if obstacle:
             said = "it cannot be compared with the model in production"
@@ -62,7 +62,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         compared = gate.against_champion(by, comparison.parts, comparison.origins)
         return Judged(by, (*compared, *_floors(by, scored, comparison), *checks), comparison)
 
-    def proposal(scored: Scored | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
+    def proposal(scored: ScoredOrigins | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
         obstacle = about.get("obstacle", "")
         decided = judged(judge, scored, obstacle)
         asked, warning = _asked(decided, params, base)
@@ -130,12 +130,12 @@ def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
         return params, str(error)
 
 
-def _over_origins(scored: Scored, judge: Judge) -> Origins:
+def _over_origins(scored: ScoredOrigins, judge: Judge) -> Origins:
     compared = compare_over_origins(scored.differences, judge, len(scored.rows.target))
     return Origins(scored.periods, scored.differences, compared)
 
 
-def _comparison(scored: Scored, judge: Judge) -> Comparison:
+def _comparison(scored: ScoredOrigins, judge: Judge) -> Comparison:
     rows = scored.rows
     slices = {key: chosen for key, chosen in rows.slices.items() if key[0] in judge.slices}
     both = {"champion": rows.champion, "candidate": rows.candidate}
@@ -155,7 +155,7 @@ def _comparison(scored: Scored, judge: Judge) -> Comparison:
     )
 
 
-def _floors(judge: Judge, scored: Scored, comparison: Comparison) -> list[Check]:
+def _floors(judge: Judge, scored: ScoredOrigins, comparison: Comparison) -> list[Check]:
     """The demands on the skill of the candidate, on the rows that both are judged on."""
     target = scored.rows.target
     baseline = point_metrics(target, np.full(len(target), scored.base_rate), judge.metrics)

@@ -26,7 +26,7 @@ _NO_VALUES = '"NULL"'  # the type of a column in which every value is missing
 
 
 @contextmanager
-def connected() -> Iterator[DuckDBPyConnection]:
+def duckdb_in_memory() -> Iterator[DuckDBPyConnection]:
     """An empty database in memory."""
     with tempfile.TemporaryDirectory() as folder:
         settings: dict[str, Any] = {

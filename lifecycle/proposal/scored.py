@@ -15,7 +15,7 @@ from lifecycle.proposal.champion import Champion, ChampionAtOrigins
 from lifecycle.proposal.compare import Rows
 from lifecycle.proposal.interface import CURRENT
 from lifecycle.proposal.origins import (
-    Plan,
+    OriginPlan,
     at_origin,
     model_folder,
     moved_back,
@@ -34,7 +34,7 @@ from lifecycle.shared.schema import json_schema
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredOrigins:
     """Candidate and champion on all periods that they are compared on.
 
     Attributes:
@@ -52,7 +52,9 @@ class Scored:
     differences: tuple[Mapping[str, float], ...]
 
 
-def score_origins(champion: Champion, params: Params, judge: Judge, slices: Sequence[str], base: Path | None) -> Scored:
+def score_origins(
+    champion: Champion, params: Params, judge: Judge, slices: Sequence[str], base: Path | None
+) -> ScoredOrigins:
     """Train both recipes at each origin, and score the rows of its period with both.
 
     Args:
@@ -89,18 +91,18 @@ def score_origins(champion: Champion, params: Params, judge: Judge, slices: Sequ
     clusters = find_clusters(rows.candidate.select(cluster_columns()))
     both = Rows(target, theirs, candidate, clusters, slices_of(rows.candidate.select(list(slices))))
     base_rate = Predictor.load(stage.MODEL).metadata["base_rate"]
-    return Scored(both, rows, base_rate, tuple(periods), tuple(differences))
+    return ScoredOrigins(both, rows, base_rate, tuple(periods), tuple(differences))
 
 
-def _plan(champion: Champion, params: Params, judge: Judge) -> Plan:
+def _plan(champion: Champion, params: Params, judge: Judge) -> OriginPlan:
     """As many origins as the judge asks for, and both recipes have data for; at least the one of the holdout."""
     ours = possible_origins(params.window, params.holdout, DATA, rolling=params.retraining.window != "expanding")
     theirs = possible_origins(champion.window(), params.holdout, champion.folder / DATA, rolling=champion.is_rolling())
     origins = max(1, min(judge.comparison.origins, ours, theirs))
-    return Plan(origins, judge.comparison.seeds, apart=len(params.holdout.months()))
+    return OriginPlan(origins, judge.comparison.seeds, apart=len(params.holdout.months()))
 
 
-def _train_at_origins(champion: Champion, plan: Plan) -> ChampionAtOrigins:
+def _train_at_origins(champion: Champion, plan: OriginPlan) -> ChampionAtOrigins:
     """Train both recipes at the origins of a plan."""
     if not plan.models():
         return ChampionAtOrigins(champion, None, plan)
@@ -109,12 +111,12 @@ def _train_at_origins(champion: Champion, plan: Plan) -> ChampionAtOrigins:
     return champion.train_at_origins(plan)
 
 
-def _candidate_side(params: Params, plan: Plan, back: int) -> Side:
+def _candidate_side(params: Params, plan: OriginPlan, back: int) -> Side:
     window = at_origin(params, back * plan.apart).window
     return Side("candidate", json_schema(), _files(window, DATA))
 
 
-def _champion_side(champion: Champion, plan: Plan, back: int) -> Side:
+def _champion_side(champion: Champion, plan: OriginPlan, back: int) -> Side:
     window = window_at(champion.window(), back * plan.apart, rolling=champion.is_rolling())
     return Side("champion", champion.schema(), _files(window, champion.folder / DATA))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
-from lifecycle.proposal.row_pairs import aligned, column_types, comparable, connected, same_value
+from lifecycle.proposal.row_pairs import aligned, column_types, comparable, duckdb_in_memory, same_value
 from lifecycle.shared.text import foreign
 from model import contract
 
@@ -56,7 +56,7 @@ def unrecognised(before: pa.Table, after: pa.Table) -> Unrecognised | None:
     if not len(before):
         return None
     names = contract.IDENTITY
-    with connected() as connection:
+    with duckdb_in_memory() as connection:
         tables = connection.from_arrow(before), connection.from_arrow(after)
         types, new = map(column_types, tables)
         compared = {at for at, name in enumerate(names) if comparable(types[name], new[name])}
@@ -83,7 +83,7 @@ def unrecognised(before: pa.Table, after: pa.Table) -> Unrecognised | None:
         return Unrecognised(len(after), matched, names[best], without[best], *example)
 
 
-def in_words(period: str, found: Unrecognised) -> str:
+def unrecognised_in_words(period: str, found: Unrecognised) -> str:
     """A sentence of Markdown that says so."""
     none, few = f"none of its {found.rows:,} rows matches", f"only {found.matched:,} of its {found.rows:,} rows match"
     said = f"the champion's window includes {foreign(period)}, but {few if found.matched else none} by identity"

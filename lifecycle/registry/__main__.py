@@ -83,4 +83,4 @@ def _open_pages() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def opened() -> Iterator[Registry | None]:
+def open_registry() -> Iterator[Registry | None]:
     """Open the registry to read it; None where there is none yet.
 
     Raises:
@@ -64,7 +64,7 @@ def existing() -> Iterator[Registry]:
     Raises:
         UserError: Where it cannot be reached, or there is none yet.
     """
-    with opened() as registry:
+    with open_registry() as registry:
         if registry is None:
             raise UserError(_NONE)
         yield registry

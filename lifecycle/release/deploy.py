@@ -22,10 +22,10 @@ from lifecycle.shared import console
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 
-Check = Callable[[Production, str], None]
+SlotCheck = Callable[[Production, str], None]
 
 
-def bring(host: Host, version: Version, answers: Mapping[str, Any], check: Check | None = None) -> None:
+def bring(host: Host, version: Version, answers: Mapping[str, Any], check: SlotCheck | None = None) -> None:
     """Bring a version into production.
 
     Args:
@@ -62,7 +62,7 @@ def bring(host: Host, version: Version, answers: Mapping[str, Any], check: Check
     production.stop(current if target == other else other)
 
 
-def into_production(version: Version, answers: Mapping[str, Any], why: str, check: Check | None = None) -> None:
+def into_production(version: Version, answers: Mapping[str, Any], why: str, check: SlotCheck | None = None) -> None:
     """Bring a version into production on the host that is configured, and make it the champion.
 
     Where none is configured, it is the champion, and whoever runs it is told how.
@@ -129,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -163,4 +163,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -7,7 +7,7 @@ done.
 
 from dataclasses import dataclass
 
-from lifecycle.registry.store import opened
+from lifecycle.registry.store import open_registry
 from lifecycle.registry.versions import Registry, Version
 from lifecycle.release.image import contents
 from lifecycle.shared import console, github
@@ -15,7 +15,7 @@ from lifecycle.shared.commands import CommandError, git
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReleasePlan:
     """What to release.
 
     Attributes:
@@ -29,39 +29,41 @@ class Plan:
     version: Version | None = None
 
 
-def plan() -> Plan:
+def plan() -> ReleasePlan:
     """Compare the commit that is checked out, and the model that `make` has trained, with the registry."""
-    with opened() as registry:
-        return _plan(registry) if registry else Plan("There is no registry yet.", build=True)
+    with open_registry() as registry:
+        return _plan(registry) if registry else ReleasePlan("There is no registry yet.", build=True)
 
 
-def _plan(registry: Registry) -> Plan:
+def _plan(registry: Registry) -> ReleasePlan:
     ours, champion = registry.of_commit(_head()), registry.champion()
     if ours:
         return _go_on(ours, champion)
     if not champion:
-        return Plan("There is no champion yet.", build=True)
+        return ReleasePlan("There is no champion yet.", build=True)
     if _is_older(champion):
-        return Plan(f"Version {champion.number}, the champion, is of a later commit.")
+        return ReleasePlan(f"Version {champion.number}, the champion, is of a later commit.")
     made_of = contents()
     if champion.tags.get("contents") == made_of:
-        return Plan(f"Neither model nor service differ from those of version {champion.number}.")
+        return ReleasePlan(f"Neither model nor service differ from those of version {champion.number}.")
     # Who merges other words does not want back what production has just been rolled back from.
     for version in registry.after(champion.number):
         if version.was_champion and version.tags.get("contents") == made_of:
-            return Plan(f"It would be version {version.number} again, from which production was rolled back.{_BACK}")
-    return Plan("Model or service differ from the champion's.", build=True)
+            return ReleasePlan(
+                f"It would be version {version.number} again, from which production was rolled back.{_BACK}"
+            )
+    return ReleasePlan("Model or service differ from the champion's.", build=True)
 
 
-def _go_on(ours: Version, champion: Version | None) -> Plan:
+def _go_on(ours: Version, champion: Version | None) -> ReleasePlan:
     """What there is to do for a version of this very commit, which an earlier run has registered."""
     number = ours.number
     if champion and number == champion.number:
-        return Plan(f"Version {number} is of this commit, and the champion.", version=ours)
+        return ReleasePlan(f"Version {number} is of this commit, and the champion.", version=ours)
     if not ours.was_champion and (not champion or number > champion.number):
-        return Plan(f"Version {number} is of this commit, and has not been the champion yet.", version=ours)
+        return ReleasePlan(f"Version {number} is of this commit, and has not been the champion yet.", version=ours)
     # Its time has passed: who wants it all the same says so by name.
-    return Plan(f"Version {number} is of this commit, and another one the champion since.{_BACK}")
+    return ReleasePlan(f"Version {number} is of this commit, and another one the champion since.{_BACK}")
 
 
 _BACK = " To bring it back: make rollback VERSION=N."
@@ -90,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

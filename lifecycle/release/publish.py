@@ -14,7 +14,7 @@ from lifecycle.shared.commands import CommandError, run
 from lifecycle.shared.console import UserError
 
 
-def publish(image: str, repository: str, engine: str) -> str:
+def push_image(image: str, repository: str, engine: str) -> str:
     """Push an image.
 
     Args:
@@ -53,10 +53,10 @@ def main() -> None:
     arguments = parser.parse_args()
     # GitHub's own registry takes names in small letters only.
     repository = os.environ.get("IMAGE_REPOSITORY") or f"ghcr.io/{os.environ['GITHUB_REPOSITORY'].lower()}"
-    digest = publish(arguments.image, repository, find_engine(arguments.engine))
+    digest = push_image(arguments.image, repository, find_engine(arguments.engine))
     github.output(name=repository, digest=digest, image=f"{repository}@{digest}")
     print(f"{repository}@{digest}")
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -40,4 +40,4 @@ def _is_there(remote: str) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -89,4 +89,4 @@ def _pull(version: Version) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

@@ -14,7 +14,7 @@ from lifecycle.monitoring.findings import DATA, Finding, Level
 from lifecycle.monitoring.issues import keep_issues
 from lifecycle.retraining.policy import due
 from lifecycle.retraining.renew import renew
-from lifecycle.retraining.retrain import last_proposed, propose
+from lifecycle.retraining.retrain import last_proposed, open_pull_request
 from lifecycle.shared import console, github
 from lifecycle.shared.console import UserError
 from lifecycle.shared.params import Params, load_params
@@ -68,7 +68,7 @@ def _propose(until: datetime, why: str, params: Params) -> None:
             _keep_issues([Finding(DATA, "the source", Level.ACT, str(error))], about, command)
             raise
         _keep_issues([], about, command)
-        print(propose(months, why, load_params()) if months else "The source has no new month.")
+        print(open_pull_request(months, why, load_params()) if months else "The source has no new month.")
 
 
 def _keep_issues(findings: Sequence[Finding], about: str, command: str) -> None:
@@ -77,4 +77,4 @@ def _keep_issues(findings: Sequence[Finding], about: str, command: str) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

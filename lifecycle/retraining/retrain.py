@@ -42,7 +42,7 @@ def last_proposed() -> datetime | None:
     return datetime.fromisoformat(found[0]["created_at"]) if found else None
 
 
-def propose(months: list[str], why: str, params: Params) -> str:
+def open_pull_request(months: list[str], why: str, params: Params) -> str:
     """Commit what `renew` has changed, train, compare, and open the pull request, or bring it up to date.
 
     Args:
@@ -93,7 +93,7 @@ def propose(months: list[str], why: str, params: Params) -> str:
 def _merge_when_checked(pull: str) -> None:
     """Have GitHub merge the pull request when all that its branch protection asks for has passed."""
     try:
-        github.change(
+        github.mutate(
             "enablePullRequestAutoMerge(input: {pullRequestId: $pull, mergeMethod: MERGE}) { clientMutationId }",
             pull=pull,
         )

@@ -328,7 +328,7 @@ class Application:
             found = decoder.decode(body)
         except msgspec.ValidationError as error:
             several = body.lstrip()[:1] == b"["
-            raise _RefusedError(400, **schema.explain(str(error), several=several)) from error
+            raise _RefusedError(400, **schema.explain_error(str(error), several=several)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _RefusedError(400, f"the body is no JSON: {error}") from error
         return found if isinstance(found, list) else (found,)

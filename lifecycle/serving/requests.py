@@ -51,7 +51,7 @@ _OTHERS = [(column.name, np.dtype(column.forms.numpy)) for column in contract.IN
 _NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(name for name, _ in _OTHERS))
 
 
-def to_columns(rows: Sequence[Any]) -> Columns:
+def rows_to_columns(rows: Sequence[Any]) -> Columns:
     """Rows of a request as NumPy columns, in the form that features.py takes."""
     # All numbers in one array, and its columns: for a single row that is half of the time.
     numbers = np.array([_NUMBERS_OF(row) for row in rows], dtype=np.float64)
@@ -91,7 +91,7 @@ def one_or_more(item: Any, most: int) -> Any:
     return item | Annotated[list[item], Meta(min_length=1, max_length=most)]
 
 
-def explain(said: str, *, several: bool) -> dict[str, Any]:
+def explain_error(said: str, *, several: bool) -> dict[str, Any]:
     """What msgspec says of a body that breaks the contract, with the row, the field and the rule by themselves.
 
     Args:

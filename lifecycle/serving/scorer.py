@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.serving.requests import to_columns
+from lifecycle.serving.requests import rows_to_columns
 from lifecycle.serving.telemetry import Telemetry
 from lifecycle.shared.predictor import Predictor
 
@@ -50,7 +50,7 @@ class Scorer:
         return probabilities
 
     def _score(self, rows: Sequence[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        matrix = self._predictor.features(to_columns(rows))
+        matrix = self._predictor.features(rows_to_columns(rows))
         return matrix, self._predictor.score(matrix)
 
     def _score_waiting(self) -> None:

@@ -16,7 +16,7 @@ from lifecycle.serving.application import PATHS, Application
 from lifecycle.serving.environment import ServingSettings, load_settings
 from lifecycle.serving.front import LateApplication, put_in_front
 from lifecycle.serving.prediction_log import create_log_engine
-from lifecycle.serving.spool import prepare
+from lifecycle.serving.spool import prepare_spool
 from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
@@ -57,7 +57,7 @@ class ModelService:
         try:
             histograms_of(Predictor.load(settings.model_folder).metadata)
             read_lineage(settings.lineage, settings.model_folder)
-            prepare(settings.spool_folder())
+            prepare_spool(settings.spool_folder())
             create_log_engine(settings.log_url()).dispose()
         except UserError as error:
             sys.exit(f"error: {error}")

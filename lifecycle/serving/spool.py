@@ -55,7 +55,7 @@ def lock(path: Path, kind: int) -> int | None:
     return file
 
 
-def prepare(folder: Path) -> None:
+def prepare_spool(folder: Path) -> None:
     """Make the folder of a spool, if there is none.
 
     Raises:
@@ -88,7 +88,7 @@ class Spool:
         self._folder, self._limit, self._when_full = folder, limit, when_full
         self._segment_bytes = min(SEGMENT_BYTES, limit // 8)
         self._file, self._size = -1, 0
-        prepare(folder)
+        prepare_spool(folder)
         self._writers = lock(folder / WRITERS, fcntl.LOCK_SH)
         self._rotate()
         self._looked = self._told_full = float("-inf")

@@ -16,7 +16,7 @@ import prometheus_client
 from numpy.typing import NDArray
 
 from lifecycle.shared.columns import Codes
-from lifecycle.shared.histograms import Histogram, count, shares
+from lifecycle.shared.histograms import Histogram, count_values, shares
 
 INTERVAL = 0.1  # seconds
 # Where nobody reads the log, the oldest lines go; counters lose nothing at this rate of aggregation.
@@ -150,7 +150,7 @@ class Telemetry:
         self._rows.inc(len(matrix))
         self._probability.observe_all(np.concatenate([probabilities for _, probabilities in scored]))
         for values, (name, bins) in zip(matrix.T, self._bins.items(), strict=True):
-            rows = count(values, bins, self._codes.get(name))
+            rows = count_values(values, bins, self._codes.get(name))
             for series, number in zip(self._series[name], rows.tolist(), strict=True):
                 if number:
                     series.inc(number)

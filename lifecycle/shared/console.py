@@ -11,7 +11,7 @@ class UserError(Exception):
     """Something the user can mend. The message says what is wrong, where, and what to do."""
 
 
-def run(command: Callable[[], None]) -> None:
+def run_main(command: Callable[[], None]) -> None:
     """Run a command; end the process with status 1 and a message, without a traceback, where the user can mend it."""
     try:
         command()

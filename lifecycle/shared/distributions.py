@@ -81,7 +81,7 @@ class Distributions(Settings):
     unseen: dict[str, dict[str, int]]
 
 
-def make_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
+def make_variable_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
     """The bins of each variable, by rows with the columns of the contract."""
     bins = {}
     for one in VARIABLES:
@@ -96,7 +96,7 @@ def make_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
     return bins
 
 
-def count(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
+def count_distributions(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
     """Count rows with the columns of the contract and the probability.
 
     Args:

@@ -131,7 +131,7 @@ def send(method: str, path: str, **fields: Any) -> None:
         raise OSError(f"gh: {done.stderr.strip()}")
 
 
-def change(mutation: str, **variables: str) -> None:
+def mutate(mutation: str, **variables: str) -> None:
     """Change what only GitHub's other API can, the one by GraphQL.
 
     Args:

@@ -115,8 +115,8 @@ def feature_histograms(matrix: NDArray[np.float32], codes: Codes) -> dict[str, H
     found = {}
     for position, name in enumerate(NAMES):
         values, coded = matrix[:, position], codes.get(name)
-        bins = make_bins(values, coded)
-        found[name] = Histogram(bins=bins, counts=tuple(count(values, bins, coded).tolist()))
+        bins = make_feature_bins(values, coded)
+        found[name] = Histogram(bins=bins, counts=tuple(count_values(values, bins, coded).tolist()))
     return found
 
 
@@ -139,7 +139,7 @@ def histograms_of(metadata: Mapping[str, Any]) -> dict[str, Histogram]:
     return found
 
 
-def make_bins(values: NDArray[np.floating[Any]], codes: Mapping[str, int] | None = None) -> Bins:
+def make_feature_bins(values: NDArray[np.floating[Any]], codes: Mapping[str, int] | None = None) -> Bins:
     """The bins of a feature.
 
     Args:
@@ -157,7 +157,7 @@ def make_bins(values: NDArray[np.floating[Any]], codes: Mapping[str, int] | None
     return Bins.of_number(finite[np.maximum(ranks, 1) - 1].tolist())
 
 
-def count(
+def count_values(
     values: NDArray[np.floating[Any]], bins: Bins, codes: Mapping[str, int] | None = None
 ) -> NDArray[np.signedinteger[Any]]:
     """Count the values of a feature.

@@ -75,7 +75,7 @@ class Metrics(Settings):
     calibration_bins: Count
 
 
-class Comparison(Settings):
+class ComparisonSettings(Settings):
     """What a candidate and the champion are compared on.
 
     Attributes:
@@ -206,7 +206,7 @@ class Judge(Settings):
     threshold: Annotated[float, Field(gt=0, lt=1)]
     metrics: Metrics
     slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
-    comparison: Comparison
+    comparison: ComparisonSettings
     gates: Gates
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Upgrade:
     """What an upgrade changes.
 
     Attributes:
@@ -92,7 +92,7 @@ def fetch(url: str, version: str) -> Template:
     raise UserError(f"the template at {url} has no version {version!r}. Name a tag, a branch or a commit: TO=…")
 
 
-def find_base(template: Template, named: str) -> str:
+def find_template_base(template: Template, named: str) -> str:
     """Find the commit of the template that this repository was made from, or last upgraded to.
 
     Args:
@@ -125,7 +125,7 @@ def find_base(template: Template, named: str) -> str:
     )
 
 
-def plan(template: Template, base: str) -> Plan:
+def plan_upgrade(template: Template, base: str) -> Upgrade:
     """Merge, without touching the working tree.
 
     Args:
@@ -159,10 +159,10 @@ def plan(template: Template, base: str) -> Plan:
         if ours.get(path) != merged.get(path)
     ]
     still_there = sorted(path for path in left_out if path in theirs)
-    return Plan(template, base, tree, changes, sorted(set(conflicts) - set(compiled)), still_there)
+    return Upgrade(template, base, tree, changes, sorted(set(conflicts) - set(compiled)), still_there)
 
 
-def apply(planned: Plan) -> None:
+def apply(planned: Upgrade) -> None:
     """Bring the working tree and the index to what was planned, and record the version.
 
     Raises:
@@ -173,7 +173,7 @@ def apply(planned: Plan) -> None:
     git("add", "--force", "--", str(RECORD))
 
 
-def describe(planned: Plan, *, applied: bool) -> str:
+def describe(planned: Upgrade, *, applied: bool) -> str:
     """Describe an upgrade for people."""
     lines = [f"From {planned.base[:12]} to {planned.template.commit[:12]} of {planned.template.url}:"]
     lines += [f"  {what:9} {path!r}" for path, what in planned.changes if path not in planned.conflicts]
@@ -302,14 +302,14 @@ def main() -> None:
     sys.exit(_CONFLICTS if planned.conflicts else 0)
 
 
-def _planned(url: str, version: str, base: str) -> Plan:
+def _planned(url: str, version: str, base: str) -> Upgrade:
     if not url:
         if not RECORD.exists():
             raise UserError("say where the template is: make upgrade FROM=https://github.com/<owner>/<template>")
         url = str(json.loads(RECORD.read_text(encoding="utf-8"))["url"])
     template = fetch(url, version)
-    return plan(template, find_base(template, base))
+    return plan_upgrade(template, find_template_base(template, base))
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run_main(main)

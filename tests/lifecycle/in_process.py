@@ -45,7 +45,7 @@ def status(repository: Repository, module: str, *arguments: str, **environment: 
         redirect_stderr(said),
     ):
         try:
-            console.run(command.main)
+            console.run_main(command.main)
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
             said.write(ended.code if isinstance(ended.code, str) else "")

@@ -1,5 +1,6 @@
 """The house is as it is drawn: rooms in order, files declared that are imported, no word of an example."""
 
+import ast
 import re
 import subprocess
 
@@ -65,3 +66,15 @@ def test_the_machinery_knows_no_example() -> None:
 
 def test_the_map_is_up_to_date() -> None:
     assert MAP.read_text(encoding="utf-8") == render(), "`python -m tests.map` writes docs/map.md"
+
+
+def test_no_two_things_have_the_same_name() -> None:
+    """Of the public classes and functions, but the `main` of each command."""
+    places = dict[str, list[str]]()
+    for module in IN_ROOMS:
+        path = SOURCES.find(module)
+        assert path
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1 and name != "main"} == {}

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from lifecycle.monitoring.check import Check, check
+from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.findings import Level
-from lifecycle.monitoring.log import opened
+from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
 from lifecycle.shared.metrics import METRICS, Scores
 from lifecycle.shared.months import to_columns
@@ -30,13 +30,13 @@ NO_CONSEQUENCE = {"unit", "constant", "unseen", "missing", "range", "schema"}
 Rows = Callable[[pa.Table], pa.Table]
 
 
-def checked(watched: Watched, folder: Path, rows: pa.Table) -> Check:
+def checked(watched: Watched, folder: Path, rows: pa.Table) -> CheckResult:
     """A check of a time in which production was asked these rows."""
-    with opened(write_log(folder, *watched.records(rows)), SINCE, UNTIL) as log:
+    with open_log(write_log(folder, *watched.records(rows)), SINCE, UNTIL) as log:
         return check(log, VERSION, watched.reference, watched.params)
 
 
-def found(check: Check) -> set[tuple[str, str]]:
+def found(check: CheckResult) -> set[tuple[str, str]]:
     return {(finding.kind, finding.subject) for finding in check.findings}
 
 
@@ -160,7 +160,7 @@ def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp
 def test_predictions_that_stop_are_noticed(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
     until_then = predictions.filter(pa.compute.less(predictions.column("time"), UNTIL.timestamp() - DAY))
-    with opened(write_log(tmp_path / "log", until_then, feedback), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", until_then, feedback), SINCE, UNTIL) as log:
         result = check(log, VERSION, watched.reference, watched.params)
     assert found(result) == {("volume", "predictions")}
 
@@ -177,7 +177,7 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
     }
     (tmp_path / "log/refusals").mkdir()
     pq.write_table(pa.table(refused), tmp_path / "log/refusals/2013-03.parquet")
-    with opened(folder, SINCE, UNTIL) as log:
+    with open_log(folder, SINCE, UNTIL) as log:
         (finding,) = check(log, VERSION, watched.reference, watched.params).findings
     assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
     assert finding.evidence == "kept 500 requests from an answer: Object contains unknown field `dest`."
@@ -195,7 +195,7 @@ def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
         service.predict(*asked)
         assert {service.post(json=row).status_code for row in renamed[:50]} == {400}
         assert service.stop() == 0
-    with opened(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:
+    with open_log(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:
         result = check(log, VERSION, watched.reference, watched.params)
     assert (result.rows, result.status) == (len(rows), Level.ACT)
     (schema,) = (finding for finding in result.findings if finding.kind == "schema")

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lifecycle.monitoring.check import Check, check
+from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.check_report import as_json
 from lifecycle.monitoring.findings import Level
-from lifecycle.monitoring.log import opened
+from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
 from lifecycle.shared.console import UserError
 from tests.lifecycle import in_process
@@ -29,8 +29,8 @@ def postgresql() -> Iterator[Postgresql]:
         yield server
 
 
-def checked(watched: Watched, url: str) -> Check:
-    with opened(url, SINCE, UNTIL) as log:
+def checked(watched: Watched, url: str) -> CheckResult:
+    with open_log(url, SINCE, UNTIL) as log:
         return check(log, VERSION, watched.reference, watched.params)
 
 
@@ -65,13 +65,13 @@ def test_two_versions_are_not_mixed(watched: Watched, tmp_path: Path) -> None:
     folder = write_log(tmp_path / "log", pa.concat_tables([mine, others]), feedback)
     result = checked(watched, folder)
     assert (result.rows, result.others) == (ROWS, {"it's another": ROWS})
-    with opened(folder, SINCE, UNTIL) as log:
+    with open_log(folder, SINCE, UNTIL) as log:
         assert check(log, "it's another", watched.reference, watched.params).rows == ROWS
 
 
 def test_feedback_of_predictions_that_are_not_there(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
-    with opened(write_log(tmp_path / "log", predictions.slice(200), feedback), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", predictions.slice(200), feedback), SINCE, UNTIL) as log:
         assert log.elsewhere == 200
         known = check(log, VERSION, watched.reference, watched.params).performance
     assert known

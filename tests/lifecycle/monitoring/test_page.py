@@ -11,7 +11,7 @@ import pytest
 
 from lifecycle.monitoring.check import check
 from lifecycle.monitoring.drift_page import write_page
-from lifecycle.monitoring.log import opened
+from lifecycle.monitoring.log import open_log
 from lifecycle.monitoring.snapshot import write_snapshot
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import VARIABLES
@@ -55,7 +55,7 @@ def test_page(watched: Watched, tmp_path: Path) -> None:
     rows = with_values(rows, "carrier", [renamed.get(value, value) for value in rows["carrier"].to_pylist()])
     rows = with_values(rows, "humidity", numbers(rows, "humidity") / 100)
     page = tmp_path / "report.html"
-    with opened(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
         result = check(log, VERSION, reference, watched.params)
     write_page(page, result, reference)
 
@@ -88,7 +88,7 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
     rows = watched.sample(2_000, 0)
     rows = with_values(rows, "origin", ["LGB" if value == "LGA" else value for value in rows["origin"].to_pylist()])
     rows = with_values(rows, "wind_speed", numbers(rows, "wind_speed") + 40)
-    with opened(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
         result = check(log, VERSION, watched.reference, watched.params)
     page, months = tmp_path / "report.html", watched.reference.months
     write_page(page, result, watched.reference)
@@ -128,7 +128,7 @@ def percent(text: str) -> float:
 def test_too_few_rows_have_no_pictures(watched: Watched, tmp_path: Path) -> None:
     rows = watched.sample(watched.params.monitoring.rows - 1, 0)
     page = tmp_path / "report.html"
-    with opened(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
         write_page(page, check(log, VERSION, watched.reference, watched.params), watched.reference)
     text = page.read_text(encoding="utf-8")
     assert f": {rows.num_rows} predictions. Status: ok." in text
@@ -140,7 +140,7 @@ def test_snapshot_of_a_day(watched: Watched, tmp_path: Path) -> None:
     """Of that day alone, and of that version; days can be added up."""
     day, file = date(2013, 3, 7), tmp_path / "2013-03-07.parquet"
     predictions, feedback = watched.records(watched.sample(2_800, 0))
-    with opened(write_log(tmp_path / "log", predictions, feedback), SINCE, UNTIL) as log:
+    with open_log(write_log(tmp_path / "log", predictions, feedback), SINCE, UNTIL) as log:
         write_snapshot(file, log.of(VERSION).of_day(day), watched.reference, day, VERSION)
     lines = pq.read_table(file).to_pylist()
     assert {(line["day"], line["version"]) for line in lines} == {(day, VERSION)}

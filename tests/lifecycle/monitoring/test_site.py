@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lifecycle.monitoring import site
-from lifecycle.monitoring.site import publish
+from lifecycle.monitoring.site import publish_check
 
 FOUND: dict[str, Any] = {
     "status": "ok",
@@ -45,12 +45,16 @@ def files(remote: Path) -> set[str]:
 
 
 def test_days_come_together(remote: Path, left: Path) -> None:
-    publish(remote.as_uri(), left, "2013-09-01", FOUND)
+    publish_check(remote.as_uri(), left, "2013-09-01", FOUND)
     assert files(remote) == {"index.html", "history.json", "2013-09-01.html", "2013-09-01.parquet"}
     assert git(remote, "show", "gh-pages:2013-09-01.html") == "report.html"
     hostile = {"kind": "unseen", "subject": "carrier", "level": "act", "evidence": "<script>alert(1)</script>"}
-    publish(remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None})
-    publish(remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None})
+    publish_check(
+        remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None}
+    )
+    publish_check(
+        remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None}
+    )
     index = git(remote, "show", "gh-pages:index.html")
     assert index.index("2013-09-02") < index.index("2013-09-01")
     assert index.count('<a href="2013-09-02.html">') == 1
@@ -66,7 +70,7 @@ def test_pages_are_kept_for_some_days_and_counts_for_ever(
 ) -> None:
     monkeypatch.setattr(site, "_KEPT_PAGES", 2)
     for day in ("2013-09-01", "2013-09-02", "2013-09-03"):
-        publish(remote.as_uri(), left, day, FOUND)
+        publish_check(remote.as_uri(), left, day, FOUND)
     assert {name for name in files(remote) if name.startswith("2013")} == {
         "2013-09-01.parquet",
         "2013-09-02.html",

@@ -290,8 +290,9 @@ def test_full_disk(finished: Repository, tiny_disk: Path) -> None:
     (output / "metadata.json").write_text("the last good one", encoding="utf-8")
     script = (
         "import sys; from pathlib import Path;"
-        "from lifecycle.shared.console import run; from lifecycle.shared.params import load_params;"
-        "from lifecycle.pipeline.train import train; run(lambda: print(train(load_params(), output=Path(sys.argv[1]))))"
+        "from lifecycle.shared.console import run_main; from lifecycle.shared.params import load_params;"
+        "from lifecycle.pipeline.train import train;"
+        "run_main(lambda: print(train(load_params(), output=Path(sys.argv[1]))))"
     )
     done = finished.run("python", "-c", script, str(output))
     failed(done, "error: the disk is full", "Free some space")
@@ -302,9 +303,9 @@ def test_full_disk(finished: Repository, tiny_disk: Path) -> None:
 def test_prepare_asks_for_the_room_it_needs(finished: Repository, tiny_disk: Path) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from lifecycle.shared.console import run; from lifecycle.shared.params import load_params;"
+        "from lifecycle.shared.console import run_main; from lifecycle.shared.params import load_params;"
         "from lifecycle.pipeline.prepare import prepare;"
-        "run(lambda: print(prepare(load_params(), output=Path(sys.argv[1]))))"
+        "run_main(lambda: print(prepare(load_params(), output=Path(sys.argv[1]))))"
     )
     done = finished.run("python", "-c", script, str(tiny_disk / "prepared"))
     failed(done, "error: too little disk: about ", "make clean")

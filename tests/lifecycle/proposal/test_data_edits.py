@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.proposal.data_edits import Example, PeriodEdits, data_edits, headline, render
+from lifecycle.proposal.data_edits import Example, PeriodEdits, data_edits, edits_headline, render_edits
 from lifecycle.shared.console import UserError
 from model import contract
-from tests.lifecycle.proposal.test_words import assert_harmless
+from tests.lifecycle.shared.test_text import assert_harmless
 
 MONTH = "2013-03"
 # What the small tables of these tests have.
@@ -82,7 +82,7 @@ def test_a_month_is_edited_in_each_way(small: Path, tmp_path: Path) -> None:
     assert (found.rows_before, found.rows_after) == (3_000, 2_924)
     assert (found.removed, found.added, found.changed, found.relabelled) == (83, 7, 12, 294)
     assert found.columns == {"temperature": 12}
-    assert headline(found) == (
+    assert edits_headline(found) == (
         "`2013-03` (holdout): 83 rows removed, 7 added, 12 changed (`temperature` 12), 294 relabelled"
     )
     # In the order of the identity, which is that of the file; of the target first, which changed most.
@@ -130,7 +130,7 @@ def test_new_and_removed_periods(small: Path, tmp_path: Path) -> None:
     assert data_edits(tmp_path, small, ["2013-01", "2013-02"]) == []
     (found,) = data_edits(small, tmp_path, ["2013-01", "2013-02"])
     assert (found.period, found.rows_before, found.rows_after, found.removed) == ("2013-02", 3_000, 0, 3_000)
-    assert headline(found) == "`2013-02`: 3,000 rows removed"
+    assert edits_headline(found) == "`2013-02`: 3,000 rows removed"
 
 
 def test_a_folder_that_is_missing_is_not_read_as_no_edits(small: Path, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_other_columns(edits_of: Edits) -> None:
         Example(("2013-03-01 06:00:00", "UA", "1", "EWR"), "empty", "null", "x"),
         Example(("2013-03-01 06:00:00", "UA", "2", "EWR"), "seats", "2", "2.5"),
     )
-    assert headline(found) == (
+    assert edits_headline(found) == (
         "`2013-03`: 2 rows changed (`empty` 1, `seats` 1), column `gone` removed, column `new` added, "
         "column `seats` was `INTEGER` and is `DOUBLE`, column `fare` was `DECIMAL(3,2)` and is `DOUBLE`, "
         "column `gate` was `INTEGER` and is `VARCHAR`, not compared, "
@@ -270,7 +270,7 @@ def test_rows_that_cannot_be_told_apart(edits_of: Edits, change: Callable[[pa.Ta
         assert found.removed == found.added == found.changed == found.relabelled == 0
     found = edits_of(old, change(old))
     assert found is not None
-    assert headline(found) == f"`2013-03`: 4 rows before and 4 now cannot be told apart: {said}"
+    assert edits_headline(found) == f"`2013-03`: 4 rows before and 4 now cannot be told apart: {said}"
 
 
 def test_a_wider_identity_column_still_identifies(edits_of: Edits) -> None:
@@ -335,7 +335,7 @@ def slow_reference(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) 
 def test_no_row_on_a_side(edits_of: Edits) -> None:
     found = edits_of(table([]), table([(*IDENTITY[0], 1.0, True)]))
     assert found is not None
-    assert headline(found) == "`2013-03`: 1 row added"
+    assert edits_headline(found) == "`2013-03`: 1 row added"
 
 
 def edits(period: str, *, holdout: bool = False, **differences: Any) -> PeriodEdits:
@@ -344,7 +344,7 @@ def edits(period: str, *, holdout: bool = False, **differences: Any) -> PeriodEd
 
 def test_rendered_with_the_holdout_first() -> None:
     example = Example(("2013-07-01 05:00:00", "UA", "1", "EWR"), "late", "false", "true")
-    lines = render(
+    lines = render_edits(
         [
             edits("2013-01", changed=4_000, columns={"a": 3_000, "b": 900, "c": 90, "d": 5, "e": 5}),
             edits("2013-07", holdout=True, relabelled=2_940, examples=(example,)),
@@ -358,11 +358,11 @@ def test_rendered_with_the_holdout_first() -> None:
         "| :--- | :--- | :--- | ---: | ---: |",
         "| `2013-07` (holdout) | `2013-07-01 05:00:00, UA, 1, EWR` | `late` | `false` | `true` |",
     ]
-    assert render([]) == []
+    assert render_edits([]) == []
 
 
 def test_many_periods_are_cut_short() -> None:
-    lines = render([edits(f"{year}-01", added=1) for year in range(1900, 2000)])
+    lines = render_edits([edits(f"{year}-01", added=1) for year in range(1900, 2000)])
     assert len(lines) == 21
     assert lines[-1] == "- … and 80 more"
 
@@ -380,7 +380,7 @@ def test_what_others_have_chosen_is_text(name: str) -> None:
         only_after=(name,),
         retyped={name: (name, name)},
     )
-    text = "\n".join([*render([hostile]), "", *render([edits(name, unidentified=(name,))])]) + "\n"
+    text = "\n".join([*render_edits([hostile]), "", *render_edits([edits(name, unidentified=(name,))])]) + "\n"
     assert_harmless(text)
     assert len(text.splitlines()) == 7
     # Each cell is one cell.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lifecycle.proposal.judge_files import HARMLESS_KEYS, LONGEST_NOTE, changes_gates, note, render, touched
+from lifecycle.proposal.judge_files import HARMLESS_KEYS, LONGEST_NOTE, changes_gates, note, render_note, touched
 from lifecycle.shared.params import Params
 from lifecycle.shared.text import LONGEST, clean
 from tests.github import contents, server
@@ -244,10 +244,10 @@ def test_the_harmless_keys_are_keys() -> None:
 
 
 def test_names_are_cut_and_counted() -> None:
-    assert render({}, complete=True) == ""
-    assert render({"tests": ["tests/a.py"]}, complete=True) == f"{SAID}tests: `tests/a.py`.{END}"
+    assert render_note({}, complete=True) == ""
+    assert render_note({"tests": ["tests/a.py"]}, complete=True) == f"{SAID}tests: `tests/a.py`.{END}"
     names = [f"tests/{number:04}.py" for number in range(1_234)]
-    shown = render({"tests": names, "gates": ["params.yaml"]}, complete=True)
+    shown = render_note({"tests": names, "gates": ["params.yaml"]}, complete=True)
     assert ", `tests/0019.py` and 1,214 more; gates: `params.yaml`. Review" in shown
     assert "0020" not in shown
 
@@ -255,7 +255,7 @@ def test_names_are_cut_and_counted() -> None:
 def test_the_longest_note_leaves_room_for_the_longest_report() -> None:
     hostile = [f"lifecycle/{'`@acme|<!--' * 200}{number}" for number in range(3_000)]
     headings = [f"a heading as long as any {number}" for number in range(10)]
-    longest = render(dict.fromkeys(headings, hostile), complete=False)
+    longest = render_note(dict.fromkeys(headings, hostile), complete=False)
     assert all(heading in longest for heading in headings)
     assert len(longest) <= LONGEST_NOTE
     rest = 1_000  # commit, address of the run, CML's mark
@@ -263,7 +263,7 @@ def test_the_longest_note_leaves_room_for_the_longest_report() -> None:
 
 
 def test_names_are_hostile() -> None:
-    shown = render({"tests": ["tests/`@acme/all\n\n# ✅ Nothing\u202e|<!--.py"]}, complete=True)
+    shown = render_note({"tests": ["tests/`@acme/all\n\n# ✅ Nothing\u202e|<!--.py"]}, complete=True)
     assert shown == f"{SAID}tests: `tests/'@acme/all  # ✅ Nothing ¦<!--.py`.{END}"
 
 

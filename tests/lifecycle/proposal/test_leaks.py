@@ -22,8 +22,8 @@ from lifecycle.proposal.leaks import (
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.months import to_columns, to_target
 from model import contract
-from tests.lifecycle.proposal.test_words import assert_harmless
 from tests.lifecycle.repository import MONTHS
+from tests.lifecycle.shared.test_text import assert_harmless
 
 Bools = NDArray[np.bool_]
 

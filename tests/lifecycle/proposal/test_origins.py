@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.proposal.origins import Plan, model_folder, moved_back, possible_origins, train_at_origins, window_at
+from lifecycle.proposal.origins import (
+    OriginPlan,
+    model_folder,
+    moved_back,
+    possible_origins,
+    train_at_origins,
+    window_at,
+)
 from lifecycle.shared.params import Months, Params
 
 
@@ -57,7 +64,7 @@ def test_each_model_is_trained_on_what_came_before(small: Path, params: Callable
     made = made.model_copy(
         update={"hyperparameters": made.hyperparameters.model_copy(update={"hist_gradient_boosting": fast})}
     )
-    plan = Plan(origins=3, seeds=2, apart=1)
+    plan = OriginPlan(origins=3, seeds=2, apart=1)
     # The model of the last origin and the first seed is the one that the pipeline trains.
     assert plan.models() == [(0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     train_at_origins(made, plan, small, tmp_path / "origins")

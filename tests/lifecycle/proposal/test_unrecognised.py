@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from lifecycle.proposal.unrecognised import Unrecognised, in_words, unrecognised
+from lifecycle.proposal.unrecognised import Unrecognised, unrecognised, unrecognised_in_words
 from model import contract
-from tests.lifecycle.proposal.test_words import assert_harmless
+from tests.lifecycle.shared.test_text import assert_harmless
 
 Change = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
@@ -108,19 +108,21 @@ def test_a_few_rows_that_match_do_not_hide_it(march: pa.Table) -> None:
     assert 1_000 <= found.matched < 1_100
     assert (found.column, found.matched_without) == ("scheduled_departure", 3_000)
     assert found.before != found.after
-    assert f"only {found.matched:,} of its 3,000 rows match by identity; they match when" in in_words("2013-03", found)
+    assert f"only {found.matched:,} of its 3,000 rows match by identity; they match when" in unrecognised_in_words(
+        "2013-03", found
+    )
 
 
 def test_in_words() -> None:
     found = Unrecognised(29_425, 0, "carrier", 29_425, "UA", "ua")
-    assert in_words("2013-07", found) == (
+    assert unrecognised_in_words("2013-07", found) == (
         "the champion's window includes `2013-07`, but none of its 29,425 rows matches by identity; "
         "they match when `carrier` is left out (`UA` before, `ua` now)"
     )
     some = Unrecognised(29_425, 0, "carrier", 29_000, "UA", "ua")
-    assert "; 29,000 match when `carrier` is left out" in in_words("2013-07", some)
+    assert "; 29,000 match when `carrier` is left out" in unrecognised_in_words("2013-07", some)
     none = Unrecognised(29_425, 0, None, 0, "@UA, 1", "<b>, 1")
-    assert in_words("2013-07", none).endswith(
+    assert unrecognised_in_words("2013-07", none).endswith(
         "by identity, whichever column of it is left out (the first row is `@UA, 1` before, `<b>, 1` now)"
     )
-    assert_harmless(in_words("@all", Unrecognised(1, 0, "a|`b", 1, "$x$", "[a](http://b)")))
+    assert_harmless(unrecognised_in_words("@all", Unrecognised(1, 0, "a|`b", 1, "$x$", "[a](http://b)")))

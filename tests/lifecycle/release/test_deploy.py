@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from lifecycle.release.host import connected
-from lifecycle.release.publish import publish
+from lifecycle.release.publish import push_image
 from tests.lifecycle import in_process
 from tests.lifecycle.containers import Engine, find_engine
 from tests.lifecycle.host import ProductionHost, production_host
@@ -70,7 +70,7 @@ class Story:
         )
         options = ("--quiet", "--format", "docker", "--tag", name, "--file", str(file))
         self.engine.must("build", *options, str(clone.folder))
-        published = f"{self.images}/story@{publish(name, f'{self.images}/story', self.engine.command)}"
+        published = f"{self.images}/story@{push_image(name, f'{self.images}/story', self.engine.command)}"
         # By its own code: what it registers is its own contract.
         said = clone.must("python", "-m", "lifecycle.release.register", "--image", published)
         assert said.startswith(f"version {number} of")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.monitoring.check import Check
+from lifecycle.monitoring.check import CheckResult
 from lifecycle.monitoring.check_report import as_json
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.retraining.policy import due
@@ -26,7 +26,7 @@ def checked() -> Callable[..., dict[str, Any]]:
     """Make what check.json holds."""
 
     def make(*findings: Finding, known: datetime = KNOWN, outcomes: int = 0) -> dict[str, Any]:
-        check = Check("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None, None)
+        check = CheckResult("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None, None)
         return as_json(check, known, outcomes)
 
     return make

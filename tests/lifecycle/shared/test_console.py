@@ -6,7 +6,7 @@ from tests.lifecycle.repository import EXAMPLE_PROJECT, with_example
 
 def test_reader_that_has_gone() -> None:
     """`… | head` is no error."""
-    code = "from lifecycle.shared import console; console.run(lambda: print('x' * 10**7))"
+    code = "from lifecycle.shared import console; console.run_main(lambda: print('x' * 10**7))"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=EXAMPLE_PROJECT,

@@ -18,12 +18,12 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import (
     Bins,
     Histogram,
-    count,
+    count_values,
     feature_histograms,
     histograms_of,
     jensen_shannon,
     kolmogorov_smirnov,
-    make_bins,
+    make_feature_bins,
     psi,
     shares,
 )
@@ -60,7 +60,7 @@ def numbers(values: Sequence[float]) -> NDArray[np.float32]:
 
 def names_of(values: Sequence[float], bins: Bins, codes: dict[str, int] | None = None) -> list[str]:
     """The names of the bins that values fall into, one by one."""
-    return [bins.names()[int(np.argmax(count(numbers([value]), bins, codes)))] for value in values]
+    return [bins.names()[int(np.argmax(count_values(numbers([value]), bins, codes)))] for value in values]
 
 
 def test_every_feature_is_counted_in_bins_of_its_own_names(histograms: dict[str, Histogram], rows: Columns) -> None:
@@ -92,12 +92,12 @@ def test_category_is_counted_by_its_values(name: str, rows: Columns, histograms:
 
 
 def test_vigintiles_of_a_number_without_ties() -> None:
-    bins = make_bins(np.arange(1.0, 101.0))
+    bins = make_feature_bins(np.arange(1.0, 101.0))
     assert bins.edges == (1, *range(5, 101, 5))
     names = bins.names()
     assert names[:3] == ["under 1", "1 to 5", "5 to 10"]
     assert names[-3:] == ["95 to 100", "over 100", "missing"]
-    assert count(np.arange(1.0, 101.0), bins).tolist() == [0, *[5] * 20, 0, 0]
+    assert count_values(np.arange(1.0, 101.0), bins).tolist() == [0, *[5] * 20, 0, 0]
     # The least value belongs to the bin above it, any other edge to the bin below.
     below, above = (float(np.nextafter(np.float32(edge), np.float32(to))) for edge, to in ((1, 0), (5, 6)))
     assert names_of([-np.inf, below, 1, 5, above, 100, 101, np.inf, np.nan], bins) == [
@@ -124,10 +124,14 @@ def test_missing_and_unseen_have_their_bins(histograms: dict[str, Histogram], co
 
 
 def test_constant_and_empty_columns() -> None:
-    constant = make_bins(numbers([7] * 20))
+    constant = make_feature_bins(numbers([7] * 20))
     assert constant.names() == ["under 7", "7", "over 7", "missing"]
     assert names_of([6, 7, 8], constant) == ["under 7", "7", "over 7"]
-    for empty in (make_bins(numbers([np.nan, np.inf])), make_bins(numbers([])), make_bins(numbers([UNSEEN]), {})):
+    for empty in (
+        make_feature_bins(numbers([np.nan, np.inf])),
+        make_feature_bins(numbers([])),
+        make_feature_bins(numbers([UNSEEN]), {}),
+    ):
         assert empty.names() == ["any", "missing"]
         assert names_of([5, np.inf, np.nan], empty) == ["any", "any", "missing"]
         assert names_of([UNSEEN, 3, np.nan], empty, {"of another training": 3}) == ["any", "any", "missing"]
@@ -135,9 +139,9 @@ def test_constant_and_empty_columns() -> None:
 
 def test_references_of_older_commits_are_counted_as_they_were() -> None:
     """Their first edge is the number before the least value."""
-    older, now = Bins(edges=(float(np.nextafter(7, 0)), 7, 9)), make_bins(numbers([7, 7, 9]))
+    older, now = Bins(edges=(float(np.nextafter(7, 0)), 7, 9)), make_feature_bins(numbers([7, 7, 9]))
     asked = numbers([6, 7, 8, 9, 10, np.nan])
-    assert count(asked, older).tolist() == count(asked, now).tolist() == [1, 1, 2, 1, 1]
+    assert count_values(asked, older).tolist() == count_values(asked, now).tolist() == [1, 1, 2, 1, 1]
     assert len(set(older.names())) == older.size
 
 
@@ -148,8 +152,8 @@ def test_rarer_labels_of_too_many_count_as_unseen() -> None:
 
 def test_names_of_bins_are_neat_and_never_the_same() -> None:
     """Two bins of one name would be one series in the metrics."""
-    assert make_bins(numbers([0.1, 0.2])).names() == ["under 0.1", "0.1", "0.1 to 0.2", "over 0.2", "missing"]
-    close = make_bins(numbers([1_000_000 + 0.5 * number for number in range(100)])).names()
+    assert make_feature_bins(numbers([0.1, 0.2])).names() == ["under 0.1", "0.1", "0.1 to 0.2", "over 0.2", "missing"]
+    close = make_feature_bins(numbers([1_000_000 + 0.5 * number for number in range(100)])).names()
     assert close[:2] == ["under 1000000", "1000000 to 1000002"]
     assert len(set(close)) == len(close)
     assert Bins.of_category({"missing": 3, "'unseen'": 2, "x": 1}).names() == [
@@ -159,7 +163,11 @@ def test_names_of_bins_are_neat_and_never_the_same() -> None:
 
 @given(st.lists(st.floats(width=32)), st.lists(st.floats()), st.sets(st.text("'misgunse")))
 def test_names_of_bins_are_never_the_same(narrow: list[float], wide: list[float], labels: set[str]) -> None:
-    for bins in (make_bins(numbers(narrow)), make_bins(np.array(wide)), Bins.of_category(dict.fromkeys(labels, 1))):
+    for bins in (
+        make_feature_bins(numbers(narrow)),
+        make_feature_bins(np.array(wide)),
+        Bins.of_category(dict.fromkeys(labels, 1)),
+    ):
         assert len(set(bins.names())) == bins.size
 
 
@@ -183,13 +191,13 @@ def in_duckdb(column: str, values: Sequence[float | str | None]) -> duckdb.DuckD
 @settings(deadline=None, max_examples=50)
 @given(VALUES, VALUES)
 def test_both_engines_make_and_count_the_same_bins_of_a_number(known: list[float], more: list[float]) -> None:
-    bins, of_duckdb = make_bins(numbers(known)), distributions.make_bins(in_duckdb("distance", known))
+    bins, of_duckdb = make_feature_bins(numbers(known)), distributions.make_variable_bins(in_duckdb("distance", known))
     assert of_duckdb["distance"] == bins
     with np.errstate(over="ignore", under="ignore"):
         beside = [np.nextafter(numbers(known), np.float32(to)).tolist() for to in (-np.inf, np.inf)]
     asked = [*more, *known, *beside[0], *beside[1]]
-    expected = distributions.count(in_duckdb("distance", asked), of_duckdb).counts["distance"]
-    assert tuple(count(numbers(asked), bins).tolist()) == expected
+    expected = distributions.count_distributions(in_duckdb("distance", asked), of_duckdb).counts["distance"]
+    assert tuple(count_values(numbers(asked), bins).tolist()) == expected
     assert sum(expected) == len(asked)
 
 
@@ -205,12 +213,15 @@ def test_both_engines_make_and_count_the_same_bins_of_a_category(
         return numbers([np.nan if value is None else codes.get(value, UNSEEN) for value in values])
 
     codes, asked = codes_of(known), [*more, *known]
-    bins, of_duckdb = make_bins(coded(known, codes), codes), distributions.make_bins(in_duckdb("carrier", known))
+    bins, of_duckdb = (
+        make_feature_bins(coded(known, codes), codes),
+        distributions.make_variable_bins(in_duckdb("carrier", known)),
+    )
     assert of_duckdb["carrier"] == bins
-    expected = distributions.count(in_duckdb("carrier", asked), of_duckdb).counts["carrier"]
+    expected = distributions.count_distributions(in_duckdb("carrier", asked), of_duckdb).counts["carrier"]
     # By the codes of the one training, and by those of another that has seen more.
     for other in (codes, codes_of(asked)):
-        assert tuple(count(coded(asked, other), bins, other).tolist()) == expected
+        assert tuple(count_values(coded(asked, other), bins, other).tolist()) == expected
     assert sum(expected) == len(asked)
 
 
@@ -219,7 +230,7 @@ def test_any_month_falls_into_the_bins_of_another(histograms: dict[str, Histogra
     later = features(to_columns(pq.read_table(month_path("2013-04", small))), codes)
     known = histograms["temperature"]
     warm = slice(known.bins.size - 4, -1)  # the two warmest parts of January, and beyond
-    found = shares(count(later[:, NAMES.index("temperature")], known.bins))
+    found = shares(count_values(later[:, NAMES.index("temperature")], known.bins))
     assert found[warm].sum() > 3 * shares(known.counts)[warm].sum()
 
 
