@@ -126,7 +126,7 @@ image: all ## Make a container image of it; ENGINE=docker|podman, IMAGE_BASE=<to
 
 .PHONY: remote
 remote: $(READY) ## Move the data to another DVC remote: URL=s3://bucket/path, or gs, azure, ssh, a folder
-	@$(call wants,URL)
+	@test -n '$(URL)' || { echo 'error: say where to, for example: make remote URL=s3://bucket/path' >&2; exit 1; }
 	dvc pull data.dvc
 	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67')
 	$(if $(EXTRA),$(MAKE) lock && $(MAKE) $(READY))

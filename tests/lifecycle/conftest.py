@@ -43,6 +43,7 @@ _LONG = (
     "test_release.py",
     "test_propose.py",
     "test_deploy.py",
+    "test_prediction_log.py",
     "workflows",
     "monitoring",
     "proposal",

@@ -148,6 +148,7 @@ def test_champion_whose_process_dies(proposing: Repository) -> None:
     assert "> `killed`" in report
 
 
+@pytest.mark.long
 def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
     """And rows that it drops: both are judged on what the base has of this month."""
     better(proposing)

@@ -76,6 +76,13 @@ DERIVED = '        "departure_minute": minute % 1440,\n        "rush": is_rush(m
 EDITS = (estimator, window, gates, contract, features)
 
 
+def test_the_tests_of_a_model_take_whatever_a_team_may_change(proposing: Repository) -> None:
+    for edit_project in EDITS:
+        edit_project(proposing)
+    proposing.must("pytest", "-q", "tests/model")
+
+
+@pytest.mark.long
 def test_everything_at_once(proposing: Repository, check: Check) -> None:
     for edit_project in EDITS:
         edit_project(proposing)
