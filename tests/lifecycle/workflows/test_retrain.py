@@ -94,8 +94,11 @@ def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
 # The same workflow as that of any other pull request, in test_propose.py.
 @pytest.mark.long
 def test_its_pull_request_is_judged_as_any_other_is(play: Retrain) -> None:
-    """By a workflow that was started by hand."""
+    """By both jobs of a workflow that was started by hand."""
     assert play("retrain.yml:retrain", "first", event="workflow_dispatch", inputs={"why": "drift"}).passed
     judged = play("propose.yml:model", "judged", event="workflow_dispatch", after="origin/retraining")
     assert judged.passed, judged.output
     assert (judged.artifacts / "report/report.md").read_text(encoding="utf-8").startswith("## ✅ Better than the model")
+    checked = play("propose.yml:check", "checked", event="workflow_dispatch", after="origin/retraining")
+    assert checked.passed, checked.output
+    assert "Changed files of the machinery: 0." in checked.output
