@@ -29,10 +29,20 @@ _PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKE
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which a server started here is reached.
+
+    Binding it is not enough to know: a container that an interrupted run left behind holds its ports by rules of the
+    network alone, and takes every connection to them.
+    """
     for port in _PORTS:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with socket.socket() as server, suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            server.listen(1)
+            server.settimeout(0.5)
+            with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+                accepted, _ = server.accept()
+            # Closed second, it does not keep the port in TIME_WAIT.
+            accepted.close()
             return port
     raise AssertionError
 
