@@ -11,7 +11,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
 
 PORT ?= 3000
+# What pipeline and service import; and all the rest, which tests, checks and monitoring bring when they are first used.
 READY := .venv/.ready
+DEVELOPMENT := .venv/.development
 LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
@@ -24,7 +26,7 @@ all: $(READY) ## Bring data, model, metrics and the tracked run up to date
 	@python -m lifecycle.pipeline $(if $(UNTRACKED),--untracked)
 
 .PHONY: setup
-setup: $(READY) ## Make .venv, and nothing else
+setup: $(DEVELOPMENT) ## Install everything into .venv, and do nothing else
 
 .PHONY: ingest
 ingest: $(READY) ## Add a month to the data: MONTH=YYYY-MM
@@ -44,23 +46,23 @@ check: style ## Check your model: style, types, and the pipeline on a sample of 
 # Each core has a process: threads of theirs would wait for one another.
 test test-long: export OMP_NUM_THREADS := 1
 TEST_MACHINERY := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder tests/lifecycle
-test: $(READY) ## Run all tests, your model's and the machinery's
+test: $(DEVELOPMENT) ## Run all tests, your model's and the machinery's
 	@pytest tests/model
 	@$(TEST_MACHINERY) -m 'not long'
-test-long: $(READY) ## Run the machinery's slower tests, too long for `make test`
+test-long: $(DEVELOPMENT) ## Run the machinery's slower tests, too long for `make test`
 	@$(TEST_MACHINERY) -m long
 
 .PHONY: lint style
 lint: style ## Check style, types and format of everything
 	@# The machinery's tests have a `model` of their own, whatever yours is.
 	MYPYPATH=tests/lifecycle/example mypy --cache-dir .mypy_cache/example tests benchmarks
-style: $(READY)
+style: $(DEVELOPMENT)
 	ruff check
 	ruff format --check
 	mypy
 
 .PHONY: format
-format: $(READY) ## Format the code and mend what can be mended
+format: $(DEVELOPMENT) ## Format the code and mend what can be mended
 	ruff check --fix
 	ruff format
 
@@ -91,7 +93,7 @@ gates: $(READY) ## Propose margins for the gates, from how much equal models dif
 	@python -m lifecycle.proposal.margins
 
 .PHONY: rehearse
-rehearse: $(READY) ## Play proposal, comment, merge, release and rollback here; ONLY_PROPOSAL=1
+rehearse: $(DEVELOPMENT) ## Play proposal, comment, merge, release and rollback here; ONLY_PROPOSAL=1
 	@python -m tests.github.rehearse
 
 .PHONY: registry
@@ -108,11 +110,11 @@ rollback: $(READY) ## Put an earlier version back into production: VERSION=3 WHY
 	@python -m lifecycle.release.rollback "$$VERSION" --why "$$WHY"
 
 .PHONY: monitor
-monitor: $(READY) ## Check the model in production: UNTIL=YYYY-MM-DD, PAGE=1 for pictures
+monitor: $(DEVELOPMENT) ## Check the model in production: UNTIL=YYYY-MM-DD, PAGE=1 for pictures
 	@python -m lifecycle.monitoring check $(if $(PAGE),--page) $(if $(UNTIL),--until "$$UNTIL")
 
 .PHONY: explain
-explain: $(READY) ## Explain a prediction: ID=…
+explain: $(DEVELOPMENT) ## Explain a prediction: ID=…
 	@$(call wants,ID)
 	@python -m lifecycle.monitoring explain "$$ID"
 
@@ -161,12 +163,17 @@ comma := ,
 need-%:
 	@$(PYTHON) -m tests.lifecycle.missing $(subst $(comma), ,$*)
 # One that has been seen to run something.
-need-engine: $(READY)
+need-engine: $(DEVELOPMENT)
 	@python -m tests.lifecycle.containers
 
-$(READY): requirements/bootstrap.txt requirements/development.txt
+SYNC = @.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes
+$(READY): requirements/bootstrap.txt requirements/pipeline.txt requirements/serving.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Name another one: make PYTHON=python3.12")'
-	@echo 'making .venv (about 1.5 GB) …'
+	@echo 'making .venv (about 1.0 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
-	@.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes requirements/development.txt
+	$(SYNC) $(if $(wildcard $(DEVELOPMENT)),requirements/development.txt,$^)
+	@touch $@
+$(DEVELOPMENT): requirements/development.txt $(READY)
+	@echo 'adding what tests, checks and monitoring need to .venv (about 0.5 GB) …'
+	$(SYNC) $<
 	@touch $@

@@ -7,7 +7,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Threads of OpenMP wait for one another by spinning. On a machine that is busy with something else, they spin for
 # threads that do not run: a training of 1 s took up to 219 s. With few spins they sleep instead.
-os.environ.setdefault("GOMP_SPINCOUNT", "100")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # MLflow: one try more and no waiting for minutes, nothing that reports home, no bars and no chatter.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
