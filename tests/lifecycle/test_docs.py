@@ -1,12 +1,19 @@
-"""What README and docs/ name is there: links, files, make targets."""
+"""README and docs/ are true: links, files, make targets, settings, permissions and messages exist as they say."""
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.lifecycle.repository import ROOT
+from lifecycle.serving.environment import ServingSettings
+from lifecycle.shared.params import Params
+from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 README = ROOT / "README.md"
 IS_TEMPLATE = README.read_text(encoding="utf-8").startswith("# Merge to deploy\n")
@@ -51,3 +58,85 @@ def test_targets_are_there(page: Path) -> None:
 @pytest.mark.skipif(not IS_TEMPLATE, reason="the README is the team's own")
 def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").split()) <= 1_000
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading of a page in docs/."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    _, _, section = text.partition(f"\n## {heading}\n")
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def names(cell: str) -> list[str]:
+    """What a cell has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_settings_of_params_yaml() -> None:
+    sections = [name for cells in table("settings.md", "The model: `params.yaml`") for name in names(cells[0])]
+    assert sorted(sections) == sorted(Params.model_fields)
+
+
+def test_settings_of_the_contract() -> None:
+    module = ast.parse((EXAMPLE_PROJECT / "model/contract.py").read_text(encoding="utf-8"))
+    assigned = [
+        node.targets[0] if isinstance(node, ast.Assign) else node.target
+        for node in module.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+    ]
+    declared = [node.id for node in assigned if isinstance(node, ast.Name)]
+    described = [name for cells in table("settings.md", "The data: `model/contract.py`") for name in names(cells[0])]
+    assert sorted(described) == sorted(declared)
+
+
+def test_settings_of_the_service() -> None:
+    described = {names(cells[0])[0]: cells[1] for cells in table("settings.md", "The service: environment variables")}
+    fields = {name.upper(): field for name, field in ServingSettings.model_fields.items()}
+    assert described.keys() == fields.keys()
+    for name, field in fields.items():
+        if field.default not in {"", ()}:
+            assert described[name] == f"`{field.default}`"
+
+
+def test_settings_of_github() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
+    kinds = {"vars": "variable", "secrets": "secret"}
+    used = {(name, kinds[kind]) for kind, name in re.findall(r"\b(vars|secrets)\.([A-Z_]+)", text)}
+    described = {(names(cells[0])[0], cells[1]) for cells in table("settings.md", "GitHub: variables and secrets")}
+    assert described == used
+
+
+def test_permissions_of_the_workflows() -> None:
+    described = {
+        tuple(names(cells[0])): (set(names(cells[2])), set(names(cells[3])))
+        for cells in table("security.md", "Workflows")
+    }
+    granted = {}
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            permissions = {f"{what}: {grant}" for what, grant in job["permissions"].items()}
+            secrets = set(re.findall(r"secrets\.([A-Z_]+)", yaml.safe_dump(job)))
+            granted[path.name, name] = (permissions, secrets)
+    assert described == granted
+
+
+def strings(node: ast.AST) -> Iterator[str]:
+    """The texts in some code, with … in the place of values."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+        elif isinstance(part, ast.JoinedStr):
+            yield "".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in part.values)
+
+
+def test_messages_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    assert len(messages) > 20
+    said = {
+        string
+        for path in (ROOT / "lifecycle").rglob("*.py")
+        for string in strings(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert [message for message in messages if not any(message in string for string in said)] == []
