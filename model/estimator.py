@@ -2,7 +2,7 @@
 
 YOURS TO EDIT. An estimator is a class here, whose fields are its hyperparameters, and a line in `Hyperparameters`.
 Its `build` returns an unfitted scikit-learn pipeline that takes the matrix of features.py and predicts the
-probability of the target. scikit-learn is imported when it is built: it takes longer than most stages' own work.
+probability of the target. `build` imports scikit-learn itself, because the import takes longer than most stages' work.
 """
 
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
-# Stands for a missing value where the export does not know them: below all that the contract allows.
+# Replaces a missing value in estimators whose export does not support them: less than any valid value.
 _BELOW_ALL = -999
 
 _CATEGORICAL = list(range(len(CATEGORICAL)))
@@ -24,7 +24,7 @@ _NUMERIC = list(range(len(CATEGORICAL), len(NAMES)))
 
 
 class HistGradientBoosting(Settings):
-    """Gradient boosting over binned features. Categories are taken by their code: native ones export wrongly."""
+    """Gradient boosting over binned features. Categories are ordinal codes: the export of native ones is wrong."""
 
     max_iter: Count
     learning_rate: Positive
@@ -34,7 +34,7 @@ class HistGradientBoosting(Settings):
     l2_regularization: NonNegative
 
     def build(self, seed: int) -> Any:
-        """The unfitted pipeline."""
+        """Return the unfitted pipeline."""
         from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.pipeline import Pipeline
 
@@ -43,13 +43,13 @@ class HistGradientBoosting(Settings):
 
 
 class LogisticRegression(Settings):
-    """Linear model over one-hot categories and standardised numbers, the median where one is missing."""
+    """Linear model over one-hot categories and standardised numbers, with the median for missing numbers."""
 
     C: Positive
     max_iter: Count
 
     def build(self, seed: int) -> Any:
-        """The unfitted pipeline."""
+        """Return the unfitted pipeline."""
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import SimpleImputer
         from sklearn.linear_model import LogisticRegression as Classifier
@@ -73,7 +73,7 @@ class RandomForest(Settings):
     max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt", "log2"]
 
     def build(self, seed: int) -> Any:
-        """The unfitted pipeline."""
+        """Return the unfitted pipeline."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import Pipeline
@@ -94,14 +94,14 @@ class LightGBM(Settings):
     reg_lambda: NonNegative
 
     def build(self, seed: int) -> Any:
-        """The unfitted pipeline."""
+        """Return the unfitted pipeline."""
         from lightgbm import LGBMClassifier
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import Pipeline
 
-        # By itself it takes a missing value for 0 where training had none in that column, and its export does not.
+        # LightGBM takes a missing value for 0 if training had none in that column, but its export does not.
         impute = SimpleImputer(strategy="constant", fill_value=_BELOW_ALL)
-        # Without the last two the result depends on the number of cores.
+        # Without the last two arguments, the result depends on the number of cores.
         classifier = LGBMClassifier(
             **self.model_dump(), random_state=seed, verbose=-1, deterministic=True, force_row_wise=True
         )

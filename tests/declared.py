@@ -1,4 +1,4 @@
-"""What dvc.yaml and bentofile.yaml declare of the sources."""
+"""The source files that dvc.yaml and bentofile.yaml declare."""
 
 import re
 from pathlib import Path
@@ -10,16 +10,16 @@ IN_THE_IMAGE = tuple(f"lifecycle.serving.{name}" for name in ("service", "drain"
 
 
 def stage_sources(path: Path) -> dict[str, list[str]]:
-    """The Python files that each stage of a dvc.yaml depends on, by the module that the stage runs."""
+    """Return the Python files that each stage of a dvc.yaml depends on, by the module that the stage runs."""
     declared = {}
     for stage in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].values():
         command = re.fullmatch(r"python -m (lifecycle\.\S+)", stage["cmd"])
-        if command:  # a team's own stage may be any command
+        if command:  # a stage that a team adds may run any command
             declared[command[1]] = sorted(name for name in stage["deps"] if name.endswith(".py"))
     return declared
 
 
 def image_sources(path: Path) -> list[str]:
-    """The Python files that a bentofile.yaml includes."""
+    """Return the Python files that a bentofile.yaml includes."""
     included = yaml.safe_load(path.read_text(encoding="utf-8"))["include"]
     return sorted(name for name in included if name.endswith(".py"))

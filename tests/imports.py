@@ -1,4 +1,4 @@
-"""What the source imports: the graph of the machinery and of model/."""
+"""The import graph of the machinery and of model/."""
 
 import ast
 from collections.abc import Iterator
@@ -13,38 +13,38 @@ class Sources:
     """Python sources that import one another.
 
     Attributes:
-        roots: Folders that modules are looked for in, the first one first.
+        roots: Directories to look for modules in; the first match counts.
     """
 
     roots: tuple[Path, ...]
 
     def find(self, module: str) -> Path | None:
-        """The file of a module or package; None if it is not one of these sources."""
+        """Return the file of a module or package; None if it is not one of these sources."""
         stem = module.replace(".", "/")
         paths = [root / name for root in self.roots for name in (f"{stem}.py", f"{stem}/__init__.py")]
         return next((path for path in paths if path.exists()), None)
 
     def path_of(self, module: str) -> str:
-        """The file of a module, relative to its root."""
+        """Return the file of a module, relative to its root."""
         path = self.find(module)
         assert path, module
         return next(str(path.relative_to(root)) for root in self.roots if path.is_relative_to(root))
 
     def modules(self) -> list[str]:
-        """Every module of `PACKAGES`, by its dotted name."""
-        found = set[str]()
+        """Return the dotted name of every module of `PACKAGES`."""
+        names = set[str]()
         for package in PACKAGES:
             root = next(root for root in self.roots if (root / package).is_dir())
             for path in (root / package).rglob("*.py"):
-                found.add(".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"))
-        return sorted(found)
+                names.add(".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"))
+        return sorted(names)
 
     def imported(self, module: str, *, lazily: bool) -> set[str]:
-        """The names of the modules that a module imports, of these sources and of any library.
+        """Return the names of the modules that a module imports, from these sources and from any library.
 
         Args:
             module: One of these sources.
-            lazily: Whether imports inside of functions count.
+            lazily: Whether to include imports inside of functions.
         """
         path = self.find(module)
         assert path, module
@@ -52,19 +52,19 @@ class Sources:
         return {name for node in _import_statements(tree, lazily=lazily) for name in self._names(node)}
 
     def reached(self, module: str, *, lazily: bool) -> set[str]:
-        """The modules of these sources that are imported with a module: itself, and packages, included."""
-        found, open_ends = set[str](), [module]
-        while open_ends:
-            name = open_ends.pop()
-            if name in found or self.find(name) is None:
+        """Return the modules of these sources that importing a module loads, including itself and packages."""
+        loaded, to_visit = set[str](), [module]
+        while to_visit:
+            name = to_visit.pop()
+            if name in loaded or self.find(name) is None:
                 continue
-            found.add(name)
+            loaded.add(name)
             parents = (name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1))
-            open_ends += [*parents, *self.imported(name, lazily=lazily)]
-        return found
+            to_visit += [*parents, *self.imported(name, lazily=lazily)]
+        return loaded
 
     def files_reached(self, *modules: str, lazily: bool = False) -> list[str]:
-        """The files of what is imported with some modules, relative to their roots, in order."""
+        """Return the sorted files of the modules that importing some modules loads, relative to their roots."""
         return sorted({self.path_of(name) for module in modules for name in self.reached(module, lazily=lazily)})
 
     def _names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""What the rooms share: columns, settings, data on disk, statistics, files, commands and GitHub."""
+"""The code that all rooms share: columns, settings, data on disk, statistics, files, commands and GitHub."""

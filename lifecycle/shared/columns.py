@@ -1,4 +1,4 @@
-"""Columns of the contract: what is declared of each, and the one table of their types."""
+"""Columns of the contract: the declaration of a column, and the one table of column types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows by column, in training and in the service: text as objects, None where it is missing; numbers as float64, NaN
-# where they are missing; timestamps as datetime64[s].
+# Rows as one array per column, in training and in the service: text as objects, with None for a missing value; numbers
+# as float64, with NaN for a missing value; timestamps as datetime64[s].
 Columns = dict[str, NDArray[np.generic]]
-# The number that stands for each category that training has seen, by column.
+# By column, the code of each category that occurs in the training data.
 Codes = Mapping[str, Mapping[str, int]]
 
 ColumnType = Literal["category", "integer", "number", "timestamp"]
@@ -18,16 +18,16 @@ ColumnType = Literal["category", "integer", "number", "timestamp"]
 
 @dataclass(frozen=True, slots=True)
 class TypeForms:
-    """The forms that the values of a column type take on their way from a file or a request to the features.
+    """The representations of a column type's values on their way from a file or a request to the features.
 
     Attributes:
         json: JSON Schema type of a value in a request.
         arrow: pyarrow alias of the type in data files.
-        pandas: dtype in the frames that are validated.
-        numpy: dtype of the arrays that ``features`` gets.
-        duckdb: SQL type in which the prediction log is read.
-        mlflow: Name of the type in the signature of a tracked model.
-        words: What a value is called in messages.
+        pandas: dtype in the frames that validation checks.
+        numpy: dtype of the arrays passed to ``features``.
+        duckdb: SQL type used to read the prediction log.
+        mlflow: Name of the type in the signature of an MLflow model.
+        words: Name of a value in error messages.
     """
 
     json: str
@@ -40,7 +40,7 @@ class TypeForms:
 
 
 TYPES: dict[ColumnType, TypeForms] = {
-    "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "a text"),
+    "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "a string"),
     "integer": TypeForms("integer", "int32", "Int32", "float64", "DOUBLE", "long", "a whole number"),
     "number": TypeForms("number", "double", "float64", "float64", "DOUBLE", "double", "a number"),
     "timestamp": TypeForms(
@@ -51,7 +51,7 @@ TYPES: dict[ColumnType, TypeForms] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One input column.
+    """An input column of the model.
 
     Attributes:
         name: Name in the data, in requests and in reports.
@@ -63,7 +63,7 @@ class Column:
         maximum: Largest valid value.
         categories: The only valid categories. If empty, every text that matches ``pattern`` is valid, whether or not
             training has seen it.
-        pattern: Regular expression that the whole of a category must match.
+        pattern: Regular expression that must match the whole category.
         nullable: Whether the value may be missing.
     """
 
@@ -80,7 +80,7 @@ class Column:
 
     @property
     def forms(self) -> TypeForms:
-        """The forms of the column's type."""
+        """The representations of values of the column's type."""
         return TYPES[self.type]
 
     @property

@@ -1,24 +1,24 @@
-"""Other programs, asked: git, and the champion's own Python."""
+"""Run other programs: git, and the champion's own Python."""
 
 import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-_TAIL = 12  # lines of an output that are shown
+_TAIL = 12  # lines of output that an error shows
 
 
 class CommandError(Exception):
-    """A program has failed; the message has the last lines of what it said."""
+    """An error for a command that failed. The message holds the last lines of its output."""
 
 
 def run(command: Sequence[str | Path], folder: Path = Path(), **environment: str) -> str:
-    """Run a command in a folder, and return what it printed.
+    """Run a command in a directory and return its output, both streams in one.
 
     Raises:
-        CommandError: Where it fails.
+        CommandError: If it fails.
     """
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=folder,
         env=os.environ | environment,
@@ -29,23 +29,23 @@ def run(command: Sequence[str | Path], folder: Path = Path(), **environment: str
         errors="replace",
         check=False,
     )
-    if done.returncode:
-        said = done.stdout.strip().splitlines()[-_TAIL:]
-        raise CommandError("\n".join(said) or f"{command[0]} failed and said nothing")
-    return done.stdout
+    if completed.returncode:
+        last_lines = completed.stdout.strip().splitlines()[-_TAIL:]
+        raise CommandError("\n".join(last_lines) or f"{command[0]} failed without any output")
+    return completed.stdout
 
 
 def git(*arguments: str, **environment: str) -> str:
-    """What git says.
+    """Run git in the working directory and return its output.
 
     Raises:
-        CommandError: Where it fails.
+        CommandError: If it fails.
     """
     return run(["git", *arguments], Path(), **environment)
 
 
 def git_show(commit: str, path: Path) -> str:
-    """A file as it is in a commit; empty where it is not."""
+    """Return a file as it is in a commit, or an empty string if the commit does not have it."""
     try:
         return git("show", f"{commit}:{path}")
     except CommandError:

@@ -1,4 +1,4 @@
-"""The edge of every command: errors that are for people, and an exit status."""
+"""The entry point of every command, which turns errors for users into a message and an exit status."""
 
 import errno
 import os
@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what is wrong, where, and what to do."""
+    """An error that the user can fix. The message says what is wrong, where, and what to do."""
 
 
 def run_main(command: Callable[[], None]) -> None:
-    """Run a command; end the process with status 1 and a message, without a traceback, where the user can mend it."""
+    """Run a command and exit with status 1 and a message, without a traceback, on an error that the user can fix."""
     try:
         command()
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:
-        # The reader of our output has gone (`… | head`): nothing is wrong, and nobody is left to be told.
+        # The reader of stdout has closed it (`… | head`): not an error, and there is nobody to report it to.
         os._exit(0)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
@@ -30,6 +30,6 @@ def run_main(command: Callable[[], None]) -> None:
 
 
 def moment(text: str) -> datetime:
-    """Parse the argument of a command that is a date or a time; in UTC unless it has a zone."""
+    """Parse a date or a date and time from the command line; it is in UTC unless it has a time zone."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

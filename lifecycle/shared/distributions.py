@@ -1,7 +1,7 @@
-"""Distributions of inputs and predictions, of months and of logs, counted by DuckDB in the bins of the training data.
+"""Distributions of inputs and predictions in months and logs, counted by DuckDB in the bins of the training data.
 
-The bins are those of histograms.py; a timestamp is counted by its hour and its weekday. What is kept of a month is a
-few hundred counts, and no row.
+The bins are those of histograms.py; a timestamp is counted by hour and by weekday. A month is reduced to a few hundred
+counts; no row is kept.
 """
 
 import math
@@ -18,18 +18,18 @@ from model import contract
 PROBABILITY = "probability"
 
 _PROBABILITIES = tuple(n / 20 for n in range(21))
-_SHOWN = 5  # unseen values
+_SHOWN = 5  # unseen values that are listed
 
 
 @dataclass(frozen=True)
 class Variable:
-    """What is counted of a column.
+    """A quantity that is counted, derived from one column.
 
     Attributes:
-        name: In reports; the column's own, unless there are several of it.
-        column: Of the contract, or the probability.
-        kind: Whether it is counted in ranges or by value.
-        sql: Its value, in terms of the column.
+        name: Name in reports: the column's name, unless several variables are derived from the column.
+        column: Column of the contract, or ``probability``.
+        kind: A ``number`` is counted in ranges, a ``category`` by value.
+        sql: SQL expression of the value, in terms of the column.
     """
 
     name: str
@@ -39,25 +39,25 @@ class Variable:
 
 
 def _variables() -> tuple[Variable, ...]:
-    found = []
+    variables = []
     for column in contract.INPUTS:
         name, sql = column.name, f'"{column.name}"'
         if column.type == "timestamp":
-            found.append(Variable(f"{name} (hour)", name, "category", f"strftime({sql}, '%H')"))
-            found.append(Variable(f"{name} (weekday)", name, "category", f"strftime({sql}, '%a')"))
+            variables.append(Variable(f"{name} (hour)", name, "category", f"strftime({sql}, '%H')"))
+            variables.append(Variable(f"{name} (weekday)", name, "category", f"strftime({sql}, '%a')"))
         elif column.type == "category":
-            found.append(Variable(name, name, "category", sql))
+            variables.append(Variable(name, name, "category", sql))
         else:
-            # NaN is no number; DuckDB would take it for the largest.
-            found.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql}::DOUBLE END"))
-    return (*found, Variable(PROBABILITY, PROBABILITY, "number", f'"{PROBABILITY}"::DOUBLE'))
+            # NaN becomes NULL; DuckDB would order it as the largest number.
+            variables.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql}::DOUBLE END"))
+    return (*variables, Variable(PROBABILITY, PROBABILITY, "number", f'"{PROBABILITY}"::DOUBLE'))
 
 
 VARIABLES = _variables()
 
 
 class Moments(Settings):
-    """Of the finite values of a number."""
+    """Mean, standard deviation and range of the finite values of a number."""
 
     mean: float
     deviation: float
@@ -66,13 +66,13 @@ class Moments(Settings):
 
 
 class Distributions(Settings):
-    """How the rows of a period are distributed.
+    """The distribution of each variable over the rows of a period.
 
     Attributes:
-        rows: In all.
-        counts: By variable, how many rows are in each bin.
-        moments: By number, unless it has no finite value.
-        unseen: By category, the values without a bin that are most frequent, with their number.
+        rows: Number of rows.
+        counts: By variable, the number of rows in each bin.
+        moments: By number, its moments; absent if it has no finite value.
+        unseen: By category, the most frequent values without a bin, with their number of rows.
     """
 
     rows: int
@@ -82,17 +82,18 @@ class Distributions(Settings):
 
 
 def make_variable_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
-    """The bins of each variable, by rows with the columns of the contract."""
+    """Make the bins of each variable from rows with the columns of the contract."""
     bins = {}
-    for one in VARIABLES:
-        if one.column == PROBABILITY:
-            bins[one.name] = Bins(edges=_PROBABILITIES)
-        elif one.kind == "number":
-            found = rows.aggregate(f"quantile_disc({one.sql}, {list(QUANTILES)}) FILTER (isfinite({one.sql}))")
-            bins[one.name] = Bins.of_number(found.fetchall()[0][0] or ())
+    for variable in VARIABLES:
+        name, sql = variable.name, variable.sql
+        if variable.column == PROBABILITY:
+            bins[name] = Bins(edges=_PROBABILITIES)
+        elif variable.kind == "number":
+            quantiles = rows.aggregate(f"quantile_disc({sql}, {list(QUANTILES)}) FILTER (isfinite({sql}))")
+            bins[name] = Bins.of_number(quantiles.fetchall()[0][0] or ())
         else:
-            counted = rows.aggregate(f"{one.sql} AS value, count(*) AS rows", "value").filter("value IS NOT NULL")
-            bins[one.name] = Bins.of_category(dict(counted.fetchall()))
+            counted = rows.aggregate(f"{sql} AS value, count(*) AS rows", "value").filter("value IS NOT NULL")
+            bins[name] = Bins.of_category(dict(counted.fetchall()))
     return bins
 
 
@@ -100,41 +101,41 @@ def count_distributions(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Dis
     """Count rows with the columns of the contract and the probability.
 
     Args:
-        rows: Are read several times; of each column, as often as it has variables.
-        bins: By variable.
+        rows: Rows to count. They are scanned once for all numbers and once for each category.
+        bins: Bins of each variable, by its name.
     """
     counts, unseen = dict[str, tuple[int, ...]](), dict[str, dict[str, int]]()
-    numbers = [one for one in VARIABLES if one.kind == "number"]
+    numbers = [variable for variable in VARIABLES if variable.kind == "number"]
     moments = dict[str, Moments]()
-    counted = rows.aggregate(", ".join(["count(*)", *(_counted(one, bins[one.name]) for one in numbers)]))
-    total, *found = counted.fetchall()[0]
-    for one, number in zip(numbers, found, strict=True):
-        in_bins = number.pop("bins") or [0] * (bins[one.name].size - 1)
-        counts[one.name] = (*in_bins, total - sum(in_bins))
-        if number["mean"] is not None:
-            moments[one.name] = Moments(**number)
-    for one in VARIABLES:
-        if one.kind == "category":
-            by_value = dict(rows.aggregate(f"{one.sql} AS value, count(*)", "value").fetchall())
+    counted = rows.aggregate(", ".join(["count(*)", *(_summary(number, bins[number.name]) for number in numbers)]))
+    total, *summaries = counted.fetchall()[0]
+    for number, summary in zip(numbers, summaries, strict=True):
+        in_bins = summary.pop("bins") or [0] * (bins[number.name].size - 1)
+        counts[number.name] = (*in_bins, total - sum(in_bins))
+        if summary["mean"] is not None:
+            moments[number.name] = Moments(**summary)
+    for variable in VARIABLES:
+        if variable.kind == "category":
+            by_value = dict(rows.aggregate(f"{variable.sql} AS value, count(*)", "value").fetchall())
             missing = by_value.pop(None, 0)
-            seen = [by_value.pop(label, 0) for label in bins[one.name].labels]
-            counts[one.name] = (*seen, sum(by_value.values()), missing)
+            seen = [by_value.pop(label, 0) for label in bins[variable.name].labels]
+            counts[variable.name] = (*seen, sum(by_value.values()), missing)
             if by_value:
-                unseen[one.name] = _most_frequent(by_value)
-    in_order = {one.name: counts[one.name] for one in VARIABLES}
+                unseen[variable.name] = _most_frequent(by_value)
+    in_order = {variable.name: counts[variable.name] for variable in VARIABLES}
     return Distributions(rows=total, counts=in_order, moments=moments, unseen=unseen)
 
 
-def _counted(number: Variable, bins: Bins) -> str:
-    """The counts of the bins of a number but the last one, and its moments."""
-    # DuckDB takes an edge for the end of the bin below it, but the least value begins the bin above it. What lies over
-    # the last edge would only be counted if there is any.
+def _summary(number: Variable, bins: Bins) -> str:
+    """Return SQL for the moments of a number and its counts in all bins except the last, that of missing values."""
+    # DuckDB counts an edge in the bin below it, but the least value belongs to the bin above it. Infinity is an edge
+    # because DuckDB adds a bin for values over the last edge only if there are any.
     below = [math.nextafter(least, -math.inf) for least in bins.edges[:1]]
     edges = f"'{[*below, *bins.edges[1:], math.inf]}'::DOUBLE[]"
     moments = {"mean": "avg", "deviation": "stddev_pop", "minimum": "min", "maximum": "max"}
     finite = f"CASE WHEN isfinite({number.sql}) THEN {number.sql} END"
-    asked = "".join(f", '{name}': {function}({finite})" for name, function in moments.items())
-    return f"{{'bins': map_values(histogram({number.sql}, {edges})){asked}}}"
+    moments_sql = "".join(f", '{name}': {function}({finite})" for name, function in moments.items())
+    return f"{{'bins': map_values(histogram({number.sql}, {edges})){moments_sql}}}"
 
 
 def _most_frequent(values: Mapping[str, int]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Write aside, then rename: a reader sees the old output or the new one, never half of one."""
+"""Atomic writes: a reader sees the old output or the new one, never a partial one."""
 
 import json
 import shutil
@@ -12,59 +12,59 @@ from lifecycle.shared.console import UserError
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of ``path`` when the block succeeds and is deleted when not."""
+    """Yield a temporary path to write to; it replaces ``path`` if the block succeeds and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        yield aside
-        aside.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill, which takes the place of ``path`` when the block succeeds."""
-    aside, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    """Yield an empty directory to fill; it replaces ``path`` if the block succeeds and is deleted otherwise."""
+    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
-        yield aside
+        yield temporary
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
-            path.rename(old)  # a folder cannot be renamed over one that has files in it
-        aside.rename(path)
+            path.rename(old)  # renaming cannot replace a directory that is not empty
+        temporary.rename(path)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text."""
-    with replacing_file(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+    """Write a text file atomically, in UTF-8."""
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, byte for byte the same for the same value."""
+    """Write a value as JSON atomically; the same value always gives the same bytes."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Refuse to start what the disk has no room for.
+    """Check that the disk has room for what will be written.
 
     Args:
-        folder: A folder on the disk that will be written to; need not exist yet.
-        needed: Bytes that will be written.
+        folder: Directory on the disk that will be written to; it need not exist yet.
+        needed: Number of bytes that will be written.
 
     Raises:
-        UserError: Where less than ``needed`` is free.
+        UserError: If fewer than ``needed`` bytes are free.
     """
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"too little disk: about {needed / 2**20:,.0f} MiB are needed and {free / 2**20:,.0f} MiB are free at "
-            f"{folder.resolve()}. Free some space (`make clean` removes what can be made again) and run it again."
+            f"not enough disk space: about {needed / 2**20:,.0f} MiB are needed and {free / 2**20:,.0f} MiB are free "
+            f"at {folder.resolve()}. Free some space (`make clean` removes what can be rebuilt) and run it again."
         )

@@ -1,4 +1,4 @@
-"""GitHub's REST API, as the environment of its runners names it."""
+"""A client of GitHub's API for workflow runs, configured by the environment variables that GitHub sets there."""
 
 import base64
 import json
@@ -15,27 +15,27 @@ from urllib.parse import urlencode
 from lifecycle.shared.commands import CommandError
 from lifecycle.shared.console import UserError
 
-# By whose name a workflow's token writes, and git with it: by the address GitHub shows a commit as its own.
+# The user that a workflow's token belongs to. By this email address GitHub attributes a commit to it.
 BOT = "github-actions[bot]"
 AS_BOT = ("-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com")
-_AT_A_TIME = 100
+_PAGE_SIZE = 100
 _MOST_PAGES = 50
-_PATIENCE = 20  # seconds
+_TIMEOUT = 20  # seconds
 _MOST_BYTES = 2**24
 
-# What a call raises where GitHub cannot be reached, refuses, or says something that is no answer.
+# What a call may raise if GitHub cannot be reached, refuses a request, or sends a response that cannot be parsed.
 Errors = (OSError, ValueError, HTTPException, subprocess.TimeoutExpired)
 
 
 def event() -> dict[str, Any]:
-    """What has started the workflow; empty where none runs."""
+    """Return the event that started the workflow; empty outside of a workflow."""
     path = os.environ.get("GITHUB_EVENT_PATH")
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    return found
+    payload: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    return payload
 
 
 def output(**values: str) -> None:
-    """Tell the next steps of the workflow, if one runs; values of a line each."""
+    """Set outputs of the workflow step, if there is one; each value must be a single line."""
     path = os.environ.get("GITHUB_OUTPUT")
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
@@ -43,113 +43,113 @@ def output(**values: str) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a workflow command can say it: a line break would end it, and begin another."""
+    """Return the message of an error on one line, because a line break would end a workflow command."""
     return " ".join(str(error).split())[:500]
 
 
 @contextmanager
 def errors_for_people() -> Iterator[None]:
-    """Turn an error of GitHub, or of a program that was run meanwhile, into a `UserError`."""
+    """Turn an error of GitHub, or of a command that the block runs, into a `UserError`."""
     try:
         yield
     except Errors as error:
-        raise UserError(f"GitHub did not do what it was asked: {one_line(error)}") from error
+        raise UserError(f"a request to GitHub failed: {one_line(error)}") from error
     except CommandError as error:
         raise UserError(str(error)) from error
 
 
 def url(path: str, **query: str | int) -> str:
-    """The address of something of this repository."""
-    asked = f"?{urlencode(query)}" if query else ""
-    return f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}{asked}"
+    """Return the API address of a resource of this repository."""
+    parameters = f"?{urlencode(query)}" if query else ""
+    return f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}{parameters}"
 
 
 def get(path: str, **query: str | int) -> Any:
-    """What is there."""
+    """Get a resource of this repository, parsed from JSON."""
     return json.loads(_read(url(path, **query), _MOST_BYTES))
 
 
 def get_all(path: str, **query: str | int) -> list[dict[str, Any]]:
-    """All of a list, which GitHub gives page by page."""
-    found: list[dict[str, Any]] = []
+    """Get all items of a list, which GitHub returns page by page."""
+    items: list[dict[str, Any]] = []
     for page in range(1, _MOST_PAGES + 1):
-        some = get(path, per_page=_AT_A_TIME, page=page, **query)
-        found += some
-        if len(some) < _AT_A_TIME:
+        on_page = get(path, per_page=_PAGE_SIZE, page=page, **query)
+        items += on_page
+        if len(on_page) < _PAGE_SIZE:
             break
-    return found
+    return items
 
 
 def merged_by(commit: str) -> dict[str, Any] | None:
-    """The pull request by which a commit came to main; None where it came otherwise."""
-    found: list[dict[str, Any]] = get(f"commits/{commit}/pulls")
-    return next((one for one in found if one["merge_commit_sha"] == commit), None)
+    """Return the pull request whose merge made a commit; None if no merge did."""
+    pulls: list[dict[str, Any]] = get(f"commits/{commit}/pulls")
+    return next((pull for pull in pulls if pull["merge_commit_sha"] == commit), None)
 
 
 def download(path: str, most: int) -> bytes:
-    """The bytes that are there, wherever GitHub keeps them.
+    """Download the bytes of a resource, also from the storage that GitHub redirects to.
 
     Raises:
-        ValueError: Where they are more than `most`.
+        ValueError: If there are more than `most` bytes.
     """
     return _read(url(path), most)
 
 
 def file(path: str, commit: str, most: int) -> bytes:
-    """A file as it is in a commit; of a symbolic link what it leads to.
+    """Return a file as it is in a commit; for a symbolic link, the file that it points to.
 
     Raises:
-        ValueError: Where it has more than `most` bytes.
+        ValueError: If it has more than `most` bytes.
     """
     return _read(url(f"contents/{path}", ref=commit), most, accept="application/vnd.github.raw+json")
 
 
 def send(method: str, path: str, **fields: Any) -> None:
-    """Write, by GitHub's own program `gh`, which every runner of theirs has.
+    """Send a request that writes, through GitHub's command `gh`, which GitHub installs on every runner.
 
     Args:
-        method: Of HTTP.
-        path: In this repository.
-        fields: As GitHub's API names them, in terms of JSON.
+        method: HTTP method.
+        path: Path of the resource in this repository.
+        fields: Fields of the request body, as GitHub's API names them.
 
     Raises:
-        OSError: Where there is no `gh`, or GitHub refuses.
+        OSError: If `gh` is not installed, or GitHub refuses.
     """
-    # The token goes by either name: GitHub's own host takes the one, an enterprise's the other.
+    # `gh` reads the token from the first variable for github.com, and from the second for an enterprise's server.
     token = os.environ["GITHUB_TOKEN"]
-    done = subprocess.run(
-        # By its input: an argument may not be as long as a report.
+    completed = subprocess.run(
+        # The body goes through stdin, because a report can be longer than an argument may be.
         ["gh", "api", "--silent", "--method", method, "--input", "-", url(path)],
         input=json.dumps(fields),
         env=os.environ | {"GH_TOKEN": token, "GH_ENTERPRISE_TOKEN": token},
         capture_output=True,
         text=True,
         check=False,
-        timeout=_PATIENCE * 3,
+        timeout=_TIMEOUT * 3,
     )
-    if done.returncode:
-        raise OSError(f"gh: {done.stderr.strip()}")
+    if completed.returncode:
+        raise OSError(f"gh: {completed.stderr.strip()}")
 
 
 def mutate(mutation: str, **variables: str) -> None:
-    """Change what only GitHub's other API can, the one by GraphQL.
+    """Run a mutation of GitHub's GraphQL API, for changes that the REST API does not offer.
 
     Args:
-        mutation: In terms of GraphQL.
-        variables: That it names, all of them ids.
+        mutation: Fields of the mutation, in GraphQL.
+        variables: Variables that the mutation uses, each of the type ``ID!``.
 
     Raises:
-        ValueError: Where GitHub refuses; it says why.
+        ValueError: If GitHub refuses; the message holds its reasons.
     """
-    named = ", ".join(f"${name}: ID!" for name in variables)
-    asked = json.dumps({"query": f"mutation({named}) {{ {mutation} }}", "variables": variables}).encode()
-    answer = json.loads(_read(os.environ["GITHUB_GRAPHQL_URL"], _MOST_BYTES, asked))
-    if answer.get("errors"):
-        raise ValueError("; ".join(str(error.get("message")) for error in answer["errors"]))
+    declared = ", ".join(f"${name}: ID!" for name in variables)
+    body = json.dumps({"query": f"mutation({declared}) {{ {mutation} }}", "variables": variables}).encode()
+    response = json.loads(_read(os.environ["GITHUB_GRAPHQL_URL"], _MOST_BYTES, body))
+    if response.get("errors"):
+        raise ValueError("; ".join(str(error.get("message")) for error in response["errors"]))
 
 
 def git_credentials(remote: str) -> dict[str, str]:
-    """The environment in which git may do at a remote what the workflow's token may; and asks nobody for a password."""
+    """Return the environment variables with which git uses the workflow's token at a remote and never prompts."""
     server, token = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_TOKEN")
     if not server or not token or not remote.startswith(f"{server}/"):
         return {"GIT_TERMINAL_PROMPT": "0"}
@@ -162,12 +162,12 @@ def git_credentials(remote: str) -> dict[str, str]:
     }
 
 
-def _read(address: str, most: int, given: bytes | None = None, accept: str = "application/vnd.github+json") -> bytes:
-    request = urllib.request.Request(address, given, {"Accept": accept})  # noqa: S310 - GitHub's
-    # The token is not for the store that a download is redirected to.
+def _read(address: str, most: int, body: bytes | None = None, accept: str = "application/vnd.github+json") -> bytes:
+    request = urllib.request.Request(address, body, {"Accept": accept})  # noqa: S310 - GitHub's address
+    # The token must not reach the storage that a download is redirected to.
     request.add_unredirected_header("Authorization", f"Bearer {os.environ['GITHUB_TOKEN']}")
-    with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
-        found: bytes = answer.read(most + 1)
-    if len(found) > most:
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+        content: bytes = response.read(most + 1)
+    if len(content) > most:
         raise ValueError(f"{address} has more than {most:,} bytes")
-    return found
+    return content

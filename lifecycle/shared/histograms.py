@@ -1,7 +1,7 @@
-"""Histograms: the bins that the training data fixes, how many rows are in each, and how far two histograms are apart.
+"""Histograms: bins that the training data defines, the number of rows in each, and distances between histograms.
 
-The bins are made by one rule, and two engines count into them. Feature matrices are counted here by NumPy, in training
-and in the service. Months and logs are counted by DuckDB in distributions.py. A test holds both to the same counts.
+One rule makes the bins, and two engines count into them. NumPy counts feature matrices here, in training and in the
+service. DuckDB counts months and logs in distributions.py. A test checks that both give the same counts.
 """
 
 import json
@@ -22,25 +22,26 @@ Shares = NDArray[np.float64]
 
 MISSING, UNSEEN = "missing", "unseen"
 
-# A number is binned by these quantiles of the training data: its vigintiles, its least and its greatest value.
+# The edges of a number's bins are these quantiles of the training data: the minimum, the vigintiles and the maximum.
 _PARTS = 20
 QUANTILES = tuple(part / _PARTS for part in range(_PARTS + 1))
-# Of a category with more labels, the rarer ones count as unseen.
+# If a category has more labels, the rarest ones count as unseen.
 _MOST_LABELS = 1000
-# What a share of 0 is taken for where its logarithm is needed; deploy/prometheus/rules.yml has it, too.
+# Replaces a share of 0 where its logarithm is needed. deploy/prometheus/rules.yml has the same value.
 LEAST_SHARE = 1e-4
 
 
 class Bins(Settings):
     """The bins of a number or of a category.
 
-    A number has a bin for what is less than all of the training data, the bins between its edges, a bin for what is
-    greater, and a bin for missing values. A category has a bin for each label, one for unseen values and one for
-    missing ones. Where the training data has no value at all, there is a bin for any value and one for missing ones.
+    A number has a bin for values below the minimum of the training data, the bins between its edges, a bin for values
+    above the maximum, and a bin for missing values. A category has a bin for each label, one for unseen values and one
+    for missing values. If the training data has no value at all, there is one bin for any value and one for missing
+    values.
 
     Attributes:
-        edges: Edges of a number, in ascending order: the least value, which belongs to the bin above it, and the
-            greatest value of each bin between. The first two are equal where the least value has a bin for itself.
+        edges: Edges of a number, in ascending order: the minimum, which belongs to the bin above it, and the greatest
+            value of each bin between minimum and maximum. The first two are equal if the minimum has its own bin.
         labels: Labels of a category.
     """
 
@@ -49,20 +50,20 @@ class Bins(Settings):
 
     @classmethod
     def of_number(cls, quantiles: Sequence[float]) -> "Bins":
-        """The bins of a number. A value that fills several of them gets one for itself.
+        """Make the bins of a number. A value that would fill several bins gets a bin of its own.
 
         Args:
-            quantiles: For each of `QUANTILES`, the least finite value that so large a share of the finite values does
-                not exceed; empty where there is no finite value.
+            quantiles: For each share in `QUANTILES`, the least finite value that this share of the finite values does
+                not exceed; empty if there is no finite value.
         """
         return cls(edges=(*quantiles[:1], *sorted(set(quantiles[1:]))))
 
     @classmethod
     def of_category(cls, counts: Mapping[str, int]) -> "Bins":
-        """The bins of a category, in alphabetical order.
+        """Make the bins of a category, in alphabetical order.
 
         Args:
-            counts: Number of rows by value, without the missing ones.
+            counts: Number of rows by value, without missing values.
         """
         frequent = sorted(counts, key=lambda value: (-counts[value], value))[:_MOST_LABELS]
         return cls(labels=tuple(sorted(frequent)))
@@ -73,7 +74,7 @@ class Bins(Settings):
         return len(self.edges) + len(self.labels) + 2
 
     def names(self) -> list[str]:
-        """The names of the bins, in order. No two are the same, for each is a series of its own in the metrics."""
+        """Return the names of the bins, in order. They are unique, because each labels a series of a metric."""
         if self.labels:
             return [*map(_label_name, self.labels), UNSEEN, MISSING]
         if not self.edges:
@@ -83,15 +84,15 @@ class Bins(Settings):
         return [f"under {shown[0]}", *between, f"over {shown[-1]}", MISSING]
 
     def edge_names(self) -> list[str]:
-        """The edges in digits, as the names of the bins have them."""
+        """Return the edges in digits, as in the names of the bins."""
         return _in_digits(self.edges)
 
 
 class Histogram(Settings):
-    """How the rows of a feature are distributed.
+    """The distribution of a feature.
 
     Attributes:
-        bins: Bins that are counted.
+        bins: Bins of the feature.
         counts: Number of rows in each bin.
     """
 
@@ -106,45 +107,45 @@ class Histogram(Settings):
 
 
 def feature_histograms(matrix: NDArray[np.float32], codes: Codes) -> dict[str, Histogram]:
-    """The histogram of each feature, in the order of the matrix.
+    """Compute the histogram of each feature, in the order of the matrix.
 
     Args:
         matrix: Features of the training data, of shape (rows, features).
-        codes: For each category, the codes that stand for its values in the matrix.
+        codes: For each category, the code of each of its labels in the matrix.
     """
-    found = {}
+    histograms = {}
     for position, name in enumerate(NAMES):
         values, coded = matrix[:, position], codes.get(name)
         bins = make_feature_bins(values, coded)
-        found[name] = Histogram(bins=bins, counts=tuple(count_values(values, bins, coded).tolist()))
-    return found
+        histograms[name] = Histogram(bins=bins, counts=tuple(count_values(values, bins, coded).tolist()))
+    return histograms
 
 
 def histograms_of(metadata: Mapping[str, Any]) -> dict[str, Histogram]:
-    """The histogram of each feature, as metadata.json of a model folder holds them.
+    """Return the histogram of each feature from the metadata.json of a model directory.
 
     Raises:
-        UserError: If it holds none, in another form than this commit writes, or of other features.
+        UserError: If it has none, or they are of other features or not in the format of this commit.
     """
     try:
-        # As JSON, in which a list is a tuple.
-        found = _BY_FEATURE.validate_json(json.dumps(metadata.get("histograms")))
+        # Validated as JSON, because strict settings accept a list for a tuple only in JSON.
+        histograms = _BY_FEATURE.validate_json(json.dumps(metadata.get("histograms")))
     except ValidationError:
-        found = {}
-    if list(found) != list(NAMES):
+        histograms = {}
+    if list(histograms) != list(NAMES):
         raise UserError(
-            "metadata.json of the model has no histograms of these features that this commit could read: another "
-            "commit wrote it. `make` trains the model again."
+            "metadata.json of the model has no histograms of these features that this commit can read: "
+            "another commit wrote it. `make` trains the model again."
         )
-    return found
+    return histograms
 
 
 def make_feature_bins(values: NDArray[np.floating[Any]], codes: Mapping[str, int] | None = None) -> Bins:
-    """The bins of a feature.
+    """Make the bins of a feature.
 
     Args:
         values: Values of the training data, of shape (rows,), NaN where one is missing.
-        codes: For each label of a category, the number that stands for it among the values; None for a number.
+        codes: The code of each label among the values of a category; None for a number.
     """
     if codes is not None:
         rows = np.bincount(values[values >= 0].astype(np.intp), minlength=len(codes))
@@ -152,7 +153,7 @@ def make_feature_bins(values: NDArray[np.floating[Any]], codes: Mapping[str, int
     finite = np.sort(values[np.isfinite(values)])
     if not len(finite):
         return Bins()
-    # In whole numbers, and not by np.quantile: 0.55 * 100 is more than 55 there, which is a row too far.
+    # Ranks in integers instead of np.quantile: in floating point 0.55 * 100 exceeds 55, which is one row too far.
     ranks = -(-len(finite) * np.arange(_PARTS + 1) // _PARTS)
     return Bins.of_number(finite[np.maximum(ranks, 1) - 1].tolist())
 
@@ -165,57 +166,57 @@ def count_values(
     Args:
         values: Values of shape (rows,), NaN where one is missing.
         bins: Bins to count into.
-        codes: For each label of a category, the number that stands for it among the values, any other for an unseen
-            one; None for a number. The codes need not be those of the data that the bins were made of.
+        codes: The code of each label among the values of a category, where any other code is an unseen value; None for
+            a number. The codes may differ from those of the data that the bins were made from.
 
     Returns:
         The number of values in each bin.
     """
     if codes is None:
-        # NumPy's order has NaN behind infinity: beyond the bin over the last edge, in that of missing values.
-        found = np.searchsorted((*bins.edges[1:], np.inf), values)
+        # NumPy sorts NaN after infinity, so that NaN falls into the last bin, that of missing values.
+        positions = np.searchsorted((*bins.edges[1:], np.inf), values)
         if bins.edges:
-            found += ~(values < bins.edges[0])
+            positions += ~(values < bins.edges[0])
     else:
         unseen = len(bins.labels)
-        places = dict(zip(bins.labels, range(unseen), strict=True))
-        place_of_code = np.full(max(codes.values(), default=-1) + 2, unseen)  # the last one is of no code
+        bin_of_label = dict(zip(bins.labels, range(unseen), strict=True))
+        bin_of_code = np.full(max(codes.values(), default=-1) + 2, unseen)  # the last element is for any other code
         for label, code in codes.items():
-            place_of_code[code] = places.get(label, unseen)
-        known = (values >= 0) & (values < len(place_of_code))
-        found = place_of_code[np.where(known, values, -1).astype(np.intp)]
-        found[np.isnan(values)] = bins.size - 1
-    return np.bincount(found, minlength=bins.size)
+            bin_of_code[code] = bin_of_label.get(label, unseen)
+        is_code = (values >= 0) & (values < len(bin_of_code))
+        positions = bin_of_code[np.where(is_code, values, -1).astype(np.intp)]
+        positions[np.isnan(values)] = bins.size - 1
+    return np.bincount(positions, minlength=bins.size)
 
 
 def shares(counts: ArrayLike) -> Shares:
-    """Counts as shares of 1; of nothing, all are 0."""
+    """Convert counts to shares of their sum; if the sum is 0, all shares are 0."""
     rows = np.asarray(counts)
     return np.asarray(rows / max(rows.sum(), 1))
 
 
-def jensen_shannon(one: Shares, other: Shares) -> float:
-    """The Jensen-Shannon distance with base 2, from 0 to 1 (Endres and Schindelin 2003)."""
-    middle = (one + other) / 2
+def jensen_shannon(p: Shares, q: Shares) -> float:
+    """Compute the Jensen-Shannon distance with base 2, from 0 to 1 (Endres and Schindelin 2003)."""
+    middle = (p + q) / 2
     divergence = 0.0
-    for part in (one, other):
-        some = part > 0
-        divergence += float((part[some] * np.log2(part[some] / middle[some])).sum()) / 2
+    for side in (p, q):
+        positive = side > 0
+        divergence += float((side[positive] * np.log2(side[positive] / middle[positive])).sum()) / 2
     return float(np.sqrt(max(divergence, 0.0)))
 
 
-def psi(one: Shares, other: Shares) -> float:
-    """The population stability index (Siddiqi 2006): from 0.1 on a small shift, from 0.25 on a large one.
+def psi(p: Shares, q: Shares) -> float:
+    """Compute the population stability index (Siddiqi 2006): 0.1 or more is a small shift, 0.25 or more a large one.
 
-    It adds up (p - q) ln(p / q) over the bins, where p and q are the shares of the two.
+    It is the sum of (p - q) ln(p / q) over the bins, with shares of at least `LEAST_SHARE`.
     """
-    one, other = np.maximum(one, LEAST_SHARE), np.maximum(other, LEAST_SHARE)
-    return float(((one - other) * np.log(one / other)).sum())
+    p, q = np.maximum(p, LEAST_SHARE), np.maximum(q, LEAST_SHARE)
+    return float(((p - q) * np.log(p / q)).sum())
 
 
-def kolmogorov_smirnov(one: Shares, other: Shares) -> float:
-    """The largest difference of the cumulative shares at the edges of the bins, from 0 to 1."""
-    return float(np.abs(np.cumsum(one - other)).max())
+def kolmogorov_smirnov(p: Shares, q: Shares) -> float:
+    """Compute the largest difference of the cumulative shares at the edges of the bins, from 0 to 1."""
+    return float(np.abs(np.cumsum(p - q)).max())
 
 
 DISTANCES: Mapping[str, Callable[[Shares, Shares], float]] = {
@@ -228,14 +229,14 @@ _BY_FEATURE = TypeAdapter(dict[str, Histogram])
 
 
 def _label_name(label: str) -> str:
-    """A label as the name of its bin: in quotes where it would be taken for another bin."""
+    """Return a label as the name of its bin, in quotes if it would be the name of another bin."""
     return f"'{label}'" if label.strip("'") in {MISSING, UNSEEN} else label
 
 
 def _in_digits(edges: Sequence[float]) -> list[str]:
-    """Edges in six digits, or in as many more as tell them apart."""
+    """Format edges with six significant digits, or with as many more as tell them apart."""
     for digits in range(6, 17):
-        shown = [f"{edge + 0.0:.{digits}g}" for edge in edges]  # without the sign of -0.0
+        shown = [f"{edge + 0.0:.{digits}g}" for edge in edges]  # adding 0.0 turns -0.0 into 0.0
         if len(set(shown)) == len(set(edges)):
             return shown
     return [f"{edge + 0.0:.17g}" for edge in edges]

@@ -1,10 +1,10 @@
 """Confidence intervals for rows that are not independent of one another.
 
-Rows of one cluster (the orders of a day, the visits of a customer) share what the model does not know, so they count
-for less than as many independent rows. Leaving out whole clusters, one at a time, shows how much a metric depends on
-each of them (the delete-one jackknife: Efron and Tibshirani 1993, chapter 11). The quantiles are those of Student's t
-with one degree of freedom less than there are clusters, so that intervals hold with few clusters, too. docs/verdict.md
-compares this with other methods.
+Rows of one cluster (the orders of a day, the visits of a customer) share influences that the model does not see, so
+they carry less information than as many independent rows. Leaving out whole clusters, one at a time, shows how much a
+metric depends on each of them (the delete-one jackknife: Efron and Tibshirani 1993, chapter 11). The quantiles are
+those of Student's t with one degree of freedom less than there are clusters, so that the intervals are also valid for
+few clusters. docs/verdict.md compares this with other methods.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ Groups = NDArray[np.intp]
 
 # With more clusters than this, they are left out in groups of equal number (the delete-a-group jackknife: Kott 2001).
 MOST_GROUPS = 100
-_CELLS = 2**20  # weights, of a byte each, made at a time
+_CELLS = 2**20  # weights, of one byte each, made at a time
 
 
 class Interval(NamedTuple):
-    """A value with its confidence interval; NaN where it is undefined."""
+    """A value with its confidence interval; undefined numbers are NaN."""
 
     value: float
     low: float
@@ -32,32 +32,32 @@ class Interval(NamedTuple):
 
 
 def groups_of(clusters: NDArray[np.intp]) -> Groups:
-    """Put clusters into at most 100 groups, to be left out one at a time.
+    """Assign clusters to at most 100 groups, which are left out one at a time.
 
     Args:
-        clusters: Number of the cluster of each row, of shape (rows,).
+        clusters: Cluster number of each row, of shape (rows,).
 
     Returns:
-        Number of the group of each row, from 0 on, of shape (rows,). Up to 100 clusters are a group each.
+        Group number of each row, counted from 0, of shape (rows,). Each of up to 100 clusters is a group of its own.
     """
     _, numbered = np.unique(clusters, return_inverse=True)
     count = int(numbered.max(initial=-1)) + 1
     if count <= MOST_GROUPS:
         return np.asarray(numbered, dtype=np.intp)
-    # At random, so that neighbours do not end up together; always in the same way.
-    dealt = np.random.default_rng(0).permutation(count) % MOST_GROUPS
-    return np.asarray(dealt[numbered], dtype=np.intp)
+    # Random, so that neighbouring clusters do not end up in one group; seeded, so that the groups are reproducible.
+    group_of_cluster = np.random.default_rng(0).permutation(count) % MOST_GROUPS
+    return np.asarray(group_of_cluster[numbered], dtype=np.intp)
 
 
 def leave_out_each(measure: Callable[[Weights], Floats], groups: Groups) -> Floats:
     """Measure the rows without each of their groups.
 
     Args:
-        measure: From weights of shape (draws, rows) to metrics of shape (draws, metrics).
-        groups: Number of the group of each row, of shape (rows,). The numbers may have gaps.
+        measure: Function from weights of shape (draws, rows) to metrics of shape (draws, metrics).
+        groups: Group number of each row, of shape (rows,). The numbers may have gaps.
 
     Returns:
-        Of shape (groups, metrics).
+        Metrics of shape (groups, metrics).
     """
     present = np.unique(groups)
     at_a_time = max(1, _CELLS // len(groups))
@@ -70,38 +70,39 @@ def leave_out_each(measure: Callable[[Weights], Floats], groups: Groups) -> Floa
 
 
 def jackknife(value: float, without_each: Floats, confidence: float) -> Interval:
-    """The jackknife interval of a metric.
+    """Compute the jackknife interval of a metric.
 
     Args:
-        value: The metric of all rows.
-        without_each: The metric without each group, of shape (groups,).
-        confidence: Share of such intervals that contain the true value.
+        value: Metric of all rows.
+        without_each: Metric without each group, of shape (groups,).
+        confidence: Confidence level: the share of such intervals that contain the true value.
 
     Returns:
-        Without limits where there are fewer than two groups, or the metric is undefined without one of them.
+        The value and its limits. The limits are NaN if there are fewer than two groups, or if the metric is undefined
+        without one of them.
     """
     count = len(without_each)
     if count < 2 or not np.isfinite(without_each).all():  # noqa: PLR2004 - one group has no variance
         return Interval(float(value), np.nan, np.nan)
     variance = (count - 1) * float(np.mean((without_each - without_each.mean()) ** 2))
-    reach = student_quantile(count, confidence) * np.sqrt(variance)
-    return Interval(float(value), float(value - reach), float(value + reach))
+    half_width = student_quantile(count, confidence) * np.sqrt(variance)
+    return Interval(float(value), float(value - half_width), float(value + half_width))
 
 
 def student_quantile(count: int, confidence: float) -> float:
-    """How many standard errors an interval of a mean of so many values reaches, by Student's t."""
+    """Return half the width of the interval of a mean of ``count`` values, in standard errors, by Student's t."""
     return float(stdtrit(count - 1, (1 + confidence) / 2))
 
 
 def mean_interval(values: Floats, confidence: float) -> Interval:
-    """The mean of independent values with Student's interval.
+    """Compute the mean of independent values with Student's confidence interval.
 
     Args:
-        values: Of shape (values,).
-        confidence: Share of such intervals that contain the true mean.
+        values: Values of shape (values,).
+        confidence: Confidence level: the share of such intervals that contain the true mean.
     """
     mean = float(values.mean())
     if len(values) < 2:  # noqa: PLR2004 - one value has no variance
         return Interval(mean, np.nan, np.nan)
-    reach = student_quantile(len(values), confidence) * values.std(ddof=1) / np.sqrt(len(values))
-    return Interval(mean, float(mean - reach), float(mean + reach))
+    half_width = student_quantile(len(values), confidence) * values.std(ddof=1) / np.sqrt(len(values))
+    return Interval(mean, float(mean - half_width), float(mean + half_width))

@@ -20,26 +20,26 @@ ARROW_SCHEMA = pa.schema(
 
 
 def month_range(first: str, last: str) -> list[str]:
-    """The months from ``first`` to ``last``, both included, as ``YYYY-MM``."""
+    """Return the months from ``first`` to ``last``, both included, as ``YYYY-MM``."""
     months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
     return [str(month) for month in months]
 
 
 def month_path(month: str, folder: Path = DATA) -> Path:
-    """The file that holds a month."""
+    """Return the path of a month's file."""
     return folder / f"{month}.parquet"
 
 
 def open_month(path: Path) -> pq.ParquetFile:
-    """Open a month file for reading.
+    """Open a month's file for reading.
 
     Raises:
-        UserError: Where it is missing or no Parquet file.
+        UserError: If it is missing or not a Parquet file.
     """
     if not path.exists():
         present = sorted(file.stem for file in path.parent.glob("*.parquet"))
         raise UserError(
-            f"{path} is missing (there: {', '.join(present) or 'no month at all'}). Bring a versioned month back with "
+            f"{path} is missing (available: {', '.join(present) or 'no month'}). Restore a versioned month with "
             f"`dvc checkout data.dvc`, add a new one with `make ingest MONTH={path.stem}`, or change the window or "
             f"holdout in params.yaml."
         )
@@ -50,10 +50,10 @@ def open_month(path: Path) -> pq.ParquetFile:
 
 
 def read_month(path: Path) -> pa.Table:
-    """Read a month file.
+    """Read a month's file.
 
     Raises:
-        UserError: Where it is missing or cannot be read.
+        UserError: If it is missing or cannot be read.
     """
     try:
         return open_month(path).read()
@@ -62,17 +62,17 @@ def read_month(path: Path) -> pa.Table:
 
 
 def to_columns(table: pa.Table) -> Columns:
-    """The inputs of a table that fits the contract, as NumPy columns of its length."""
+    """Convert the inputs of a table that fits the contract to NumPy arrays of shape (rows,)."""
     return {c.name: _to_numpy(table.column(c.name), c.type) for c in contract.INPUTS}
 
 
 def to_target(table: pa.Table) -> NDArray[np.bool_]:
-    """The target of a table that fits the contract, of its length."""
+    """Convert the target of a table that fits the contract to a NumPy array of shape (rows,)."""
     return _buffer(table.column(contract.TARGET).cast(pa.uint8()).combine_chunks(), np.uint8).view(np.bool_)
 
 
 def to_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """A column of texts as objects, None where one is missing. Each distinct text is one object."""
+    """Convert a column of strings to objects, None where one is missing. Equal strings are the same object."""
     encoded = column.combine_chunks().dictionary_encode()
     texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
     indices = _buffer(encoded.indices, np.int32)
@@ -80,13 +80,13 @@ def to_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
 
 
 def to_codes(column: pa.ChunkedArray) -> NDArray[np.intp]:
-    """A column as the number of each distinct value, in the order of their first rows; -1 where it is missing."""
+    """Number the distinct values of a column in the order of their first rows; a missing value is -1."""
     indices = column.combine_chunks().dictionary_encode().indices
     return np.where(_missing(indices), -1, _buffer(indices, np.int32)).astype(np.intp)
 
 
 def to_timestamps(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
-    """A column of timestamps without missing values."""
+    """Convert a column of timestamps without missing values to ``datetime64[s]``."""
     milliseconds = column.cast(pa.int64()).combine_chunks()
     return _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
 
@@ -100,7 +100,7 @@ def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
     return np.where(_missing(numbers), np.nan, _buffer(numbers, np.float64))
 
 
-# pyarrow's own ways to NumPy import pandas, which takes longer than the evaluation of a whole month.
+# pyarrow's own conversions to NumPy import pandas, which takes longer than the evaluation of a whole month.
 def _buffer(array: pa.Array, dtype: type) -> NDArray[np.generic]:
     return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
 
@@ -111,6 +111,6 @@ def _missing(array: pa.Array) -> NDArray[np.bool_]:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"{path} cannot be read as Parquet, it is empty, truncated or damaged ({error}). "
-        f"`dvc checkout --force data.dvc` brings the versioned file back."
+        f"{path} cannot be read as Parquet: it is empty, truncated or damaged ({error}). "
+        f"`dvc checkout --force data.dvc` restores the versioned file."
     )

@@ -1,4 +1,4 @@
-"""params.yaml as typed, frozen, strict settings."""
+"""params.yaml as typed, frozen and strict settings."""
 
 import json
 from difflib import get_close_matches
@@ -32,7 +32,7 @@ def _known_metric(name: str) -> str:
 def _live_metric(name: str) -> str:
     live = [metric.name for metric in METRICS.values() if metric.live]
     if _known_metric(name) not in live:
-        raise ValueError(f"{name!r} cannot be computed of production; allowed: {', '.join(live)}")
+        raise ValueError(f"{name!r} cannot be computed in production; allowed: {', '.join(live)}")
     return name
 
 
@@ -49,25 +49,25 @@ class Months(Settings):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.first > self.last:
-            raise ValueError(f"first ({self.first}) lies after last ({self.last}), so it holds no month")
+            raise ValueError(f"first ({self.first}) lies after last ({self.last}), so the span is empty")
         return self
 
     def months(self) -> list[str]:
-        """Each month of the span, as ``YYYY-MM``."""
+        """Return each month of the span, as ``YYYY-MM``."""
         return month_range(self.first, self.last)
 
     def in_words(self) -> str:
-        """First and last month; the only one, if they are the same."""
+        """Return the first and the last month, or the only one."""
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
 class Metrics(Settings):
-    """How models are measured.
+    """Settings of the metrics that models are measured by.
 
     Attributes:
-        primary: The metric that decides whether a model is better; the others guard.
-        confidence: Of the intervals.
-        calibration_bins: Bins of the calibration error and of the calibration curve.
+        primary: Metric that decides whether a model is better; the other metrics only guard against losses.
+        confidence: Confidence level of the intervals.
+        calibration_bins: Number of bins of the calibration error and of the calibration curve.
     """
 
     primary: MetricName
@@ -76,12 +76,13 @@ class Metrics(Settings):
 
 
 class ComparisonSettings(Settings):
-    """What a candidate and the champion are compared on.
+    """Settings of the comparison between a candidate and the champion.
 
     Attributes:
-        origins: Points in time up to which both recipes are trained, to judge each on the period that follows; the last
-            one is that of the holdout.
-        seeds: Models that each recipe trains at each origin, with different seeds; their metrics are averaged.
+        origins: Number of points in time up to which both recipes are trained; each model is judged on the period that
+            follows. The last origin is that of the holdout.
+        seeds: Number of models, with different seeds, that each recipe trains at each origin; their metrics are
+            averaged.
     """
 
     origins: Count
@@ -92,18 +93,18 @@ Margin = Annotated[float, Field(ge=0)]
 
 
 class Gates(Settings):
-    """What a model must hold to be merged.
+    """Requirements that a model must meet to be merged.
 
     Attributes:
-        skill_at_least: Skill over the baseline on the same rows, by metric: 0 is the baseline, 1 a perfect model.
-        worse_by_at_most: By how much a metric may be worse than the champion's.
-        unclear: Whether a model passes where the rows are too few to tell if its primary metric is worse than allowed;
-            one that looks worse by more than the margin does not.
-        slice_rows: Slices with fewer rows are shown but not judged.
-        slices_worse_by_at_most: By how much a metric may be worse than the champion's in a slice.
-        latency_milliseconds: Time to predict a single row.
-        answer_milliseconds: Time to answer a request with a single row, asked of the image over HTTP.
-        model_mebibytes: Size of the model folder.
+        skill_at_least: Least skill over the baseline on the same rows, by metric: 0 is the baseline, 1 a perfect model.
+        worse_by_at_most: The largest loss against the champion that still passes, by metric.
+        unclear: Whether a model passes if there are too few rows to tell whether its primary metric is worse than
+            allowed. A model that looks worse by more than the margin never passes.
+        slice_rows: Least number of rows of a slice that is judged; smaller slices are only shown.
+        slices_worse_by_at_most: The largest loss against the champion in a slice that still passes, by metric.
+        latency_milliseconds: The longest time to predict a single row that still passes.
+        answer_milliseconds: The longest time that the image may take to answer a single-row request over HTTP.
+        model_mebibytes: The largest size of the model directory that still passes.
     """
 
     skill_at_least: dict[MetricName, Annotated[float, Field(lt=1)]]
@@ -117,14 +118,14 @@ class Gates(Settings):
 
 
 class Retraining(Settings):
-    """When and how the repository proposes a new model by itself.
+    """Rules by which the repository proposes a new model by itself.
 
     Attributes:
-        window: Whether it begins where it did, or has so many months.
-        max_age_days: After the last month that the champion knows.
-        new_labels: Outcomes in the prediction log since then.
-        cooldown_days: Between two proposals.
-        auto_merge: Whether one that is better, and passes each gate, may be merged by itself.
+        window: ``expanding`` to keep the first month of the window, or the number of months of the new window.
+        max_age_days: Number of days after the champion's last month of data from which a new model is due.
+        new_labels: Number of outcomes reported since then from which a new model is due.
+        cooldown_days: Least number of days between two proposals.
+        auto_merge: Whether a proposal that is better and passes each gate is merged automatically.
     """
 
     window: Literal["expanding"] | Count
@@ -137,14 +138,14 @@ class Retraining(Settings):
 def _known_category(name: str) -> str:
     categories = [column.name for column in contract.INPUTS if column.type == "category"]
     if name not in categories:
-        raise ValueError(f"{name!r} is no category of the contract; allowed: {', '.join(categories)}")
+        raise ValueError(f"{name!r} is not a category of the contract; allowed: {', '.join(categories)}")
     return name
 
 
 def _known_column(name: str) -> str:
     columns = [column.name for column in contract.INPUTS]
     if name not in columns:
-        raise ValueError(f"{name!r} is no input of the contract{_meant(name, columns)}")
+        raise ValueError(f"{name!r} is not an input of the contract{_meant(name, columns)}")
     return name
 
 
@@ -153,11 +154,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Distance(Settings):
-    """How far apart two distributions are, and from where on they are taken for different.
+    """A distance between two distributions, and the threshold above which it counts as drift.
 
     Attributes:
-        method: See lifecycle/monitoring/drift.py.
-        threshold: In terms of the method.
+        method: Name of the distance; see lifecycle/shared/histograms.py.
+        threshold: Largest distance that does not count as drift.
     """
 
     method: Literal["jensen_shannon", "psi", "kolmogorov_smirnov"]
@@ -165,19 +166,20 @@ class Distance(Settings):
 
 
 class Monitoring(Settings):
-    """When a model in production has to be looked at.
+    """Thresholds of the checks of production.
 
     Attributes:
-        days: That are looked at.
-        rows: With fewer nothing is said.
+        days: Number of days that a check covers.
+        rows: Least number of rows to judge distributions, and of outcomes to judge live metrics.
         season: Columns that are compared with the same season.
-        drift: Of a column, unless `columns` says otherwise.
-        columns: By column.
-        drifted_importance: The share of the importance of all columns, from which on columns that drift are a warning.
-        missing: By how much the share of rows with a missing value may grow.
-        unseen: By how much the share of rows with unseen categories may grow.
-        out_of_range: By how much the share of rows outside of the range of the training data may grow.
-        worse_by_at_most: How much worse than promised, by metric: the whole interval has to lie beyond.
+        drift: Distance and threshold of the columns that `columns` does not name.
+        columns: Distance and threshold by column.
+        drifted_importance: Share of the importance of all columns from which the drifted columns are a warning.
+        missing: Largest tolerated increase of the share of rows with a missing value.
+        unseen: Largest tolerated increase of the share of rows with an unseen category.
+        out_of_range: Largest tolerated increase of the share of rows outside of the range of the training data.
+        worse_by_at_most: The largest loss against the holdout that is tolerated, by metric. A loss is a finding if its
+            whole interval lies beyond.
     """
 
     days: Count
@@ -193,14 +195,14 @@ class Monitoring(Settings):
 
 
 class Judge(Settings):
-    """What a proposal is judged by. A pull request is judged by that of its base, not by its own.
+    """Settings that a proposal is judged by. A pull request is judged by those of its base, not by its own.
 
     Attributes:
-        threshold: Probability from which on a row is labelled.
-        metrics: How models are measured.
-        slices: Categories of the contract by whose values the metrics are also shown and judged.
-        comparison: What candidate and champion are compared on.
-        gates: What is demanded.
+        threshold: Least probability at which a row is labelled positive.
+        metrics: Settings of the metrics.
+        slices: Categories of the contract; the metrics are also shown and judged for each of their values.
+        comparison: Settings of the comparison with the champion.
+        gates: Requirements that a model must meet.
     """
 
     threshold: Annotated[float, Field(gt=0, lt=1)]
@@ -214,14 +216,16 @@ class Judge(Settings):
         if self.metrics.primary not in self.gates.worse_by_at_most:
             raise ValueError(
                 f"gates.worse_by_at_most: has no {self.metrics.primary}, the primary metric; "
-                f"say by how much it may be worse than the champion's"
+                f"add the largest loss against the champion that still passes"
             )
         return self
 
     @model_validator(mode="after")
     def _slices_are_judged(self) -> Self:
         if self.gates.slices_worse_by_at_most and not self.slices:
-            raise ValueError("slices: is empty, so gates.slices_worse_by_at_most judges nothing; remove one of the two")
+            raise ValueError(
+                "slices: is empty, so gates.slices_worse_by_at_most judges nothing; add a slice or remove those margins"
+            )
         return self
 
 
@@ -256,11 +260,11 @@ class Params(Judge):
         return self
 
     def build_estimator(self) -> Any:
-        """The chosen estimator, unfitted, as a scikit-learn pipeline."""
+        """Build the chosen estimator as an unfitted scikit-learn pipeline."""
         return self.chosen_hyperparameters().build(self.seed)
 
     def chosen_hyperparameters(self) -> Any:
-        """The settings of the chosen estimator."""
+        """Return the settings of the chosen estimator."""
         return getattr(self.hyperparameters, self.estimator)
 
 
@@ -268,30 +272,30 @@ def load_params(path: Path = PARAMS) -> Params:
     """Read params.yaml.
 
     Raises:
-        UserError: Where it is missing, no YAML, or has an unknown, missing or wrong key or value; names each.
+        UserError: If it is missing, is not valid YAML, or has unknown, missing or invalid settings; names each setting.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing. `git checkout {path}` brings it back.") from error
+        raise UserError(f"{path} is missing. `git checkout {path}` restores it.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
     return _validated(Params, _parsed(text, str(path)), str(path))
 
 
 def parse_judge(text: str, source: str) -> Judge:
-    """Read from the text of a params.yaml what proposals are judged by.
+    """Parse the settings that proposals are judged by from the text of a params.yaml.
 
     Args:
-        text: Of any commit; what it says besides may be of other code.
-        source: What to call it in errors.
+        text: params.yaml of any commit; its other settings may be for other code.
+        source: Name of the text in error messages.
 
     Raises:
-        UserError: Where it is no YAML, or this part of it cannot be used by this code.
+        UserError: If it is not valid YAML, or this code cannot use these settings.
     """
     values = _parsed(text, source)
-    known = values if isinstance(values, dict) else {}
-    return _validated(Judge, {name: known[name] for name in Judge.model_fields if name in known}, source)
+    settings = values if isinstance(values, dict) else {}
+    return _validated(Judge, {name: settings[name] for name in Judge.model_fields if name in settings}, source)
 
 
 def _parsed(text: str, source: str) -> Any:
@@ -303,18 +307,18 @@ def _parsed(text: str, source: str) -> Any:
 
 def _validated(settings: type[_S], values: Any, source: str) -> _S:
     try:
-        # As JSON, because strict settings take a list for a tuple from there only.
+        # Validated as JSON, because strict settings accept a list for a tuple only in JSON.
         return settings.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        lines = [f"  {_where(e['loc'])}{_what(dict(e))}" for e in error.errors()]
+        lines = [f"  {_location(e['loc'])}{_problem(dict(e))}" for e in error.errors()]
         raise UserError(f"{source} cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _where(location: tuple[int | str, ...]) -> str:
+def _location(location: tuple[int | str, ...]) -> str:
     return f"{'.'.join(map(str, location))}: " if location else ""
 
 
-def _what(error: dict[str, Any]) -> str:
+def _problem(error: dict[str, Any]) -> str:
     location = error["loc"]
     if error["type"] == "extra_forbidden":
         allowed = _allowed(location[:-1])
@@ -334,5 +338,6 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _meant(word: str, known: list[str]) -> str:
+    """Return a suggestion for a misspelt word; empty if no known word is similar."""
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,6 +1,6 @@
-"""The model folder, and the one way to get probabilities out of it: in evaluation, in proposals and in the service.
+"""The model directory, and the one way to predict with it: in evaluation, in proposals and in the service.
 
-A model folder holds
+A model directory holds
     model.onnx      the estimator, from the feature matrix to probabilities (or model.skops, see params.yaml)
     contract.json   the contract it was trained under, as JSON Schema
     metadata.json   estimator, hyperparameters, window, rows, features with their histograms, category codes, threshold
@@ -30,21 +30,21 @@ class Predictor:
     """A loaded model.
 
     Attributes:
-        metadata: What metadata.json says.
+        metadata: Contents of metadata.json.
     """
 
     def __init__(self, metadata: dict[str, Any], score: Score) -> None:
-        """Use `Predictor.load`."""
+        """Use `Predictor.load` instead."""
         self.metadata = metadata
         self._score = score
         self._codes = metadata["codes"]
 
     @classmethod
     def load(cls, folder: Path) -> "Predictor":
-        """Load a model folder.
+        """Load a model directory.
 
         Raises:
-            UserError: Where it is missing or damaged, or was trained under another contract or other features.
+            UserError: If it is missing or damaged, or was trained under another contract or on other features.
         """
         try:
             metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
@@ -54,9 +54,9 @@ class Predictor:
             names = metadata["features"]
         except UserError:
             raise
-        except Exception as error:  # the libraries raise what they like for a damaged file
+        except Exception as error:  # the libraries raise all kinds of exceptions for a damaged file
             reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"the model folder {folder} cannot be loaded: {reason}. `make` trains it again.") from error
+            raise UserError(f"the model in {folder} cannot be loaded: {reason}. `make` trains it again.") from error
         if trained_under != json_schema():
             raise UserError(
                 f"the model in {folder} was trained under another contract: {_difference(trained_under)}. "
@@ -67,52 +67,52 @@ class Predictor:
         return predictor
 
     def probabilities(self, columns: Columns) -> NDArray[np.float32]:
-        """Probability of the target for each row.
+        """Predict the probability of the target for each row.
 
         Args:
             columns: The contract's inputs by name, each of shape (rows,), as `features.features` takes them.
 
         Returns:
-            Of shape (rows,).
+            Probabilities of shape (rows,).
         """
         rows = len(columns[contract.INPUTS[0].name])
-        found = np.empty(rows, dtype=np.float32)
+        probabilities = np.empty(rows, dtype=np.float32)
         for start in range(0, rows, _BATCH):
             batch = {name: values[start : start + _BATCH] for name, values in columns.items()}
-            found[start : start + _BATCH] = self.score(self.features(batch))
-        return found
+            probabilities[start : start + _BATCH] = self.score(self.features(batch))
+        return probabilities
 
     def features(self, columns: Columns) -> NDArray[np.float32]:
-        """The feature matrix of shape (rows, features), with the codes of this model."""
+        """Compute the feature matrix of shape (rows, features), with the category codes of this model."""
         return features.features(columns, self._codes)
 
     def score(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probability of the target for each row of a feature matrix, of shape (rows,)."""
+        """Predict the probability of the target for each row of a feature matrix, of shape (rows,)."""
         return self._score(matrix)
 
 
 def model_hash(folder: Path) -> str:
-    """SHA-256 of a model folder's files."""
-    found = hashlib.sha256()
+    """Compute the SHA-256 of a model directory's files, as hexadecimal digits."""
+    digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        found.update(f"{file.name} {file.stat().st_size}\n".encode())
-        found.update(file.read_bytes())
-    return found.hexdigest()
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _load_onnx(folder: Path) -> Score:
     from onnxruntime import InferenceSession, SessionOptions
 
-    # With one thread the trees are always added up in the same order: the same answer on any machine, and for a row by
-    # itself as among others.
+    # With one thread the trees are always added up in the same order, so that a row gets the same probability on any
+    # machine, alone or among others.
     options = SessionOptions()
     options.intra_op_num_threads = 1
     session = InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-    (name,) = (put.name for put in session.get_inputs())
+    (input_name,) = (node.name for node in session.get_inputs())
 
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        both: NDArray[np.float32] = session.run(["probabilities"], {name: matrix})[0]
-        return both[:, 1]
+        of_both_classes: NDArray[np.float32] = session.run(["probabilities"], {input_name: matrix})[0]
+        return of_both_classes[:, 1]
 
     return score
 
@@ -121,13 +121,13 @@ def _load_skops(folder: Path) -> Score:
     import skops.io
 
     path = folder / "model.skops"
-    strangers = [
+    untrusted = [
         name
         for name in skops.io.get_untrusted_types(file=path)
         if not name.startswith(("sklearn.", "lightgbm.", "numpy.", "collections.")) and name != "functools.partial"
     ]
-    if strangers:
-        raise UserError(f"{path} contains types that are not loaded unseen: {', '.join(strangers)}.")
+    if untrusted:
+        raise UserError(f"{path} contains types that are not trusted: {', '.join(untrusted)}.")
     pipeline = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
 
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,13 +139,14 @@ def _load_skops(folder: Path) -> Score:
 _LOADERS: dict[str, Callable[[Path], Score]] = {"onnx": _load_onnx, "skops": _load_skops}
 
 
-def differing_columns(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The columns in which two contracts differ, as JSON Schema."""
-    ours, theirs = one.get("properties", {}), other.get("properties", {})
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+def differing_columns(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    """Return the columns in which two contracts differ, given as JSON Schema."""
+    left_columns, right_columns = left.get("properties", {}), right.get("properties", {})
+    names = left_columns.keys() | right_columns.keys()
+    return sorted(name for name in names if left_columns.get(name) != right_columns.get(name))
 
 
 def _difference(other: dict[str, Any]) -> str:
-    """In which columns another contract differs from the code's."""
+    """Say in which columns another contract differs from that of the code."""
     differing = differing_columns(json_schema(), other)
     return f"it differs in {', '.join(differing)}" if differing else "it differs in the target or the identity"

@@ -1,9 +1,8 @@
 """`make upgrade`: merge a newer version of the template into this repository, and leave the team's own files alone.
 
-It is a three-way merge of the version that this repository was made from, what the team has made of it, and the newer
-version. Without APPLY=1 it only says what it would do. A repository made with "Use this template" shares no history
-with the template: its first commit has the tree of one of the template's commits, and that is the version it was made
-from.
+It is a three-way merge of the version that this repository was made from, this repository, and the newer version.
+Without APPLY=1 it only prints what it would do. A repository made with "Use this template" shares no history with the
+template, but its first commit has the same tree as one of the template's commits: the version it was made from.
 """
 
 import argparse
@@ -22,15 +21,15 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json
 
 RECORD = Path(".template.json")
-# A team's model, its data, what is made of them, and its own texts. The template's changes to these are not for a team.
+# The team's model and data, the files made from them, and its own texts. An upgrade never changes these.
 OWN = (
     *("model", "data.dvc", "dvc.lock", "lifecycle/proposal/dvc.lock", "reports", ".dvc/remote"),
     *("README.md", "LICENSE"),
 )
-# Compiled from pyproject.toml, so that there is nothing to merge in them.
+# Compiled from pyproject.toml: a conflict takes the template's file, because nobody could resolve it by hand.
 _COMPILED = "requirements/"
 _REFS = "refs/template"
-_REMOVED = f"0 {'0' * 40}"  # instead of mode and hash, for `git update-index --index-info`
+_REMOVED = f"0 {'0' * 40}"  # mode and hash of a removed file in `git update-index --index-info`
 _CONFLICTS = 3  # exit status
 
 
@@ -49,15 +48,15 @@ class Template:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade changes.
+    """The changes that an upgrade makes.
 
     Attributes:
         template: Version that is merged.
         base: Commit of the template that this repository was made from.
-        tree: Tree that results, with markers where files are in conflict.
-        changes: Path and what happens to it, for each file that changes.
+        tree: Resulting tree, with conflict markers in the files in conflict.
+        changes: Path and action for each file that changes.
         conflicts: Files in conflict.
-        deleted: Files that the team has deleted and the newer version still has.
+        deleted: Files that the team has deleted but the newer version still has.
     """
 
     template: Template
@@ -69,11 +68,11 @@ class Upgrade:
 
 
 def fetch(url: str, version: str) -> Template:
-    """Fetch the template, without adding a remote or touching a tag.
+    """Fetch the template without adding a remote or changing a tag.
 
     Args:
         url: Git repository of the template.
-        version: Tag, branch or commit; if empty, the newest commit of the default branch.
+        version: Tag, branch or commit; empty for the newest commit of the default branch.
 
     Raises:
         UserError: If it cannot be fetched, or has no such version.
@@ -106,10 +105,13 @@ def find_template_base(template: Template, named: str) -> str:
         name = named or str(json.loads(RECORD.read_text(encoding="utf-8"))["commit"])
         commit = _commit(name)
         if not commit:
-            raise UserError(f"the template has no commit {name}, which this repository is said to be made from.")
+            raise UserError(
+                f"the template has no commit {name}, which {'BASE' if named else RECORD} names. Name the version that "
+                "this repository was made from: make upgrade BASE=<tag or commit>"
+            )
         return commit
     if git("rev-parse", "--is-shallow-repository").strip() == "true":
-        raise UserError("this clone is shallow, so its first commit is not known. Run `git fetch --unshallow` first.")
+        raise UserError("this clone is shallow, so its first commit is unknown. Run `git fetch --unshallow` first.")
     shared = _git("merge-base", "HEAD", template.commit, also=1).strip()
     if shared:
         return shared
@@ -120,13 +122,13 @@ def find_template_base(template: Template, named: str) -> str:
         if tree in first_trees:
             return commit
     raise UserError(
-        f"no commit of the template at {template.url} has the files of this repository's first commit, so it is not "
-        "known which version it was made from. Name that version once: make upgrade BASE=<tag or commit>"
+        f"no commit of the template at {template.url} has the files of this repository's first commit, so the "
+        "version it was made from is unknown. Name that version once: make upgrade BASE=<tag or commit>"
     )
 
 
 def plan_upgrade(template: Template, base: str) -> Upgrade:
-    """Merge, without touching the working tree.
+    """Merge the newer version without changing the working tree.
 
     Args:
         template: Newer version.
@@ -139,8 +141,8 @@ def plan_upgrade(template: Template, base: str) -> Upgrade:
         raise UserError(f"this repository has version {base[:12]} already.")
     if _git("merge-base", template.commit, base, also=1).strip() == template.commit:
         raise UserError(f"{template.commit[:12]} is older than {base[:12]}, which this repository has already.")
-    before, ours, theirs = (_blobs(commit) for commit in (base, "HEAD", template.commit))
-    deleted = {path for path in before.keys() - ours.keys() if not _is_own(path)}
+    base_files, head_files, template_files = (_blobs(commit) for commit in (base, "HEAD", template.commit))
+    deleted = {path for path in base_files.keys() - head_files.keys() if not _is_own(path)}
     renamed = {new for old, new in _renamed(base, template.commit) if old in deleted}
     left_out = deleted | renamed
     base_tree, template_tree = (_tree(commit, left_out) for commit in (base, template.commit))
@@ -150,23 +152,23 @@ def plan_upgrade(template: Template, base: str) -> Upgrade:
         for tree in (git("rev-parse", "HEAD^{tree}").strip(), template_tree)
     ]
     tree, conflicts = _merge(sides[0], sides[1])
-    compiled = [path for path in conflicts if path.startswith(_COMPILED) and path in theirs]
-    tree = _with_blobs(tree, {path: theirs[path] for path in compiled})
+    compiled = [path for path in conflicts if path.startswith(_COMPILED) and path in template_files]
+    tree = _with_blobs(tree, {path: template_files[path] for path in compiled})
     merged = _blobs(tree)
     changes = [
-        (path, _what(ours.get(path), before.get(path), merged.get(path)))
-        for path in sorted(ours.keys() | merged.keys())
-        if ours.get(path) != merged.get(path)
+        (path, _action(head_files.get(path), base_files.get(path), merged.get(path)))
+        for path in sorted(head_files.keys() | merged.keys())
+        if head_files.get(path) != merged.get(path)
     ]
-    still_there = sorted(path for path in left_out if path in theirs)
-    return Upgrade(template, base, tree, changes, sorted(set(conflicts) - set(compiled)), still_there)
+    kept_out = sorted(path for path in left_out if path in template_files)
+    return Upgrade(template, base, tree, changes, sorted(set(conflicts) - set(compiled)), kept_out)
 
 
 def apply(planned: Upgrade) -> None:
-    """Bring the working tree and the index to what was planned, and record the version.
+    """Update the working tree and the index to the planned tree, and record the version.
 
     Raises:
-        CommandError: If git cannot change the working tree; it is as it was before then.
+        CommandError: If git cannot change the working tree, which is then unchanged.
     """
     git("read-tree", "-m", "-u", "HEAD", planned.tree)
     write_json(RECORD, {"url": planned.template.url, "commit": planned.template.commit})
@@ -176,21 +178,21 @@ def apply(planned: Upgrade) -> None:
 def describe(planned: Upgrade, *, applied: bool) -> str:
     """Describe an upgrade for people."""
     lines = [f"From {planned.base[:12]} to {planned.template.commit[:12]} of {planned.template.url}:"]
-    lines += [f"  {what:9} {path!r}" for path, what in planned.changes if path not in planned.conflicts]
+    lines += [f"  {action:9} {path!r}" for path, action in planned.changes if path not in planned.conflicts]
     lines += [f"  kept out  {path!r}: deleted here" for path in planned.deleted]
     lines += [f"  CONFLICT  {path!r}" for path in planned.conflicts]
     if any(path.startswith(_COMPILED) for path, _ in planned.changes):
-        lines.append("Requirements are the template's: if pyproject.toml has dependencies of yours, run `make lock`.")
+        lines.append("requirements/ is the template's: if pyproject.toml has dependencies of yours, run `make lock`.")
     if not applied:
-        lines.append("Nothing was changed. `make upgrade APPLY=1` does it; read CHANGELOG.md of that version before.")
+        lines.append("Nothing was changed. Read the CHANGELOG.md of that version, then run `make upgrade APPLY=1`.")
     elif planned.conflicts:
-        lines.append("Resolve the conflicts between the markers, then `git add` the files, `make check`, `git commit`.")
+        lines.append("Resolve the marked conflicts and `git add` the files, then run `make check` and `git commit`.")
     else:
-        lines.append("Staged. Look at it (`git diff --cached`), then `make check`, `make`, `git commit`.")
+        lines.append("Staged. Review it (`git diff --cached`), then run `make check`, `make` and `git commit`.")
     return "\n".join(lines)
 
 
-# Of commits that only git's merge sees.
+# Author of commits that only git's merge sees.
 _NOBODY = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -199,34 +201,34 @@ _NOBODY = {
 
 
 def _git(*arguments: str, also: int = 0, stdin: str = "", index: str = "") -> str:
-    """What git prints; paths go in and come out byte for byte.
+    """Run git and return its output; paths are passed and returned byte for byte.
 
     Args:
-        arguments: Of git.
-        also: Exit status that is an answer, beside 0.
-        stdin: What git reads.
-        index: Index file to use, if not the repository's.
+        arguments: Arguments of git.
+        also: Another exit status than 0 that is not an error.
+        stdin: Input of git.
+        index: Path of the index file; empty for that of the repository.
 
     Raises:
         CommandError: If git fails.
     """
-    done = subprocess.run(
+    completed = subprocess.run(
         ["git", *arguments],
         env=os.environ | ({"GIT_INDEX_FILE": index} if index else {}),
         input=stdin.encode(errors="surrogateescape"),
         capture_output=True,
         check=False,
     )
-    if done.returncode not in {0, also}:
-        raise CommandError(done.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed")
-    return done.stdout.decode(errors="surrogateescape")
+    if completed.returncode not in {0, also}:
+        raise CommandError(completed.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed")
+    return completed.stdout.decode(errors="surrogateescape")
 
 
 def _commit(name: str) -> str:
-    """The hash of a tag, branch or commit of the template; empty if it has none of that name."""
+    """Return the hash of a tag, branch or commit of the template; empty if there is none of that name."""
     for revision in (f"{_REFS}/tags/{name}", f"{_REFS}/heads/{name}", name):
-        asked = ("rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-        commit = _git(*asked, also=1).strip()
+        arguments = ("rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        commit = _git(*arguments, also=1).strip()
         if commit:
             return commit
     return ""
@@ -237,27 +239,27 @@ def _is_own(path: str) -> bool:
 
 
 def _blobs(tree: str) -> dict[str, str]:
-    """Mode and hash of each file of a tree, by its path."""
+    """Return mode and hash of each file of a tree, by its path."""
     lines = _git("ls-tree", "-r", "-z", tree).split("\0")[:-1]
     return {path: entry for entry, _, path in (line.partition("\t") for line in lines)}
 
 
 def _renamed(before: str, after: str) -> list[tuple[str, str]]:
-    """Old and new path of each file that was renamed between two commits."""
+    """Return old and new path of each file that was renamed between two commits."""
     options = ("-r", "-z", "-M", "--diff-filter=R", "--name-status")
     fields = iter(_git("diff-tree", *options, before, after).split("\0")[:-1])
     return [(next(fields), next(fields)) for _ in fields]
 
 
 def _tree(commit: str, left_out: Iterable[str]) -> str:
-    """The tree of a template's commit, with this repository's own files and without those that are left out."""
-    ours = {path: entry for path, entry in _blobs("HEAD").items() if _is_own(path)}
-    theirs = {path: "" for path in _blobs(commit) if _is_own(path)}
-    return _with_blobs(commit, theirs | ours | dict.fromkeys(left_out, ""))
+    """Make the tree of a template's commit with this repository's own files and without those that are left out."""
+    own = {path: entry for path, entry in _blobs("HEAD").items() if _is_own(path)}
+    replaced = {path: "" for path in _blobs(commit) if _is_own(path)}
+    return _with_blobs(commit, replaced | own | dict.fromkeys(left_out, ""))
 
 
 def _with_blobs(tree: str, entries: dict[str, str]) -> str:
-    """A tree with other files: by path, mode and hash, or nothing where the file is removed."""
+    """Make a tree with some files changed: mode and hash by path, or an empty string to remove the file."""
     with tempfile.TemporaryDirectory() as folder:
         index = str(Path(folder) / "index")
         _git("read-tree", tree, index=index)
@@ -267,32 +269,32 @@ def _with_blobs(tree: str, entries: dict[str, str]) -> str:
 
 
 def _merge(ours: str, theirs: str) -> tuple[str, list[str]]:
-    """The merged tree, and the files in conflict."""
-    said = _git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, also=1)
-    tree, *conflicts = said.split("\0")[:-1]
+    """Return the merged tree, and the files in conflict."""
+    output = _git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, also=1)
+    tree, *conflicts = output.split("\0")[:-1]
     return tree, conflicts
 
 
-def _what(ours: str | None, base: str | None, merged: str | None) -> str:
-    """What happens to a file."""
+def _action(head: str | None, base: str | None, merged: str | None) -> str:
+    """Return the action that an upgrade takes on a file."""
     if merged is None:
         return "delete"
-    if ours is None:
+    if head is None:
         return "add"
-    return "take" if ours == base else "merge"
+    return "take" if head == base else "merge"
 
 
 def main() -> None:
-    """Plan, print, and apply if asked to."""
+    """Plan an upgrade, print it, and apply it with ``--apply``."""
     parser = argparse.ArgumentParser(prog="make upgrade", description=__doc__)
-    parser.add_argument("--from", dest="url", default="", help="git repository of the template; default: as last time")
+    parser.add_argument("--from", dest="url", default="", help="git repository of the template; default: the last one")
     parser.add_argument("--to", default="", help="tag, branch or commit; default: the newest commit")
-    parser.add_argument("--base", default="", help="version that this repository was made from, if it cannot be found")
+    parser.add_argument("--base", default="", help="version that this repository was made from, if it is not found")
     parser.add_argument("--apply", action="store_true", help="change the working tree")
     arguments = parser.parse_args()
     try:
         if git("status", "--porcelain"):
-            raise UserError("the working tree has changes. Commit them, or put them aside with `git stash -u`, first.")
+            raise UserError("the working tree has changes. Commit them, or stash them with `git stash -u`, first.")
         planned = _planned(arguments.url, arguments.to, arguments.base)
         if arguments.apply:
             apply(planned)
@@ -305,7 +307,7 @@ def main() -> None:
 def _planned(url: str, version: str, base: str) -> Upgrade:
     if not url:
         if not RECORD.exists():
-            raise UserError("say where the template is: make upgrade FROM=https://github.com/<owner>/<template>")
+            raise UserError("name the template's repository: make upgrade FROM=https://github.com/<owner>/<template>")
         url = str(json.loads(RECORD.read_text(encoding="utf-8"))["url"])
     template = fetch(url, version)
     return plan_upgrade(template, find_template_base(template, base))

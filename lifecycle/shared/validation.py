@@ -14,14 +14,14 @@ from model import contract
 
 SHOWN_ROWS = 3
 
-_MEND = (
-    "Mend the source, or model/contract.py where the rule itself is wrong. "
-    "`dvc checkout --force data.dvc` brings the versioned data back."
+_HOW_TO_FIX = (
+    "Fix the source, or model/contract.py if the rule itself is wrong. "
+    "`dvc checkout --force data.dvc` restores the versioned data."
 )
 
 
 def as_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table as the frame that `validate` takes: whole numbers stay whole where some are missing."""
+    """Convert a table to the frame that `validate` takes; integers with missing values stay integers."""
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
     return frame
 
@@ -31,27 +31,28 @@ def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
 
     Args:
         rows: The inputs and the target; the index numbers the rows from 0.
-        source: What the rows were read from, for the message.
-        month: The month they have to be of, as ``YYYY-MM``.
+        source: Name of the source of the rows, for the message.
+        month: Month that the rows must lie in, as ``YYYY-MM``.
 
     Raises:
-        UserError: Naming each column and rule that is broken, how often, and the first offending rows.
+        UserError: If a rule is broken; names each column and rule, the number of rows that break it, and the first of
+            them.
     """
     if rows.empty:
-        raise UserError(f"{source} has no rows. {_MEND}")
-    _validate(_month_schema(month), rows, source, _MEND)
+        raise UserError(f"{source} has no rows. {_HOW_TO_FIX}")
+    _validate(_month_schema(month), rows, source, _HOW_TO_FIX)
 
 
 def validate_inputs(rows: pd.DataFrame, *, source: str) -> None:
-    """Check rows that are to be predicted against the contract: as `validate`, of any month and without a target."""
+    """Check rows to predict against the contract, as `validate` does, but of any month and without a target."""
     _validate(pandera.DataFrameSchema(_input_columns(), strict=True), rows, source, "Nothing was written.")
 
 
-def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, mend: str) -> None:
+def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, advice: str) -> None:
     try:
         schema.validate(rows, lazy=True)
     except SchemaErrors as errors:
-        raise UserError(f"{_message(errors.failure_cases, rows, source)}\n{mend}") from errors
+        raise UserError(f"{_message(errors.failure_cases, rows, source)}\n{advice}") from errors
 
 
 def _input_columns() -> dict[str, pandera.Column]:
@@ -97,16 +98,16 @@ def _checks(column: Column) -> list[pandera.Check]:
 
 def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
     checks = failures["check"].astype(str)
-    # A column of the wrong type breaks its other rules too; only the type is worth a line.
+    # A column of the wrong type breaks its other rules, too; only the type is reported.
     mistyped = checks.str.startswith("dtype(")
     failures = failures[mistyped | ~failures["column"].isin(failures.loc[mistyped, "column"])]
-    # A duplicate row comes as a failure of each identity column.
+    # pandera reports a duplicate row as a failure of each identity column.
     duplicate = failures["check"].astype(str) == "multiple_fields_uniqueness"
     if duplicate.any():
         cases = failures[duplicate].astype({"failure_case": str}).groupby("index")["failure_case"].agg(" ".join)
-        rows_found = pd.DataFrame({"failure_case": cases}).reset_index()
-        rows_found[["column", "check"]] = ", ".join(contract.IDENTITY), "must be unique together"
-        failures = pd.concat([rows_found, failures[~duplicate]])
+        duplicates = pd.DataFrame({"failure_case": cases}).reset_index()
+        duplicates[["column", "check"]] = ", ".join(contract.IDENTITY), "must be unique together"
+        failures = pd.concat([duplicates, failures[~duplicate]])
 
     lines = []
     for (column, check), group in failures.groupby(["column", "check"], sort=False, dropna=False):
@@ -116,7 +117,7 @@ def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:
 
 
 def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, str]:
-    """The column that a group of failures is about, and what it says in words."""
+    """Return the column and the broken rule of a group of failures, in words."""
     case = str(group["failure_case"].iloc[0])
     if check == "column_in_dataframe":
         return case, "the column is missing"
@@ -125,8 +126,8 @@ def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -
     if check == "not_nullable":
         return str(column), "must not be missing"
     if check.startswith("dtype("):
-        wanted = next((c.type for c in contract.INPUTS if c.name == column), "true or false")
-        return str(column), f"must be of type {wanted}, is {rows[str(column)].dtype}"
+        expected = next((c.type for c in contract.INPUTS if c.name == column), "boolean")
+        return str(column), f"must be of type {expected}, is {rows[str(column)].dtype}"
     return str(column), check
 
 

@@ -1,13 +1,13 @@
-"""Pictures drawn from Vega-Lite specifications, and pages of them that load nothing from elsewhere."""
+"""Pictures drawn from Vega-Lite specifications, and self-contained HTML pages of such pictures."""
 
 import html
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-# Browsers take another font than the one that texts are measured in: what is tight there overlaps here.
+# Browsers show texts in another font than the one they are measured in: without extra padding, texts overlap.
 _CONFIG = {"font": "Arial, Helvetica, sans-serif", "axis": {"titlePadding": 10}, "legend": {"columnPadding": 40}}
-# How a line of JavaScript's traceback begins.
+# The start of a line of a JavaScript traceback.
 _TRACE = "    at "
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -31,16 +31,16 @@ _PAGE = """<!DOCTYPE html>
 
 
 class DrawingError(Exception):
-    """A specification cannot be drawn; the message says why."""
+    """An error for a specification that cannot be drawn. The message says why."""
 
 
 class Picture(NamedTuple):
     """A picture on a page.
 
     Attributes:
-        svg: The picture.
-        title: Title above it; empty where the picture has its own.
-        note: What to know of it, below the title.
+        svg: Source of the picture.
+        title: Title above the picture; empty if the picture has its own.
+        note: Explanation below the title.
     """
 
     svg: str
@@ -49,13 +49,13 @@ class Picture(NamedTuple):
 
 
 def to_svg(specification: str | Mapping[str, Any]) -> str:
-    """Draw a specification, which may not load data from elsewhere.
+    """Draw a specification as SVG; a specification that loads data from elsewhere is refused.
 
     Args:
-        specification: Vega-Lite, as JSON or as what JSON is read into.
+        specification: Vega-Lite specification, as JSON or parsed.
 
     Raises:
-        DrawingError: Where it cannot be drawn.
+        DrawingError: If it cannot be drawn.
     """
     import vl_convert
 
@@ -67,7 +67,7 @@ def to_svg(specification: str | Mapping[str, Any]) -> str:
 
 
 def page(title: str, paragraphs: Iterable[str], pictures: Iterable[Picture]) -> str:
-    """An HTML page that holds its pictures; titles, notes and paragraphs are escaped."""
+    """Render an HTML page that contains its pictures; titles, notes and paragraphs are escaped."""
     return _PAGE.format(
         title=html.escape(title),
         paragraphs="\n".join(f"<p>{html.escape(text)}</p>" for text in paragraphs if text),

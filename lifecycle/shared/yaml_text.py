@@ -1,6 +1,6 @@
-"""YAML as DVC reads it: version 1.2, where ``010`` is ten, ``1e-3`` a number and ``yes`` a text.
+"""YAML as DVC reads it: version 1.2, where ``010`` is ten, ``1e-3`` a number and ``yes`` a string.
 
-DVC decides by its own reading of params.yaml whether a stage has to run again, so everything else has to read the same.
+DVC decides by its own reading of params.yaml whether a stage must run again, so all other code must read it alike.
 """
 
 import io
@@ -24,25 +24,25 @@ def parse_yaml(text: str) -> Any:
 
 
 def explain_yaml(error: YAMLError) -> str:
-    """Say in a line what is wrong with a document, and where."""
+    """Describe in one line what is wrong with a document, and where."""
     if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return str(error)
 
 
 def edit_yaml(text: str, changes: Mapping[str, Any]) -> str:
-    """Change some values of a document; comments, and how other values are written, stay.
+    """Change some values of a document; comments and the notation of all other values stay as they are.
 
     Args:
-        text: A mapping.
-        changes: New values by top-level key. The keys of a mapping are changed in the one that is there.
+        text: A document that is a mapping.
+        changes: New values by top-level key. A mapping is merged into the mapping that the document has.
 
     Returns:
         The new text.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 1000  # so that no line is broken that was not
+    yaml.width = 1000  # so that no line is wrapped
     _, sequence, offset = load_yaml_guess_indent(text)
     yaml.indent(sequence=sequence, offset=offset)
     values = yaml.load(text)

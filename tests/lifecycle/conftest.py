@@ -1,4 +1,4 @@
-"""Real months of flights, whole and small, and what is made of them."""
+"""Fixtures: real months of flights, whole and small, and the models and repositories made from them."""
 
 import fcntl
 import json
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-# Before anything imports `model`: here it is the example's, whatever the fork has made of its own.
+# Before anything imports `model`: in these tests it is the example's, not the fork's own.
 sys.path.insert(0, str(Path(__file__).parent / "example"))
 if "model" in sys.modules:
     pytest.exit("tests/model and tests/lifecycle have different models: run `make test`, or one of them", 4)
@@ -38,7 +38,7 @@ from tests.lifecycle.repository import (
     write_params,
 )
 
-# The files that take longest, and then the folders. Of those that need images, one begins: it makes what they build on.
+# The slowest files, then the slowest directories. Only one file that needs images comes first: it makes the base image.
 _LONG = (
     "test_release.py",
     "test_propose.py",
@@ -55,18 +55,18 @@ _LONG = (
 
 
 def pytest_report_header() -> str:
-    """Say at the start what will be skipped for want of a program."""
+    """Report at the start which programs are missing, because their tests will be skipped."""
     lacking = missing.missing()
-    return missing.in_words(lacking) if lacking else "programs: all that the tests use are here"
+    return missing.in_words(lacking) if lacking else "programs: all that the tests use are installed"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: while a test waits for a server or a container, another one runs."""
+    """Use one process more than there are cores: while a test waits for a server or a container, another one runs."""
     return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that no process is left alone with it at the end."""
+    """Start with the slowest tests, so that at the end all processes are busy."""
 
     def place(item: pytest.Item) -> int:
         names = (item.path.name, item.path.parent.name)
@@ -76,15 +76,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that all of pytest's processes share, and nobody changes."""
+    """Return a directory that `make` fills once for all of pytest's processes; no test changes it."""
     root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     folder = root / name
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            with replacing_folder(folder) as aside:
-                make(aside)
+            with replacing_folder(folder) as temporary:
+                make(temporary)
     return folder
 
 
@@ -114,19 +114,19 @@ def small(months: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(small: Path, tmp_path: Path) -> Path:
-    """A copy of the small months that a test may damage."""
+    """A copy of the small months, which a test may damage."""
     return Path(shutil.copytree(small, tmp_path / "data"))
 
 
 @pytest.fixture
 def params(tmp_path: Path) -> Callable[..., Params]:
-    """Make parameters, with some top-level values changed."""
+    """A function that makes parameters with some top-level values changed."""
     return lambda **changes: load_params(write_params(tmp_path / "params.yaml", **changes))
 
 
 @pytest.fixture(scope="session")
 def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `make` leaves it: artifacts/prepared, artifacts/model and artifacts/lineage.json."""
+    """A directory as `make` leaves it: artifacts/prepared, artifacts/model and artifacts/lineage.json."""
 
     def make(folder: Path) -> None:
         params = load_params(write_params(folder / "params.yaml"))
@@ -140,20 +140,20 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with small months in which the pipeline has run once; tests share it and leave it so."""
+    """A repository with small months in which the pipeline has run once; tests share it and must not change it."""
 
     def make(folder: Path) -> None:
         repository = copy_repository(folder, small)
         repository.must("python", "-m", "lifecycle.pipeline", "--untracked")
         repository.commit("The first model")
 
-    made = made_once(tmp_path_factory, "finished", make)
-    return Repository(Path(shutil.copytree(made, tmp_path_factory.mktemp("finished") / "copy", symlinks=True)))
+    original = made_once(tmp_path_factory, "finished", make)
+    return Repository(Path(shutil.copytree(original, tmp_path_factory.mktemp("finished") / "copy", symlinks=True)))
 
 
 @pytest.fixture(scope="session")
 def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository whose main has a poor model, and not the last of the months; tests share it and leave it so."""
+    """A repository whose main has a poor model and lacks the last month; tests share it and must not change it."""
 
     def make(folder: Path) -> None:
         data = shutil.copytree(small, tmp_path_factory.mktemp("data") / "data")
@@ -170,7 +170,7 @@ def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
 
 @pytest.fixture
 def proposing(released: Repository, tmp_path: Path) -> Repository:
-    """A branch of it, in a copy."""
+    """A copy of `released`, on a new branch."""
     repository = Repository(Path(shutil.copytree(released.folder, tmp_path / "proposing", symlinks=True)))
     repository.must("git", "switch", "--quiet", "--create", "proposal")
     return repository

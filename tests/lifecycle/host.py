@@ -1,7 +1,7 @@
-"""A host for production on this machine: reached by a real sshd, with real HAProxy and PostgreSQL in real containers.
+"""A production host on this machine: a real sshd, and real HAProxy and PostgreSQL in real containers.
 
-What stands in: `docker` is podman and podman-compose, and the images of HAProxy and PostgreSQL, which nothing here can
-fetch, are made of this machine's own packages.
+Two things are substitutes: `docker` is podman with podman-compose, and the images of HAProxy and PostgreSQL are made
+from this machine's own packages, because the tests cannot pull images.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.lifecycle.missing import find, skip
 from tests.lifecycle.serving.conftest import free_port
 
 _IMAGES = {name: f"localhost/merge-to-deploy-test-{name}:1" for name in ("haproxy", "postgres")}
-# As the containers have them; what is in /usr/local is theirs.
+# Directories of this machine that the containers mount. /usr/local is the containers' own.
 _SHARED = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/share")
 _START_POSTGRES = """#!/bin/sh
 set -e
@@ -51,14 +51,14 @@ exec podman "$@"
 
 @dataclass(frozen=True)
 class ProductionHost:
-    """The host.
+    """A host that a release deploys to.
 
     Attributes:
-        environment: What a deployment has to know of it.
-        folder: Where the deployment has its files.
-        port: At which production answers.
-        slots: At which the slots answer, by name.
-        login: Of its commands.
+        environment: Environment variables that a deployment to it needs.
+        folder: Directory with the files of the deployment.
+        port: Port of production.
+        slots: Port of each slot, by name.
+        login: Script that runs the commands of a login.
     """
 
     environment: dict[str, str]
@@ -72,29 +72,29 @@ class ProductionHost:
         return f"http://127.0.0.1:{self.port}"
 
     def setting(self, name: str) -> str:
-        """What the deployment has written down there, or the owner of the host."""
+        """Return a setting that the deployment or the owner of the host has written there."""
         lines = (self.folder / ".env").read_text(encoding="utf-8").splitlines()
         return dict(line.split("=", 1) for line in lines)[name]
 
     def run(self, command: str) -> str:
         """Run a command there."""
-        everything = os.environ | {"SSH_ORIGINAL_COMMAND": f"cd {contract.NAME} && {command}"}
-        done = subprocess.run([self.login], env=everything, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        variables = os.environ | {"SSH_ORIGINAL_COMMAND": f"cd {contract.NAME} && {command}"}
+        completed = subprocess.run([self.login], env=variables, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, f"{command}:\n{completed.stdout}{completed.stderr}"
+        return completed.stdout
 
 
 @contextmanager
 def production_host(engine: Engine, registry: str) -> Iterator[ProductionHost]:
-    """A host that anybody with its key may log in to. It takes the programs that `missing.RELEASE` lists.
+    """Start a host that anybody with its key may log in to. It needs the programs that `missing.RELEASE` lists.
 
     Args:
-        engine: What runs the containers.
-        registry: Of images, on this machine.
+        engine: Engine that runs the containers.
+        registry: Address of a registry of images on this machine.
     """
     if engine.command != "podman":
-        skip(f"the containers of a production host are podman's, and {engine.command} was found to work")
-    # Not in pytest's folder: names of sockets have to be short.
+        skip(f"a production host needs podman, and {engine.command} is the engine that works here")
+    # Not in pytest's directory, because paths of sockets must be short.
     folder = Path(tempfile.mkdtemp(prefix="host-"))
     try:
         _make_images(engine, folder)
@@ -112,7 +112,7 @@ def production_host(engine: Engine, registry: str) -> Iterator[ProductionHost]:
 
 
 def _make_images(engine: Engine, folder: Path) -> None:
-    """Images with nothing in them but the way to what this machine has."""
+    """Make images that contain nothing but mount points and links for this machine's directories."""
     archive = folder / "root.tar"
     with tarfile.open(archive, "w") as tar:
         for name, mode in (("tmp", 0o1777), *((name, 0o755) for name in ("etc", "run/haproxy", "proc", "sys", "dev"))):
@@ -139,7 +139,7 @@ def _make_images(engine: Engine, folder: Path) -> None:
 
 
 def _prepare(engine: Engine, folder: Path, registry: str) -> Path:
-    """What a login there leads to: `docker`, and the one folder."""
+    """Write the script that a login runs: its commands have `docker` and start in the host's directory."""
     (folder / "bin").mkdir()
     docker = folder / "bin/docker"
     docker.write_text(_DOCKER, encoding="utf-8")
@@ -148,7 +148,7 @@ def _prepare(engine: Engine, folder: Path, registry: str) -> Path:
     registries.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n', encoding="utf-8")
     variables = engine.environment | {
         "HOME": str(folder),
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}:/usr/sbin",  # of iptables, also where nobody is root
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}:/usr/sbin",  # for iptables, also for users other than root
         "CONTAINERS_REGISTRIES_CONF": str(registries),
     }
     exported = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
@@ -159,7 +159,7 @@ def _prepare(engine: Engine, folder: Path, registry: str) -> Path:
 
 
 def _settle(folder: Path) -> tuple[int, dict[str, int]]:
-    """What the owner of a host may have written there: which ports, and what else the containers need here."""
+    """Write the settings of the host's owner: ports, and what the containers need on this machine."""
     folder.mkdir(mode=0o700)
     port, slots = free_port(), {name: free_port() for name in ("blue", "green")}
     settings = {"COMPOSE_PROJECT_NAME": f"{contract.NAME}-{port}", "PORT": str(port)}
@@ -190,7 +190,7 @@ def _listening(folder: Path, login: Path) -> Iterator[dict[str, str]]:
     }
     (folder / "sshd_config").write_text("".join(f"{k} {v}\n" for k, v in settings.items()), encoding="utf-8")
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # it wants an empty folder there
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd requires this empty directory
     with (folder / "sshd.log").open("wb") as log:
         command = [str(find("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")]
         server = subprocess.Popen(command, stdout=log, stderr=log)

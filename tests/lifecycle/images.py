@@ -1,4 +1,4 @@
-"""A registry of images, on this machine."""
+"""A registry of images on this machine."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from tests.lifecycle.serving.conftest import free_port
 
 @contextmanager
 def registry_of_images(folder: Path) -> Iterator[str]:
-    """Debian's, on this machine; what it is called. It takes the program `docker-registry`."""
+    """Start a registry and yield its address. It needs Debian's program `docker-registry`."""
     name = f"127.0.0.1:{free_port()}"
     settings = {
         "version": "0.1",

@@ -1,4 +1,4 @@
-"""Runs commands in this process, because importing MLflow takes longer than most of them."""
+"""Run commands in this process, because importing MLflow takes longer than most of them."""
 
 import importlib
 import os
@@ -16,44 +16,44 @@ from tests.lifecycle.repository import Repository
 
 @contextmanager
 def inside(repository: Repository, **environment: str) -> Iterator[None]:
-    """Be where a command in a repository would be."""
+    """Give the block the working directory and the environment of a command in a repository."""
     environment = repository.environment | environment
     with chdir(repository.folder), patch.dict(os.environ, environment, clear=True), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow gives some, which its user sees and may ignore
-        importlib.reload(lifecycle)  # what it sets in the environment, it sets in this one
+        warnings.simplefilter("ignore")  # MLflow emits some that its users may ignore
+        importlib.reload(lifecycle)  # it sets environment variables on import
         yield
 
 
 def run(repository: Repository, module: str, *arguments: str, **environment: str) -> tuple[str, str]:
-    """What `python -m MODULE` prints in a repository, and its error; empty where it has none."""
-    command, said, error = importlib.import_module(module), StringIO(), ""
-    with inside(repository, **environment), patch("sys.argv", [module, *arguments]), redirect_stdout(said):
+    """Run `python -m MODULE` in a repository; return its output and its error, empty if there is none."""
+    command, output, error = importlib.import_module(module), StringIO(), ""
+    with inside(repository, **environment), patch("sys.argv", [module, *arguments]), redirect_stdout(output):
         try:
             command.main()
         except UserError as raised:
             error = str(raised)
-    return said.getvalue(), error
+    return output.getvalue(), error
 
 
 def status(repository: Repository, module: str, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit status of `python -m MODULE` in a repository, and what it prints, both streams in one."""
-    command, said, code = importlib.import_module(module), StringIO(), 0
+    """Run `python -m MODULE` in a repository; return its exit status and its output, both streams in one."""
+    command, output, code = importlib.import_module(module), StringIO(), 0
     with (
         inside(repository, **environment),
         patch("sys.argv", [module, *arguments]),
-        redirect_stdout(said),
-        redirect_stderr(said),
+        redirect_stdout(output),
+        redirect_stderr(output),
     ):
         try:
             console.run_main(command.main)
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-            said.write(ended.code if isinstance(ended.code, str) else "")
-    return code, said.getvalue()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 1
+            output.write(exit_.code if isinstance(exit_.code, str) else "")
+    return code, output.getvalue()
 
 
 def must(repository: Repository, module: str, *arguments: str, **environment: str) -> str:
-    """What a command prints that has to succeed."""
-    said, error = run(repository, module, *arguments, **environment)
+    """Run a command that must succeed, and return its output."""
+    output, error = run(repository, module, *arguments, **environment)
     assert error == ""
-    return said
+    return output

@@ -1,8 +1,8 @@
-"""The programs that the tests and the rehearsal use beside what `make` needs, and which of them this machine lacks.
+"""The programs that tests and rehearsal need in addition to what `make` needs, and which of them are missing here.
 
-`python3 -m tests.lifecycle.missing [NAME …]` names the missing ones, and fails if there are any; `--packages` prints
-the Debian packages that have them. `.ci/run` asks before there is a .venv: hence only the standard library, up to
-`skip`.
+`python3 -m tests.lifecycle.missing [NAME …]` names the missing programs and fails if there are any; `--packages` prints
+their Debian packages. `.ci/run` calls this before there is a .venv, so everything up to `skip` uses only the standard
+library.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from typing import NamedTuple, NoReturn
 
 
 class Program(NamedTuple):
-    """A program.
+    """A program that tests need.
 
     Attributes:
-        name: Its command.
-        package: Debian package that has it.
-        purpose: What it is needed for.
+        name: Name of the command.
+        package: Debian package that contains it.
+        purpose: What the tests need it for.
     """
 
     name: str
@@ -31,17 +31,17 @@ class Program(NamedTuple):
 CONTAINERS = (
     Program("podman", "podman", "runs the image"),
     Program("runc", "runc", "starts podman's containers"),
-    Program("mmdebstrap", "mmdebstrap", "makes the image to build on where none can be pulled"),
+    Program("mmdebstrap", "mmdebstrap", "makes the base image if none can be pulled"),
 )
-# A release, from a merge to a production host on this machine.
+# For a release, from a merge to a production host on this machine.
 RELEASE = (
     *CONTAINERS,
     Program("netavark", "netavark", "the network between podman's containers"),
     Program("aardvark-dns", "aardvark-dns", "names in that network"),
-    Program("iptables", "iptables", "netavark sets its rules with it"),
+    Program("iptables", "iptables", "sets netavark's rules"),
     Program("docker-registry", "docker-registry", "a registry of images"),
-    Program("sshd", "openssh-server", "the way to the production host"),
-    Program("haproxy", "haproxy", "in front of the service there"),
+    Program("sshd", "openssh-server", "accepts logins to the production host"),
+    Program("haproxy", "haproxy", "routes requests to the service there"),
     Program("postgres", "postgresql", "the database of the prediction log"),
     Program("gh", "gh", "writes to GitHub"),
 )
@@ -56,44 +56,44 @@ BENCHMARKS = (
     Program("h2load", "nghttp2-client", "loads the service at a constant rate"),
 )
 
-_BY_NAME: dict[str, tuple[Program, ...]] = {one.name: (one,) for one in (*TESTS, *BENCHMARKS)}
+_BY_NAME: dict[str, tuple[Program, ...]] = {program.name: (program,) for program in (*TESTS, *BENCHMARKS)}
 _BY_NAME |= {"containers": CONTAINERS, "release": RELEASE}
-# Where Debian keeps those that are not on everybody's PATH, and podman its helpers.
+# Directories of Debian's programs that are not on every user's PATH, and of podman's helpers.
 _ELSEWHERE = ("/usr/sbin", "/sbin", "/usr/libexec/podman", "/usr/lib/podman")
 _POSTGRESQL = Path("/usr/lib/postgresql")
 
 
 def find(name: str) -> str | None:
-    """The path of a program, on the PATH or off it; None where it is missing."""
+    """Return the path of a program, on or off the PATH; None if it is missing."""
     newest_first = sorted(_POSTGRESQL.glob("*/bin"), key=lambda folder: float(folder.parent.name), reverse=True)
     return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *_ELSEWHERE, *map(str, newest_first)]))
 
 
 def missing(*names: str) -> list[Program]:
-    """List what is missing.
+    """List the missing programs.
 
     Args:
-        names: Programs, or the groups `containers` and `release`; by default all that the tests use.
+        names: Programs, or the groups `containers` and `release`; by default all programs of the tests.
     """
-    wanted = [one for name in names for one in _BY_NAME[name]] if names else TESTS
-    return [one for one in dict.fromkeys(wanted) if not find(one.name)]
+    needed = [program for name in names for program in _BY_NAME[name]] if names else TESTS
+    return [program for program in dict.fromkeys(needed) if not find(program.name)]
 
 
 def packages(programs: Iterable[Program]) -> list[str]:
-    """The Debian packages that have them."""
-    return list(dict.fromkeys(one.package for one in programs))
+    """Return the Debian packages of some programs."""
+    return list(dict.fromkeys(program.package for program in programs))
 
 
 def in_words(programs: Iterable[Program]) -> str:
-    """Say what is missing, and how to get it."""
+    """Say which programs are missing, and how to install them."""
     programs = list(programs)
-    named = "; ".join(f"{one.name} ({one.purpose})" for one in programs)
+    named = "; ".join(f"{program.name} ({program.purpose})" for program in programs)
     install = f"apt-get install --no-install-recommends {' '.join(packages(programs))}"
     return f"missing here: {named}. On Debian: {install}"
 
 
 def skip(reason: str) -> NoReturn:
-    """Skip the test; with REQUIRE_ALL=1, where nothing is to be missing, fail it. Outside of a test end the process."""
+    """Skip the test, or fail it if REQUIRE_ALL is 1. Outside of a test, exit."""
     if "PYTEST_CURRENT_TEST" not in os.environ:
         sys.exit(f"error: {reason}")
     import pytest
@@ -104,20 +104,20 @@ def skip(reason: str) -> NoReturn:
 
 
 def need(*names: str) -> None:
-    """Skip the test where some of these programs, or of these groups, are missing; it names them all."""
+    """Skip the test if some of these programs or groups are missing; the reason names them all."""
     if lacking := missing(*names):
         skip(in_words(lacking))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m tests.lifecycle.missing", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a program, or `containers` or `release`")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a program, or the group `containers` or `release`")
     parser.add_argument("--packages", action="store_true", help="print the Debian packages, and nothing else")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in _BY_NAME]:
-        parser.error(f"there is no {unknown[0]!r} in the list, which has {', '.join(_BY_NAME)}")
-    lacking = missing(*asked.names)
-    if asked.packages:
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in _BY_NAME]:
+        parser.error(f"unknown program {unknown[0]!r}; known are {', '.join(_BY_NAME)}")
+    lacking = missing(*arguments.names)
+    if arguments.packages:
         print(*packages(lacking))
     elif lacking:
         sys.exit(f"error: {in_words(lacking)}")

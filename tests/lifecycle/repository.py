@@ -1,6 +1,6 @@
 """Repositories to run commands in: the machinery of the working tree with a frozen example project.
 
-A fork's own model, data and parameters are never used here: whatever the team does with them, these tests stay green.
+A fork's own model, data and parameters are never used here, so these tests stay green whatever the team changes there.
 """
 
 import os
@@ -12,19 +12,19 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-# The frozen example: what a fork writes, as it was in the template.
+# The frozen example: the files that a fork edits, as they were in the template.
 EXAMPLE_PROJECT = Path(__file__).parent / "example"
-# The same in the working tree, and what comes of it.
+# The same files in the working tree, and the outputs made from them.
 _FORK_S_OWN = (
     *("model/", "params.yaml", "dvc.yaml", "bentofile.yaml", ".dvc/config"),
     *("data.dvc", "dvc.lock", "lifecycle/proposal/dvc.lock", ".dvc/remote/", "reports/"),
 )
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
-ROWS = 3_000  # of each month in the fixture `small`
+ROWS = 3_000  # per month in the fixture `small`
 
 
 def write_params(path: Path, **changes: Any) -> Path:
-    """The example's params.yaml with some top-level values changed; by default a window that the months cover."""
+    """Write the example's params.yaml with some top-level values changed; the default window fits `MONTHS`."""
     values = yaml.safe_load((EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8"))
     values |= {
         "window": {"first": "2013-01", "last": "2013-02"},
@@ -36,11 +36,11 @@ def write_params(path: Path, **changes: Any) -> Path:
 
 
 class Repository:
-    """A repository, as a clone would have it, with commands run in it."""
+    """A repository in which commands run as in a fresh clone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Neither a git hook nor a `make` that runs the tests may reach into the copy.
+        # A git hook or a `make` that runs the tests must not affect commands in the repository.
         outside = ("GIT_", "MLFLOW_", "MAKE", "MFLAGS")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
         self.environment |= {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -48,7 +48,7 @@ class Repository:
             self.environment |= {f"GIT_{role}_NAME": "Test", f"GIT_{role}_EMAIL": "test@example.org"}
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command and return what it printed, both streams in one."""
+        """Run a command; its standard output includes standard error."""
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -61,13 +61,13 @@ class Repository:
         )
 
     def must(self, *command: str, **environment: str) -> str:
-        """Run a command that has to succeed."""
-        done = self.run(*command, **environment)
-        assert done.returncode == 0, f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}"
-        return done.stdout
+        """Run a command that must succeed, and return its output."""
+        completed = self.run(*command, **environment)
+        assert completed.returncode == 0, f"{' '.join(command)} exited with {completed.returncode}:\n{completed.stdout}"
+        return completed.stdout
 
     def make(self, **environment: str) -> subprocess.CompletedProcess[str]:
-        """What `make` runs."""
+        """Run what `make` runs."""
         return self.run("python", "-m", "lifecycle.pipeline", **environment)
 
     def commit(self, message: str) -> None:
@@ -75,21 +75,21 @@ class Repository:
         self.must("git", "commit", "--quiet", "--message", message)
 
     def outputs(self) -> dict[str, bytes]:
-        """Everything that a failing run must leave as it was."""
+        """Return the contents of all files that a failing run must not change."""
         files = [p for name in ("artifacts", "reports") for p in (self.folder / name).rglob("*") if p.is_file()]
         files += [self.folder / "dvc.lock", self.folder / "data.dvc"]
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files if "timings" not in p.parts}
 
 
 def with_example(**environment: str) -> dict[str, str]:
-    """The environment of a process that runs the machinery with the example, in a folder that has neither."""
+    """Return the environment of a process that runs the machinery with the example from any directory."""
     return os.environ | {"PYTHONPATH": f"{EXAMPLE_PROJECT}{os.pathsep}{ROOT}"} | environment
 
 
 def run_with_example(
     *command: str | Path, folder: Path = EXAMPLE_PROJECT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the machinery with the example, and return what it printed, each stream by itself."""
+    """Run a command of the machinery with the example."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -102,7 +102,7 @@ def run_with_example(
 
 
 def copy_project(folder: Path, leave_out: tuple[str, ...] = ()) -> None:
-    """Copy the tracked and the new files of the working tree, except some files and folders."""
+    """Copy the tracked and the new files of the working tree, except some files and directories."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -123,9 +123,9 @@ def copy_example(folder: Path) -> None:
 
 
 def copy_repository(folder: Path, data: Path | None = None) -> Repository:
-    """The machinery and the example as a repository with one commit.
+    """Make a repository of the machinery and the example, with one commit.
 
-    With `data` its months are the versioned ones, and the window fits them.
+    With `data`, it versions the months in that directory, and the window fits `MONTHS`.
     """
     copy_example(folder)
     repository = _initialised(folder)
@@ -139,7 +139,7 @@ def copy_repository(folder: Path, data: Path | None = None) -> Repository:
 
 
 def copied_project(folder: Path) -> Repository:
-    """The working tree as a repository with one commit."""
+    """Make a repository of the working tree, with one commit."""
     copy_project(folder)
     repository = _initialised(folder)
     repository.commit("The project")
@@ -152,9 +152,9 @@ def _initialised(folder: Path) -> Repository:
     return repository
 
 
-# Of the model that tests share.
+# Lineage of the model that tests share.
 LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
-# That small months can meet.
+# Gates that a model of small months can pass.
 GATES = {
     "skill_at_least": {"roc_auc": -0.2},
     "worse_by_at_most": {"roc_auc": 0.02, "log_loss": 0.02},
@@ -175,7 +175,7 @@ def change_params(repository: Repository, **changes: Any) -> None:
 
 
 def with_estimator(repository: Repository, **settings: float) -> dict[str, Any]:
-    """The hyperparameters of a repository, with some of its estimator's changed."""
+    """Return the hyperparameters of a repository, with some of its estimator's changed."""
     values = yaml.safe_load((repository.folder / "params.yaml").read_text(encoding="utf-8"))
     chosen = values["hyperparameters"]["hist_gradient_boosting"] | settings
     return {"hyperparameters": values["hyperparameters"] | {"hist_gradient_boosting": chosen}}

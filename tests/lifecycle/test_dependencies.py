@@ -1,4 +1,4 @@
-"""What is imported is declared where it runs; what is declared is imported, or says in a comment why it is not."""
+"""Each imported package is declared in a group; each declared package is imported, or a comment gives the reason."""
 
 import re
 import sys
@@ -16,24 +16,24 @@ SOURCES = Sources((ROOT,))
 OURS = {"model", "lifecycle", "tests", "benchmarks"}
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 GROUPS = tomllib.loads(PYPROJECT)["dependency-groups"]
-# By group, what it may do without.
-OPTIONAL = {"serving": {"skops"}}  # loads a model that cannot be exported; `make image` says what to add for one
+# By group, packages that it imports but may lack.
+OPTIONAL = {"serving": {"skops"}}  # for models that cannot be exported; `make image` then says what to add
 
 _INSTALLED = packages_distributions()
 
 
 def normalised(name: str) -> str:
-    """The name of a package, as indexes compare it."""
+    """Return the name of a package as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def named(requirement: str) -> str:
-    """The package that a requirement is of."""
+    """Return the name of a requirement's package."""
     return normalised(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
 
 
 def declared(group: str) -> set[str]:
-    """The packages of a group and of those that it includes."""
+    """Return the packages of a group and of the groups that it includes."""
     packages = set[str]()
     for entry in GROUPS[group]:
         packages |= {named(entry)} if isinstance(entry, str) else declared(entry["include-group"])
@@ -41,26 +41,26 @@ def declared(group: str) -> set[str]:
 
 
 def with_a_comment() -> set[str]:
-    """The packages with a comment beside their requirement."""
-    return {named(found) for found in re.findall(r'^\s*"([^"]+)",\s*#', PYPROJECT, re.MULTILINE)}
+    """Return the packages with a comment on the line of their requirement."""
+    return {named(requirement) for requirement in re.findall(r'^\s*"([^"]+)",\s*#', PYPROJECT, re.MULTILINE)}
 
 
 def modules(folder: str) -> set[str]:
-    """Every module below a folder, by its dotted name."""
+    """Return the dotted name of every module below a directory."""
     paths = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / folder).rglob("*.py"))
     return {".".join(path.parts).removesuffix(".__init__") for path in paths}
 
 
 def reached(starts: Iterable[str], *, lazily: bool = True) -> set[str]:
-    """Modules, and what is imported with them."""
+    """Return modules with all modules that importing them loads."""
     return {name for start in starts for name in SOURCES.reached(start, lazily=lazily)}
 
 
 def packages_of(imported_by: Iterable[str]) -> dict[str, set[str]]:
-    """What some modules import of others' packages: by the name to import, the packages that have it."""
+    """Return the third-party imports of some modules: by imported name, the packages that provide it."""
     names = {name.split(".")[0] for module in imported_by for name in SOURCES.imported(module, lazily=True)}
     others = names - OURS - sys.stdlib_module_names
-    # Of the rivals, which are installed elsewhere, the package has the name of what is imported.
+    # A rival is not installed here: its package is assumed to have the name of the import.
     return {name: set(map(normalised, _INSTALLED.get(name, [name]))) for name in sorted(others)}
 
 
@@ -76,13 +76,13 @@ IMPORTED_BY = {
 
 
 @pytest.mark.parametrize("group", IMPORTED_BY)
-def test_what_is_imported_is_declared(group: str) -> None:
+def test_imported_packages_are_declared(group: str) -> None:
     imported = packages_of(IMPORTED_BY[group])
     undeclared = {name for name, packages in imported.items() if not packages & declared(group)}
     assert sorted(undeclared - OPTIONAL.get(group, set())) == []
 
 
-def test_what_is_declared_is_imported_or_says_why_it_is_not() -> None:
+def test_declared_packages_are_imported_or_have_a_comment() -> None:
     everything = {module for imported_by in IMPORTED_BY.values() for module in imported_by}
     imported = {package for packages in packages_of(everything).values() for package in packages}
     unused = {package for group in GROUPS for package in declared(group)} - imported

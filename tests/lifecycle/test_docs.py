@@ -1,4 +1,4 @@
-"""README and docs/ are true: links, files, make targets, settings, permissions and messages exist as they say."""
+"""Links, files, make targets, settings, permissions and messages in README and docs/ exist as they say."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 README = ROOT / "README.md"
 IS_TEMPLATE = README.read_text(encoding="utf-8").startswith("# Merge to deploy\n")
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", *([README] if IS_TEMPLATE else [])]
-# Written when something runs, or an example of what a team may write.
+# Files that a run writes, or examples of what a team may write.
 NOT_IN_GIT = re.compile(r"artifacts/.*|model/metrics\.py|data/.*|state/.*|docs/CODEOWNERS")
 
 
@@ -31,21 +31,21 @@ def tracked() -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
         assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_are_there(page: Path, tracked: set[str]) -> None:
+def test_files_exist(page: Path, tracked: set[str]) -> None:
     rooms = "model|lifecycle|deploy|tests|docs|benchmarks|requirements|reports|\\.github"
     for name in re.findall(rf"`((?:{rooms})/[\w./-]*[\w/])`", page.read_text(encoding="utf-8")):
         assert name.rstrip("/") in tracked or NOT_IN_GIT.fullmatch(name), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_targets_are_there(page: Path) -> None:
+def test_targets_exist(page: Path) -> None:
     targets = {
         folder: set(re.findall(r"^([a-z-]+):", (ROOT / folder / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
         for folder in ("", "benchmarks")

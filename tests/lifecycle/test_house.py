@@ -1,4 +1,4 @@
-"""The house is as it is drawn: rooms in order, files declared that are imported, no word of an example."""
+"""The structure of the code is as documented: rooms in order, imported files declared, no word of the example."""
 
 import ast
 import re
@@ -47,7 +47,7 @@ def test_the_image_has_what_the_service_imports() -> None:
     assert image_sources(EXAMPLE_PROJECT / "bentofile.yaml") == SOURCES.files_reached(*IN_THE_IMAGE)
 
 
-# Columns, categories, words and dates of the example; without its columns that are everyday words, such as `origin`.
+# Columns, categories, words and dates of the example, except columns that are everyday words, such as `origin`.
 OF_THE_EXAMPLE = re.compile(
     r"flight|airport|airline|carrier|scheduled|departure|arrival|destination|weather|humid|precipitation"
     r"|dew_point|gust|plane\b|plane_|nycflights|\bEWR\b|\bJFK\b|\bLGA\b|\b2013-\d\d",
@@ -61,20 +61,20 @@ def test_the_machinery_knows_no_example() -> None:
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names if not name.endswith("dvc.lock")}
     assert "lifecycle/pipeline/train.py" in texts
     words = {name: sorted(set(OF_THE_EXAMPLE.findall(text))) for name, text in texts.items()}
-    assert {name: found for name, found in words.items() if found} == {}
+    assert {name: matches for name, matches in words.items() if matches} == {}
 
 
 def test_the_map_is_up_to_date() -> None:
-    assert MAP.read_text(encoding="utf-8") == render(), "`python -m tests.map` writes docs/map.md"
+    assert MAP.read_text(encoding="utf-8") == render(), "out of date: run `python -m tests.map`"
 
 
-def test_no_two_things_have_the_same_name() -> None:
-    """Of the public classes and functions, but the `main` of each command."""
-    places = dict[str, list[str]]()
+def test_public_names_are_unique() -> None:
+    """Names of classes and functions, except the `main` of each command."""
+    modules_by_name = dict[str, list[str]]()
     for module in IN_ROOMS:
         path = SOURCES.find(module)
         assert path
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module)
-    assert {name: modules for name, modules in places.items() if len(modules) > 1 and name != "main"} == {}
+                modules_by_name.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in modules_by_name.items() if len(modules) > 1 and name != "main"} == {}

@@ -1,4 +1,4 @@
-"""Clients that ask production all the time, and count what is not an answer."""
+"""Clients that send requests to production all the time, and record every failure."""
 
 import threading
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ import httpx
 
 from tests.lifecycle.serving.conftest import EXAMPLE
 
-_PAUSE = 0.04  # seconds; two clients with it ask some 50 times a second
+_PAUSE = 0.04  # seconds; two clients send about 50 requests a second
 
 
 @dataclass
 class Traffic:
-    """What clients have seen.
+    """The responses that clients have received.
 
     Attributes:
-        versions: That have answered, in turn.
-        failed: What else has come.
-        requests: In all.
+        versions: Model versions that have answered, in order.
+        failed: Errors, and responses other than 200.
+        requests: Number of requests.
     """
 
     versions: list[str] = field(default_factory=list)
@@ -27,28 +27,28 @@ class Traffic:
     requests: int = 0
 
     def ask(self, client: httpx.Client, url: str) -> None:
-        """Ask once."""
+        """Send one request."""
         self.requests += 1
         try:
-            answer = client.post(f"{url}/predict", json=EXAMPLE)
+            response = client.post(f"{url}/predict", json=EXAMPLE)
         except httpx.TransportError as error:
             self.failed.append(repr(error))
             return
-        if answer.status_code != httpx.codes.OK:
-            self.failed.append(f"{answer.status_code}: {answer.text}")
-        elif (version := answer.json()["model_version"]) not in self.versions[-1:]:
+        if response.status_code != httpx.codes.OK:
+            self.failed.append(f"{response.status_code}: {response.text}")
+        elif (version := response.json()["model_version"]) not in self.versions[-1:]:
             self.versions.append(version)
 
 
 @contextmanager
 def traffic(url: str) -> Iterator[Traffic]:
-    """Ask 50 times a second; half of the clients keep their connection, the others make one for each request."""
-    seen, over = Traffic(), threading.Event()
+    """Send 50 requests a second; one client keeps its connection, the other opens one for each request."""
+    seen, stopped = Traffic(), threading.Event()
 
     def keep_asking(*, keeps: bool) -> None:
         limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
         with httpx.Client(limits=limits, timeout=10) as client:
-            while not over.wait(_PAUSE):
+            while not stopped.wait(_PAUSE):
                 seen.ask(client, url)
 
     threads = [threading.Thread(target=keep_asking, kwargs={"keeps": keeps}) for keeps in (True, False)]
@@ -57,6 +57,6 @@ def traffic(url: str) -> Iterator[Traffic]:
     try:
         yield seen
     finally:
-        over.set()
+        stopped.set()
         for thread in threads:
             thread.join()

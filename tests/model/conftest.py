@@ -1,4 +1,4 @@
-"""What the tests of your model share: a few rows of your data, and the pipeline that has run on them."""
+"""Fixtures of the tests of your model: a few rows of your data, and the outputs of the pipeline on them."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from model import contract
 if Path(contract.__file__).parents[1] != Path(__file__).parents[2]:
     pytest.exit("tests/model and tests/lifecycle have different models: run `make test`, or one of them", 4)
 
-ROWS = 6_000  # of window and holdout together
+ROWS = 6_000  # in window and holdout together
 
 
 @pytest.fixture(scope="session")
@@ -28,16 +28,16 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def months(params: Params) -> list[str]:
-    """The months of window and holdout, whose data is here."""
-    wanted = [*params.window.months(), *params.holdout.months()]
-    if not all(month_path(month).exists() for month in wanted):
+    """The months of window and holdout, after pulling their data if it is missing."""
+    needed = [*params.window.months(), *params.holdout.months()]
+    if not all(month_path(month).exists() for month in needed):
         run(["dvc", "pull", "--quiet", "data.dvc"])
-    return wanted
+    return needed
 
 
 @pytest.fixture(scope="session")
 def sample(months: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same months with few rows, spread evenly over each month and over both outcomes."""
+    """A directory with few rows of these months, spread evenly over each month and over both outcomes."""
     folder = tmp_path_factory.mktemp("sample")
     for month in months:
         table = read_month(month_path(month))
@@ -45,12 +45,12 @@ def sample(months: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def few_rows(target: np.ndarray[tuple[int], np.dtype[np.bool_]], wanted: int) -> list[int]:
-    """The numbers of some rows; at least two of each outcome that there is."""
+def few_rows(target: np.ndarray[tuple[int], np.dtype[np.bool_]], total: int) -> list[int]:
+    """Choose the numbers of about ``total`` rows, at least two of each outcome that occurs."""
     chosen: list[int] = []
     for outcome in (False, True):
         rows = np.flatnonzero(target == outcome)
-        count = min(len(rows), max(2, round(wanted * len(rows) / len(target))))
+        count = min(len(rows), max(2, round(total * len(rows) / len(target))))
         chosen += rows[np.linspace(0, len(rows) - 1, count).astype(np.intp)].tolist() if count else []
     return sorted(chosen)
 
@@ -64,7 +64,7 @@ def prepared(params: Params, sample: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def model(params: Params, prepared: Path) -> Path:
-    """The model folder, trained on the sample."""
+    """The model directory, trained on the sample."""
     folder = prepared.parent / "model"
     train(params, prepared, folder)
     return folder

@@ -1,4 +1,4 @@
-"""The contract holds together, and the data of window and holdout keeps apart."""
+"""The contract is consistent, and window and holdout share no row."""
 
 import msgspec
 import pyarrow as pa
@@ -29,7 +29,7 @@ def test_the_service_accepts_the_examples() -> None:
         msgspec.json.decode(msgspec.json.encode(example), type=Row)
 
 
-def test_the_schema_is_of_json() -> None:
+def test_the_schema_survives_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(json_schema())) == json_schema()
 
 

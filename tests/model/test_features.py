@@ -1,4 +1,4 @@
-"""The features are what training and service take them for."""
+"""The features meet what training and the service assume of them."""
 
 from pathlib import Path
 

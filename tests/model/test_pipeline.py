@@ -1,4 +1,4 @@
-"""The pipeline runs on a sample of your data, and batch, service and export answer alike."""
+"""The pipeline runs on a sample of your data, and batch, service and export give the same predictions."""
 
 import asyncio
 from pathlib import Path
@@ -27,12 +27,12 @@ from model.estimator import Hyperparameters
 def test_every_estimator_trains_and_its_export_predicts_the_same(
     params: Params, prepared: Path, tmp_path: Path, estimator: str
 ) -> None:
-    """`train` itself compares the export with the estimator, and fails where they differ."""
+    """`train` itself compares the export with the estimator, and fails if they differ."""
     train(params.model_copy(update={"estimator": estimator}), prepared, tmp_path / "model")
 
 
 def test_training_again_gives_the_same_model(params: Params, prepared: Path, model: Path, tmp_path: Path) -> None:
-    """So that CI and release can reproduce what dvc.lock says."""
+    """CI and the release rely on this to reproduce dvc.lock."""
     train(params, prepared, tmp_path / "again")
     files = sorted(path.name for path in model.iterdir())
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == files
@@ -55,21 +55,21 @@ def test_batch_predicts_what_the_model_does(params: Params, sample: Path, predic
     assert np.all((probabilities >= 0) & (probabilities <= 1))
 
 
-async def asked(application: Application, rows: list[dict[str, Any]]) -> list[float]:
-    """The probabilities that the service answers, without a trace in the prediction log."""
+async def predicted(application: Application, rows: list[dict[str, Any]]) -> list[float]:
+    """Return the probabilities that the service predicts; the dry run leaves no trace in the prediction log."""
     transport = httpx.ASGITransport(application)  # type: ignore[arg-type]  # ASGI with narrower types
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        answer = await client.post("/predict", json=rows, headers=DRY_RUN)
-    assert answer.status_code == 200, answer.text
-    return [prediction["probability"] for prediction in answer.json()["predictions"]]
+        response = await client.post("/predict", json=rows, headers=DRY_RUN)
+    assert response.status_code == 200, response.text
+    return [prediction["probability"] for prediction in response.json()["predictions"]]
 
 
 def test_the_service_predicts_what_the_model_does(model: Path, predictor: Predictor, tmp_path: Path) -> None:
-    """The examples of the contract, also with missing values and with each category."""
+    """The rows are the examples of the contract, also with missing values and with each category."""
     lineage: dict[str, Any] = {"version": "test", "commit": "0" * 40, "model": model_hash(model)}
     write_json(tmp_path / "lineage.json", lineage)
     (tmp_path / "state/spool").mkdir(parents=True)
     settings = load_settings(model_folder=model, lineage=tmp_path / "lineage.json", state_folder=tmp_path / "state")
     expected = expected_answers(predictor)
-    probabilities = asyncio.run(asked(Application.load(settings), expected["rows"]))
+    probabilities = asyncio.run(predicted(Application.load(settings), expected["rows"]))
     np.testing.assert_allclose(probabilities, expected["probabilities"], atol=SAME)

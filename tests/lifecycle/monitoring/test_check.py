@@ -172,7 +172,7 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
         "time": [SINCE.timestamp() + 1, SINCE.timestamp() + 2, SINCE.timestamp() + 3, UNTIL.timestamp()],
         "model_version": [VERSION] * 4,
         "field": ["dest", "dest", "carrier", "dest"],
-        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a text"] + ["of the time after"],
+        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a string"] + ["of the time after"],
         "requests": [200, 300, 3, 1_000],
     }
     (tmp_path / "log/refusals").mkdir()

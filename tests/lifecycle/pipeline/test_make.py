@@ -199,7 +199,7 @@ def test_month_outside_the_data(unchanged: Repository) -> None:
     write_params(unchanged.folder / "params.yaml", holdout={"first": "2013-09", "last": "2013-09"})
     failed(
         unchanged.make(),
-        "data/2013-09.parquet is missing (there: 2013-01, 2013-02, 2013-03, 2013-04)",
+        "data/2013-09.parquet is missing (available: 2013-01, 2013-02, 2013-03, 2013-04)",
         "make ingest MONTH=2013-09",
     )
 
@@ -308,7 +308,7 @@ def test_prepare_asks_for_the_room_it_needs(finished: Repository, tiny_disk: Pat
         "run_main(lambda: print(prepare(load_params(), output=Path(sys.argv[1]))))"
     )
     done = finished.run("python", "-c", script, str(tiny_disk / "prepared"))
-    failed(done, "error: too little disk: about ", "make clean")
+    failed(done, "error: not enough disk space: about ", "make clean")
     assert list(tiny_disk.iterdir()) == []
 
 

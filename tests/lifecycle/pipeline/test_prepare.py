@@ -93,7 +93,7 @@ def test_too_little_disk_is_said_before_anything_is_written(
     params: Make, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "_ROOM", 2**60)
-    with pytest.raises(UserError, match=r"too little disk: about .* MiB are needed and .* MiB are free"):
+    with pytest.raises(UserError, match=r"not enough disk space: about .* MiB are needed and .* MiB are free"):
         prepare(params(), small, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -19,7 +19,7 @@ TABLE = pa.table(
 
 
 def same(numbers: np.ndarray) -> list[list[int]]:
-    """Which rows share a cluster."""
+    """Return, for each cluster, the rows that share it."""
     return [np.flatnonzero(numbers == number).tolist() for number in dict.fromkeys(numbers.tolist())]
 
 
@@ -29,9 +29,9 @@ def same(numbers: np.ndarray) -> list[list[int]]:
         (("scheduled_departure", None, None), "day", [[0, 1], [2], [3]]),
         ((None, "flight_number", None), "flight_number", [[0, 2], [1, 3]]),
         ((None, None, None), "row", [[0], [1], [2], [3]]),
-        # The wider of the two: two numbers against three days.
+        # The partition with fewer clusters: two numbers against three days.
         (("scheduled_departure", "flight_number", None), "flight_number", [[0, 2], [1, 3]]),
-        # A row without a value is a cluster of its own: days are the wider ones, or equally many.
+        # A row with a missing value is a cluster of its own, so that there are no fewer carriers than days.
         (("scheduled_departure", "carrier", None), "day", [[0, 1], [2], [3]]),
         (("scheduled_departure", "flight_number", "day"), "day", [[0, 1], [2], [3]]),
         (("scheduled_departure", None, "row"), "row", [[0], [1], [2], [3]]),
@@ -46,8 +46,8 @@ def test_the_clusters_that_the_contract_names(
 ) -> None:
     for name, value in zip(("TIME", "GROUP", "CLUSTER"), named, strict=True):
         monkeypatch.setattr(contract, name, value)
-    found = find_clusters(TABLE)
-    assert (found.unit, same(found.numbers), found.count) == (unit, shared, len(shared))
+    clusters = find_clusters(TABLE)
+    assert (clusters.unit, same(clusters.numbers), clusters.count) == (unit, shared, len(shared))
     with duckdb.connect() as connection:
         expressions = ", ".join(f'{sql} AS "{name}"' for name, sql in cluster_sql("flight_number + 10").items())
         groups = connection.from_arrow(TABLE).project(expressions).fetchnumpy()
@@ -59,7 +59,7 @@ def test_the_clusters_that_the_contract_names(
 
 
 @pytest.mark.parametrize(("name", "value"), [("CLUSTER", "custommer"), ("GROUP", "late"), ("TIME", "departure")])
-def test_a_column_that_there_is_not_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_column_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, name, value)
     with pytest.raises(UserError, match=rf"names {value} as TIME, GROUP or CLUSTER"):
         find_clusters(TABLE)

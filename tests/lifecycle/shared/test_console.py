@@ -4,8 +4,8 @@ import sys
 from tests.lifecycle.repository import EXAMPLE_PROJECT, with_example
 
 
-def test_reader_that_has_gone() -> None:
-    """`… | head` is no error."""
+def test_closed_stdout_is_not_an_error() -> None:
+    """As in `… | head`."""
     code = "from lifecycle.shared import console; console.run_main(lambda: print('x' * 10**7))"
     with subprocess.Popen(
         [sys.executable, "-c", code],

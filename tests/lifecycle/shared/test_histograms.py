@@ -59,11 +59,11 @@ def numbers(values: Sequence[float]) -> NDArray[np.float32]:
 
 
 def names_of(values: Sequence[float], bins: Bins, codes: dict[str, int] | None = None) -> list[str]:
-    """The names of the bins that values fall into, one by one."""
+    """Return the name of the bin that each value falls into."""
     return [bins.names()[int(np.argmax(count_values(numbers([value]), bins, codes)))] for value in values]
 
 
-def test_every_feature_is_counted_in_bins_of_its_own_names(histograms: dict[str, Histogram], rows: Columns) -> None:
+def test_every_feature_is_counted_in_bins_with_unique_names(histograms: dict[str, Histogram], rows: Columns) -> None:
     assert list(histograms) == list(NAMES)
     for histogram in histograms.values():
         names = histogram.bins.names()
@@ -76,11 +76,11 @@ def test_number_is_counted_as_numpy_counts_it(
     name: str, matrix: NDArray[np.float32], histograms: dict[str, Histogram]
 ) -> None:
     values = matrix[:, NAMES.index(name)]
-    there = values[~np.isnan(values)]
+    present = values[~np.isnan(values)]
     edges = histograms[name].bins.edges
-    assert set(edges) <= set(there.tolist())
-    assert (edges[0], edges[-1]) == (there.min(), there.max())
-    between = np.histogram(there, np.nextafter([*edges], [-np.inf] + [np.inf] * (len(edges) - 1)))[0]
+    assert set(edges) <= set(present.tolist())
+    assert (edges[0], edges[-1]) == (present.min(), present.max())
+    between = np.histogram(present, np.nextafter([*edges], [-np.inf] + [np.inf] * (len(edges) - 1)))[0]
     assert histograms[name].counts == (0, *between, 0, np.isnan(values).sum())
 
 
@@ -106,8 +106,8 @@ def test_vigintiles_of_a_number_without_ties() -> None:
     ]
 
 
-def test_frequent_value_has_a_bin_for_itself(histograms: dict[str, Histogram]) -> None:
-    """On most days there is no rain: the share of dry hours must not be spread over other bins."""
+def test_frequent_value_has_a_bin_of_its_own(histograms: dict[str, Histogram]) -> None:
+    """Most hours are without rain: their share must not be spread over several bins."""
     bins = histograms["precipitation"].bins
     dry = bins.names().index("0")
     assert shares(histograms["precipitation"].counts)[dry] > 0.8
@@ -138,20 +138,20 @@ def test_constant_and_empty_columns() -> None:
 
 
 def test_references_of_older_commits_are_counted_as_they_were() -> None:
-    """Their first edge is the number before the least value."""
+    """Their first edge is the largest number below the minimum."""
     older, now = Bins(edges=(float(np.nextafter(7, 0)), 7, 9)), make_feature_bins(numbers([7, 7, 9]))
-    asked = numbers([6, 7, 8, 9, 10, np.nan])
-    assert count_values(asked, older).tolist() == count_values(asked, now).tolist() == [1, 1, 2, 1, 1]
+    values = numbers([6, 7, 8, 9, 10, np.nan])
+    assert count_values(values, older).tolist() == count_values(values, now).tolist() == [1, 1, 2, 1, 1]
     assert len(set(older.names())) == older.size
 
 
-def test_rarer_labels_of_too_many_count_as_unseen() -> None:
+def test_rarest_of_too_many_labels_count_as_unseen() -> None:
     bins = Bins.of_category({f"{number:04}": 3 - number % 2 for number in range(2_000)} | {"z": 2})
     assert bins.labels == tuple(f"{number:04}" for number in range(0, 2_000, 2))
 
 
-def test_names_of_bins_are_neat_and_never_the_same() -> None:
-    """Two bins of one name would be one series in the metrics."""
+def test_names_of_bins_are_short_and_unique() -> None:
+    """Two bins of one name would be a single series in the metrics."""
     assert make_feature_bins(numbers([0.1, 0.2])).names() == ["under 0.1", "0.1", "0.1 to 0.2", "over 0.2", "missing"]
     close = make_feature_bins(numbers([1_000_000 + 0.5 * number for number in range(100)])).names()
     assert close[:2] == ["under 1000000", "1000000 to 1000002"]
@@ -162,7 +162,7 @@ def test_names_of_bins_are_neat_and_never_the_same() -> None:
 
 
 @given(st.lists(st.floats(width=32)), st.lists(st.floats()), st.sets(st.text("'misgunse")))
-def test_names_of_bins_are_never_the_same(narrow: list[float], wide: list[float], labels: set[str]) -> None:
+def test_names_of_bins_are_unique(narrow: list[float], wide: list[float], labels: set[str]) -> None:
     for bins in (
         make_feature_bins(numbers(narrow)),
         make_feature_bins(np.array(wide)),
@@ -172,19 +172,19 @@ def test_names_of_bins_are_never_the_same(narrow: list[float], wide: list[float]
 
 
 CONNECTION = duckdb.connect(config={"threads": 1})
-# Such as have a bin for themselves, lie close to one another, or have no place on the line.
+# Values that get a bin of their own, are close to one another, or are not finite.
 SPECIAL = [0.0, -0.0, 1.0, float(np.nextafter(np.float32(1), np.float32(2))), 2.0, np.nan, np.inf, -np.inf]
 VALUES = st.lists(st.sampled_from(SPECIAL) | st.floats(width=32), max_size=60)
 TEXTS = st.lists(st.sampled_from(["UA", "AA", "", "missing"]) | st.text(max_size=2) | st.none(), max_size=60)
 
 
 def in_duckdb(column: str, values: Sequence[float | str | None]) -> duckdb.DuckDBPyRelation:
-    """Rows of the contract with these values in a column, and the examples in all others."""
+    """Return rows of the contract with these values in one column and the examples in all others."""
     table = {distributions.PROBABILITY: pa.array([0.5] * len(values), pa.float32())}
-    for known in contract.INPUTS:
-        one = datetime.fromisoformat(str(known.example)) if known.type == "timestamp" else known.example
-        found = values if known.name == column else [one] * len(values)
-        table[known.name] = pa.array(found, ARROW_SCHEMA.field(known.name).type)
+    for declared in contract.INPUTS:
+        example = datetime.fromisoformat(str(declared.example)) if declared.type == "timestamp" else declared.example
+        cells = values if declared.name == column else [example] * len(values)
+        table[declared.name] = pa.array(cells, ARROW_SCHEMA.field(declared.name).type)
     return CONNECTION.from_arrow(pa.table(table))
 
 
@@ -194,11 +194,11 @@ def test_both_engines_make_and_count_the_same_bins_of_a_number(known: list[float
     bins, of_duckdb = make_feature_bins(numbers(known)), distributions.make_variable_bins(in_duckdb("distance", known))
     assert of_duckdb["distance"] == bins
     with np.errstate(over="ignore", under="ignore"):
-        beside = [np.nextafter(numbers(known), np.float32(to)).tolist() for to in (-np.inf, np.inf)]
-    asked = [*more, *known, *beside[0], *beside[1]]
-    expected = distributions.count_distributions(in_duckdb("distance", asked), of_duckdb).counts["distance"]
-    assert tuple(count_values(numbers(asked), bins).tolist()) == expected
-    assert sum(expected) == len(asked)
+        neighbours = [np.nextafter(numbers(known), np.float32(to)).tolist() for to in (-np.inf, np.inf)]
+    values = [*more, *known, *neighbours[0], *neighbours[1]]
+    expected = distributions.count_distributions(in_duckdb("distance", values), of_duckdb).counts["distance"]
+    assert tuple(count_values(numbers(values), bins).tolist()) == expected
+    assert sum(expected) == len(values)
 
 
 @settings(deadline=None, max_examples=50)
@@ -212,31 +212,31 @@ def test_both_engines_make_and_count_the_same_bins_of_a_category(
     def coded(values: list[str | None], codes: dict[str, int]) -> NDArray[np.float32]:
         return numbers([np.nan if value is None else codes.get(value, UNSEEN) for value in values])
 
-    codes, asked = codes_of(known), [*more, *known]
+    codes, all_values = codes_of(known), [*more, *known]
     bins, of_duckdb = (
         make_feature_bins(coded(known, codes), codes),
         distributions.make_variable_bins(in_duckdb("carrier", known)),
     )
     assert of_duckdb["carrier"] == bins
-    expected = distributions.count_distributions(in_duckdb("carrier", asked), of_duckdb).counts["carrier"]
-    # By the codes of the one training, and by those of another that has seen more.
-    for other in (codes, codes_of(asked)):
-        assert tuple(count_values(coded(asked, other), bins, other).tolist()) == expected
-    assert sum(expected) == len(asked)
+    expected = distributions.count_distributions(in_duckdb("carrier", all_values), of_duckdb).counts["carrier"]
+    # With the codes of this training data, and with those of data that has more categories.
+    for other in (codes, codes_of(all_values)):
+        assert tuple(count_values(coded(all_values, other), bins, other).tolist()) == expected
+    assert sum(expected) == len(all_values)
 
 
 def test_any_month_falls_into_the_bins_of_another(histograms: dict[str, Histogram], codes: Codes, small: Path) -> None:
     """April is warmer than January."""
     later = features(to_columns(pq.read_table(month_path("2013-04", small))), codes)
     known = histograms["temperature"]
-    warm = slice(known.bins.size - 4, -1)  # the two warmest parts of January, and beyond
-    found = shares(count_values(later[:, NAMES.index("temperature")], known.bins))
-    assert found[warm].sum() > 3 * shares(known.counts)[warm].sum()
+    warm = slice(known.bins.size - 4, -1)  # the two warmest bins of January, and the one above
+    april = shares(count_values(later[:, NAMES.index("temperature")], known.bins))
+    assert april[warm].sum() > 3 * shares(known.counts)[warm].sum()
 
 
-def test_histograms_are_read_back_as_they_were(histograms: dict[str, Histogram]) -> None:
-    written = json.loads(json.dumps({"histograms": {name: one.model_dump() for name, one in histograms.items()}}))
-    assert histograms_of(written) == histograms
+def test_histograms_survive_json(histograms: dict[str, Histogram]) -> None:
+    dumped = {name: histogram.model_dump() for name, histogram in histograms.items()}
+    assert histograms_of(json.loads(json.dumps({"histograms": dumped}))) == histograms
 
 
 @pytest.mark.parametrize(
@@ -276,6 +276,6 @@ def test_distances_have_known_answers() -> None:
     assert kolmogorov_smirnov(same, half) == 0.5
 
 
-def test_shares_of_nothing_are_none() -> None:
+def test_shares_of_no_rows_are_zero() -> None:
     assert shares((1, 3, 0)).tolist() == [0.25, 0.75, 0]
     assert shares((0, 0)).tolist() == [0, 0]

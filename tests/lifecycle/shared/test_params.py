@@ -11,7 +11,7 @@ from lifecycle.shared.params import Params, load_params
 from tests.lifecycle.repository import EXAMPLE_PROJECT
 
 
-def test_the_repository_s_own() -> None:
+def test_params_of_the_example() -> None:
     params = load_params(EXAMPLE_PROJECT / "params.yaml")
     assert params.window.months() == ["2013-01", "2013-02", "2013-03", "2013-04", "2013-05", "2013-06"]
     assert params.holdout.months() == ["2013-07"]
@@ -19,8 +19,8 @@ def test_the_repository_s_own() -> None:
 
 
 def test_months_across_a_new_year(params: Callable[..., Params]) -> None:
-    made = params(window={"first": "2012-11", "last": "2013-02"})
-    assert made.window.months() == ["2012-11", "2012-12", "2013-01", "2013-02"]
+    changed_params = params(window={"first": "2012-11", "last": "2013-02"})
+    assert changed_params.window.months() == ["2012-11", "2012-12", "2013-01", "2013-02"]
 
 
 def test_frozen(params: Callable[..., Params]) -> None:
@@ -29,6 +29,7 @@ def test_frozen(params: Callable[..., Params]) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], object], folder: Path) -> str:
+    """Return the error that the example's params.yaml gives after a change."""
     values = yaml.safe_load((EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8"))
     change(values)
     path = folder / "params.yaml"
@@ -71,7 +72,10 @@ HYPER = "hyperparameters.hist_gradient_boosting"
         (lambda v: v["window"].update(first="2013-13"), ["window.first: string should match pattern"]),
         (
             lambda v: v.update(slices=["orgin", "distance"]),
-            ["slices.0: 'orgin' is no category of the contract; allowed: carrier, origin, destination", "slices.1: "],
+            [
+                "slices.0: 'orgin' is not a category of the contract; allowed: carrier, origin, destination",
+                "slices.1: ",
+            ],
         ),
         (
             lambda v: v["gates"]["skill_at_least"].update(logloss=0.1),
@@ -84,7 +88,7 @@ HYPER = "hyperparameters.hist_gradient_boosting"
         (lambda v: v["gates"]["worse_by_at_most"].update(accuracy=0.1), ["there is no metric 'accuracy'; allowed:"]),
         (
             lambda v: v["monitoring"]["worse_by_at_most"].update(calibration_error=0.1),
-            ["'calibration_error' cannot be computed of production; allowed: roc_auc, average_precision,"],
+            ["'calibration_error' cannot be computed in production; allowed: roc_auc, average_precision,"],
         ),
         (lambda v: v["metrics"].update(primary="auc"), ["metrics.primary: there is no metric 'auc'"]),
         (
@@ -97,13 +101,13 @@ HYPER = "hyperparameters.hist_gradient_boosting"
     ],
 )
 def test_mistake_is_named(change: Callable[[dict[str, Any]], object], messages: list[str], tmp_path: Path) -> None:
-    said = changed(change, tmp_path)
+    error = changed(change, tmp_path)
     for message in messages:
-        assert message in said
+        assert message in error
 
 
 @pytest.mark.parametrize("text", ["window: [1", "a: b: c", "\t- x", "\x00"])
-def test_no_yaml(text: str, tmp_path: Path) -> None:
+def test_invalid_yaml(text: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="not valid YAML"):

@@ -25,9 +25,9 @@ def rows(small: Path) -> Columns:
 
 
 def test_probabilities(folder: Path, rows: Columns) -> None:
-    found = Predictor.load(folder).probabilities(rows)
-    assert found.shape == (3_000,)
-    assert ((found > 0) & (found < 1)).all()
+    probabilities = Predictor.load(folder).probabilities(rows)
+    assert probabilities.shape == (3_000,)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
 
 
 def test_batches_make_no_difference(folder: Path, rows: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,10 +47,10 @@ def test_unseen_category_is_scored(folder: Path, rows: Columns) -> None:
 
 
 def edit_contract(folder: Path) -> None:
-    stated = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
-    stated["properties"]["wind_speed"]["maximum"] = 100
-    del stated["properties"]["distance"]
-    (folder / "contract.json").write_text(json.dumps(stated), encoding="utf-8")
+    schema = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
+    schema["properties"]["wind_speed"]["maximum"] = 100
+    del schema["properties"]["distance"]
+    (folder / "contract.json").write_text(json.dumps(schema), encoding="utf-8")
 
 
 def edit_features(folder: Path) -> None:
@@ -80,13 +80,13 @@ def test_unusable_folder_is_one_clear_line(damage: Callable[[Path], object], mes
     assert "\n" not in str(raised.value)
 
 
-def test_skops_with_a_strange_type_is_refused(folder: Path) -> None:
+def test_skops_with_an_untrusted_type_is_refused(folder: Path) -> None:
     import skops.io
 
     skops.io.dump(Evil(), folder / "model.skops")
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     (folder / "metadata.json").write_text(json.dumps(metadata | {"format": "skops"}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"types that are not loaded unseen: .*Evil"):
+    with pytest.raises(UserError, match=r"types that are not trusted: .*Evil"):
         Predictor.load(folder)
 
 

@@ -1,4 +1,4 @@
-"""Reports that somebody else has written, as GitHub's own Markdown would show them."""
+"""Untrusted reports, as GitHub's own Markdown renderer shows them."""
 
 import re
 from html.parser import HTMLParser
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lifecycle.shared.text import CHART, LONGEST, clean, foreign
 
-# By line, for the reader: Markdown, then what the report itself has; `input` is a task list's box.
+# The first two lines are Markdown's tags, the third the report's own; `input` is the checkbox of a task list.
 ALLOWED = {"h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "strong", "em", "del", "ul", "ol", "li", "blockquote"}
 ALLOWED |= {"pre", "code", "table", "thead", "tbody", "tr", "th", "td", "input"}
 ALLOWED |= {"details", "summary", "sub"}
-# What GitHub looks for in the text that Markdown leaves.
+# What GitHub turns into links in the text that Markdown leaves.
 MENTION, ISSUE, ADDRESS = re.compile(r"@\w"), re.compile(r"(?:#|GH-)\d", re.IGNORECASE), re.compile(r"://|www\.")
 FRAGMENTS = [
     *("@", "&#64;", "&commat;", "a", "1", " ", "\n", "\n\n", "\r", "\t", "#", "GH-", "&num;", "$", "$$", "\\", "!"),
@@ -27,7 +27,7 @@ FRAGMENTS = [
 
 
 class Page(HTMLParser):
-    """What a page has: its tags, the text outside of code, and what each code block is said to be."""
+    """A rendered page: its tags, its comments, the text outside of code, and language and content of code blocks."""
 
     def __init__(self, markdown: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.text += " "  # GitHub looks at each piece of text by itself
+        self.text += " "  # GitHub looks at each text node separately
         self._open.append(tag)
         if tag == "pre":
             self.languages.append((dict(attrs).get("lang") or "", ""))
@@ -79,12 +79,12 @@ def assert_harmless(report: str) -> None:
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join))
-def test_whatever_is_put_together(report: str) -> None:
+def test_combined_fragments_are_harmless(report: str) -> None:
     assert_harmless(report)
 
 
 @given(st.text())
-def test_whatever_is_written(report: str) -> None:
+def test_any_text_is_harmless(report: str) -> None:
     assert_harmless(report)
 
 

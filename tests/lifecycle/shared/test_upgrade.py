@@ -1,4 +1,4 @@
-"""A fork, and a copy that shares no history, take a newer template."""
+"""A fork, and a copy that shares no history, upgrade to a newer template."""
 
 import json
 import sys
@@ -21,94 +21,94 @@ FILES = {
 }
 
 
-def repository(folder: Path, files: dict[str, str], message: str = "The template") -> Repository:
+def make_repository(folder: Path, files: dict[str, str], message: str = "The template") -> Repository:
     folder.mkdir()
-    made = Repository(folder)
-    made.must("git", "init", "--quiet", "--initial-branch", "main")
-    write(made, files, message)
-    return made
+    repository = Repository(folder)
+    repository.must("git", "init", "--quiet", "--initial-branch", "main")
+    write(repository, files, message)
+    return repository
 
 
-def write(made: Repository, files: dict[str, str], message: str) -> str:
+def write(repository: Repository, files: dict[str, str], message: str) -> str:
     for name, text in files.items():
-        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (made.folder / name).write_text(text, encoding="utf-8")
-    made.commit(message)
-    return head(made)
+        (repository.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository.folder / name).write_text(text, encoding="utf-8")
+    repository.commit(message)
+    return head(repository)
 
 
-def head(made: Repository) -> str:
-    return made.must("git", "rev-parse", "HEAD").strip()
+def head(repository: Repository) -> str:
+    return repository.must("git", "rev-parse", "HEAD").strip()
 
 
-def read(made: Repository, name: str) -> str:
-    return (made.folder / name).read_text(encoding="utf-8")
+def read(repository: Repository, name: str) -> str:
+    return (repository.folder / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def template(tmp_path: Path) -> Repository:
-    """With two versions; copies are made of the second."""
-    made = repository(tmp_path / "template", {**FILES, "Makefile": "older\n"})
-    write(made, {"Makefile": FILES["Makefile"]}, "The second version")
-    made.must("git", "tag", "v1")
-    return made
+    """A template with two versions; copies are made of the second."""
+    repository = make_repository(tmp_path / "template", {**FILES, "Makefile": "older\n"})
+    write(repository, {"Makefile": FILES["Makefile"]}, "The second version")
+    repository.must("git", "tag", "v1")
+    return repository
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Repository:
-    """As "Use this template" makes it, and edited."""
-    made = repository(tmp_path / "copy", FILES, "Initial commit")
-    edit_files(made)
-    return made
+    """A copy as "Use this template" makes it, edited by the team."""
+    repository = make_repository(tmp_path / "copy", FILES, "Initial commit")
+    edit_files(repository)
+    return repository
 
 
-def edit_files(made: Repository) -> None:
-    edit(made, "model/features.py", "the template's", "our")
-    edit(made, "params.yaml", "seed: 1", "seed: 7")
-    edit(made, ".github/workflows/release.yml", "- step 18\n", "- step 18\n- tell the team\n")
-    (made.folder / "lifecycle/unused.py").unlink()
-    (made.folder / "lifecycle/moved.py").unlink()
-    made.commit("Ours")
+def edit_files(repository: Repository) -> None:
+    edit(repository, "model/features.py", "the template's", "our")
+    edit(repository, "params.yaml", "seed: 1", "seed: 7")
+    edit(repository, ".github/workflows/release.yml", "- step 18\n", "- step 18\n- tell the team\n")
+    (repository.folder / "lifecycle/unused.py").unlink()
+    (repository.folder / "lifecycle/moved.py").unlink()
+    repository.commit("Ours")
 
 
 def newer(template: Repository) -> str:
-    """A version in which something of everything is another."""
-    edit(template, "lifecycle/train.py", "line 3\n", "line 3, mended\n")
+    """Commit a version with a change of each kind, and return the commit."""
+    edit(template, "lifecycle/train.py", "line 3\n", "line 3, fixed\n")
     edit(template, "lifecycle/unused.py", "old", "new")
     edit(template, "model/features.py", "the template's", "the template's newer")
-    edit(template, ".github/workflows/release.yml", "- step 1\n", "- step 1, mended\n")
+    edit(template, ".github/workflows/release.yml", "- step 1\n", "- step 1, fixed\n")
     edit(template, "params.yaml", "gates: 1\n", "gates: 1\nadded: 2\n")
     edit(template, "README.md", "The", "The newer")
     template.must("git", "mv", "lifecycle/moved.py", "lifecycle/elsewhere.py")
     return write(template, {"lifecycle/added.py": "new\n"}, "The third version")
 
 
-def upgrade(made: Repository, *arguments: str, status: int = 0) -> str:
-    done = made.run(sys.executable, "-m", "lifecycle.shared.upgrade", *arguments, PYTHONPATH=str(ROOT))
-    assert done.returncode == status, done.stdout
-    assert "Traceback" not in done.stdout
-    return done.stdout
+def upgrade(repository: Repository, *arguments: str, status: int = 0) -> str:
+    completed = repository.run(sys.executable, "-m", "lifecycle.shared.upgrade", *arguments, PYTHONPATH=str(ROOT))
+    assert completed.returncode == status, completed.stdout
+    assert "Traceback" not in completed.stdout
+    return completed.stdout
 
 
-def is_upgraded(made: Repository) -> None:
-    """The newer machinery, and what the team has done."""
-    assert "line 3, mended\n" in read(made, "lifecycle/train.py")
-    assert read(made, "lifecycle/added.py") == "new\n"
-    workflow = read(made, ".github/workflows/release.yml")
-    assert "- step 1, mended\n" in workflow
+def is_upgraded(repository: Repository) -> None:
+    """Assert that a repository has the newer machinery and still has the team's edits."""
+    assert "line 3, fixed\n" in read(repository, "lifecycle/train.py")
+    assert read(repository, "lifecycle/added.py") == "new\n"
+    workflow = read(repository, ".github/workflows/release.yml")
+    assert "- step 1, fixed\n" in workflow
     assert "- tell the team\n" in workflow
-    assert read(made, "model/features.py") == "our features\n"
-    assert read(made, "README.md") == "The template\n"
-    assert read(made, "params.yaml") == "seed: 7\n\n\nestimator: a\n\n\ngates: 1\nadded: 2\n"
+    assert read(repository, "model/features.py") == "our features\n"
+    assert read(repository, "README.md") == "The template\n"
+    assert read(repository, "params.yaml") == "seed: 7\n\n\nestimator: a\n\n\ngates: 1\nadded: 2\n"
     for deleted in ("unused", "moved", "elsewhere"):
-        assert not (made.folder / f"lifecycle/{deleted}.py").exists()
+        assert not (repository.folder / f"lifecycle/{deleted}.py").exists()
 
 
 def test_copy_without_shared_history(template: Repository, copy: Repository) -> None:
     commit = newer(template)
     before = copy.must("git", "rev-parse", "HEAD^{tree}")
     planned = upgrade(copy, "--from", str(template.folder))
-    assert "Nothing was changed. `make upgrade APPLY=1` does it" in planned
+    assert "Nothing was changed. Read the CHANGELOG.md of that version, then run `make upgrade APPLY=1`." in planned
     assert "  take      'lifecycle/train.py'\n" in planned
     assert "  merge     '.github/workflows/release.yml'\n" in planned
     assert "  add       'lifecycle/added.py'\n" in planned
@@ -122,12 +122,12 @@ def test_copy_without_shared_history(template: Repository, copy: Repository) -> 
     is_upgraded(copy)
     assert json.loads(read(copy, ".template.json")) == {"url": str(template.folder), "commit": commit}
     copy.commit("The newer template")
-    # The next time, what was merged then is known.
+    # The next upgrade starts from the version that was merged.
     assert "has version" in upgrade(copy, status=1)
-    edit(template, "lifecycle/train.py", "line 9\n", "line 9, mended\n")
+    edit(template, "lifecycle/train.py", "line 9\n", "line 9, fixed\n")
     template.commit("The fourth version")
     upgrade(copy, "--apply")
-    assert "line 9, mended\n" in read(copy, "lifecycle/train.py")
+    assert "line 9, fixed\n" in read(copy, "lifecycle/train.py")
     assert copy.must("git", "diff", "--cached", "--name-only").split() == [".template.json", "lifecycle/train.py"]
 
 
@@ -148,15 +148,15 @@ def test_conflict_is_named_and_left_to_people(template: Repository, copy: Reposi
     assert copy.must("git", "status", "--porcelain") == ""
     upgrade(copy, "--from", str(template.folder), "--apply", status=3)
     text = read(copy, "lifecycle/train.py")
-    assert "line 3, ours\n=======\nline 3, mended\n" in text
+    assert "line 3, ours\n=======\nline 3, fixed\n" in text
     assert read(copy, "lifecycle/added.py") == "new\n"
 
 
 def test_requirements_are_compiled_anew(template: Repository, copy: Repository) -> None:
     write(copy, {"requirements/pipeline.txt": "numpy==1\nours==1\n"}, "A dependency")
     write(template, {"requirements/pipeline.txt": "numpy==2\n"}, "A newer NumPy")
-    said = upgrade(copy, "--from", str(template.folder), "--apply")
-    assert "run `make lock`" in said
+    output = upgrade(copy, "--from", str(template.folder), "--apply")
+    assert "run `make lock`" in output
     assert read(copy, "requirements/pipeline.txt") == "numpy==2\n"
 
 
@@ -169,10 +169,10 @@ def test_version_by_its_tag(template: Repository, copy: Repository) -> None:
     assert not (copy.folder / "lifecycle/later.py").exists()
 
 
-def test_what_cannot_be_done_is_said(template: Repository, copy: Repository, tmp_path: Path) -> None:
+def test_impossible_upgrade_gives_the_reason(template: Repository, copy: Repository, tmp_path: Path) -> None:
     url = str(template.folder)
     newer(template)
-    assert "say where the template is" in upgrade(copy, status=1)
+    assert "name the template's repository: make upgrade FROM=" in upgrade(copy, status=1)
     assert "has no version 'v9'" in upgrade(copy, "--from", url, "--to", "v9", status=1)
     assert "cannot be fetched from" in upgrade(copy, "--from", str(tmp_path / "nowhere"), status=1)
     (copy.folder / "new.txt").write_text("new", encoding="utf-8")
@@ -182,7 +182,7 @@ def test_what_cannot_be_done_is_said(template: Repository, copy: Repository, tmp
     copy.commit("Upgraded")
     assert "is older than" in upgrade(copy, "--to", "v1", status=1)
 
-    other = repository(tmp_path / "other", {**FILES, "Makefile": "nobody's\n"})
+    other = make_repository(tmp_path / "other", {**FILES, "Makefile": "nobody's\n"})
     assert "Name that version once: make upgrade BASE=" in upgrade(other, "--from", url, status=1)
     edit_files(other)
     edit(other, "Makefile", "nobody's", "ours")
@@ -196,7 +196,7 @@ def test_what_cannot_be_done_is_said(template: Repository, copy: Repository, tmp
 
 
 def test_a_copy_of_this_repository(tmp_path: Path) -> None:
-    """By its own `make upgrade`: the files of a real project, edited as teams do."""
+    """With its own `make upgrade`, on the files of a real project, edited as teams do."""
     (tmp_path / "template").mkdir()
     (tmp_path / "copy").mkdir()
     template, copy = copied_project(tmp_path / "template"), copied_project(tmp_path / "copy")

@@ -72,7 +72,7 @@ def put(column: str, *values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
             lambda rows: rows.assign(pressure=rows["pressure"].astype(str)),
             "pressure: must be of type number, is str",
         ),
-        (lambda rows: rows.assign(late=1), "late: must be of type true or false, is int64"),
+        (lambda rows: rows.assign(late=1), "late: must be of type boolean, is int64"),
         (lambda rows: rows.assign(late=True), "late: must not be the same in every row: nothing to learn"),
         (
             lambda rows: pd.concat([rows, rows.iloc[[3, 4]]], ignore_index=True),
@@ -81,16 +81,16 @@ def put(column: str, *values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     ],
 )
 def test_broken_rule_is_named(rows: pd.DataFrame, damage: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
-    said = complaint(damage(rows))
-    assert said.startswith("data/2013-01.parquet breaks the contract in 1 way:\n")
-    assert f"\n  {message}" in said
-    assert "dvc checkout" in said
+    error = complaint(damage(rows))
+    assert error.startswith("data/2013-01.parquet breaks the contract in 1 way:\n")
+    assert f"\n  {message}" in error
+    assert "dvc checkout" in error
 
 
 def test_all_broken_rules_are_named_at_once(rows: pd.DataFrame) -> None:
-    said = complaint(put("humidity", 101.0)(put("origin", "SWF")(rows)).drop(columns="distance"))
-    assert "in 3 ways" in said
-    assert all(re.search(f"^  {name}: ", said, re.MULTILINE) for name in ("humidity", "origin", "distance"))
+    error = complaint(put("humidity", 101.0)(put("origin", "SWF")(rows)).drop(columns="distance"))
+    assert "in 3 ways" in error
+    assert all(re.search(f"^  {name}: ", error, re.MULTILINE) for name in ("humidity", "origin", "distance"))
 
 
 def test_no_rows(rows: pd.DataFrame) -> None:

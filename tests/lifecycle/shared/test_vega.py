@@ -1,4 +1,4 @@
-"""Pictures that load nothing, and pages on which texts are texts."""
+"""Pictures that load nothing from elsewhere, and pages that escape their texts."""
 
 import json
 import re
@@ -18,7 +18,7 @@ BARS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("specification", [BARS, json.dumps(BARS)], ids=["as JSON is read", "as JSON"])
+@pytest.mark.parametrize("specification", [BARS, json.dumps(BARS)], ids=["parsed", "as JSON"])
 def test_values_are_escaped(specification: str | dict[str, Any]) -> None:
     svg = to_svg(specification)
     assert svg.startswith("<svg")
@@ -40,7 +40,7 @@ def test_nothing_is_loaded(url: str) -> None:
         (BARS | {"mark": "drawing"}, "TypeError"),
     ],
 )
-def test_what_cannot_be_drawn_says_why_in_a_line(specification: str | dict[str, Any], reason: str) -> None:
+def test_drawing_error_gives_the_reason_in_one_line(specification: str | dict[str, Any], reason: str) -> None:
     with pytest.raises(DrawingError, match=reason) as error:
         to_svg(specification)
     assert "\n" not in str(error.value)

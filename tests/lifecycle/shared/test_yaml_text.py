@@ -1,4 +1,4 @@
-"""What params.yaml says means the same to DVC, to the settings and to MLflow."""
+"""DVC, the settings and MLflow read the same values from params.yaml."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_read_as_dvc_does(value: str) -> None:
 
 
 def test_settings_take_what_dvc_takes(tmp_path: Path) -> None:
-    """`010` was 8 to the training, and 10 to the lock."""
+    """As YAML 1.1, `010` would be 8 in training but 10 in dvc.lock."""
     path = tmp_path / "params.yaml"
     path.write_text(
         PARAMS.replace("max_iter: 200", "max_iter: 010").replace("seed: 2013", "seed: 007"), encoding="utf-8"
@@ -31,7 +31,7 @@ def test_settings_take_what_dvc_takes(tmp_path: Path) -> None:
     assert (params.hyperparameters.hist_gradient_boosting.max_iter, params.seed) == (10, 7)
 
 
-def test_a_key_that_is_repeated_is_refused(tmp_path: Path) -> None:
+def test_repeated_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(f"{PARAMS}\nseed: 1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"is not valid YAML: line \d+: found duplicate key .seed. with"):

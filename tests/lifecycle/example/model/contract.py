@@ -1,7 +1,7 @@
-"""The contract: each column that the model gets, and what it predicts. Everything is declared once, here.
+"""The contract: each input column of the model, and its target. Everything is declared once, here.
 
 YOURS TO EDIT. Validation, the request schema of the service, the monitored columns and the model card are derived from
-this file. An input may hold only what is known at the moment of the prediction.
+this file. An input may only hold what is known at the time of the prediction.
 """
 
 from lifecycle.shared.columns import Column
@@ -182,16 +182,16 @@ INPUTS: tuple[Column, ...] = (
     ),
 )
 
-# No two rows have the same values here: how a row is recognised across data sets and versions.
+# These columns identify a row, also across data sets and versions: no two rows have the same values.
 IDENTITY: tuple[str, ...] = ("scheduled_departure", "carrier", "flight_number", "origin")
 
-# When what a row describes happens; None where rows have no time.
+# The time of the event that a row describes; None if rows have no time.
 TIME: str | None = "scheduled_departure"
-# What several rows belong to, such as a customer or a machine; None where there is no such thing.
+# What several rows belong to, such as a customer or a machine; None if there is nothing like that.
 GROUP: str | None = None
 # Rows of one cluster are not independent of one another: they share a day's weather, or a customer's habits. Intervals
-# are computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input; None: the
-# day, else the group, else the row; where there are both, day or group, whichever has fewer clusters.
+# are computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input. If None,
+# clusters are the days of TIME or the values of GROUP; with both, whichever are fewer; with neither, the rows.
 CLUSTER: str | None = None
 
 TARGET = "late"

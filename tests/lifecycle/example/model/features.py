@@ -1,7 +1,7 @@
-"""From the contract's columns to the numbers the estimator is given: one function, for training and for the service.
+"""The features: one function turns the contract's columns into numbers, in training and in the service.
 
-YOURS TO EDIT. Works on NumPy columns, so that the serving image needs no pandas. Each row is computed from itself
-alone: a row scored by itself gets the same features as within a month of data.
+YOURS TO EDIT. It works on NumPy columns, so that the serving image needs no pandas. The features of a row depend on
+nothing but that row: a row that is scored alone gets the same features as in a month of data.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.columns import Codes, Columns
 
-# Columns of the contract that go in as they are.
+# Columns of the contract that are features as they are.
 _AS_THEY_ARE = (
     "distance",
     "temperature",
@@ -26,14 +26,14 @@ _AS_THEY_ARE = (
     "plane_engines",
     "plane_seats",
 )
-# Columns of the contract that go in as the code of their category.
+# Columns of the contract whose feature is the code of the category.
 CODED = ("carrier", "origin", "destination")
 
-# The features, in the order of the matrix; the first ones are categories and have no order in themselves.
+# The features, in the order of the matrix. The first ones are categories, whose codes have no order.
 CATEGORICAL = (*CODED, "weekday")
 NAMES = (*CATEGORICAL, "departure_minute", "arrival_minute", "plane_age", *_AS_THEY_ARE)
 
-UNSEEN = -1.0  # the code of a category that training has not seen
+UNSEEN = -1.0  # the code of a category that is not in the training data
 
 
 def features(columns: Columns, codes: Codes) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ def features(columns: Columns, codes: Codes) -> NDArray[np.float32]:
 
     Args:
         columns: The contract's inputs by name, each of shape (rows,); see `Columns`.
-        codes: For each column of `CODED`, the code of each category that training has seen.
+        codes: For each column of `CODED`, the code of each category in the training data.
 
     Returns:
         Matrix of shape (rows, len(NAMES)), NaN where a value is missing.
