@@ -224,10 +224,8 @@ def test_errors_that_leave_production_unchanged(story: Story) -> None:
         # Monitoring only reads, and does not wait for the lock.
         check = story.repository.run("python", "-m", "lifecycle.monitoring", "check", **story.host.environment)
         assert re.match(r"version 2, .*: [1-9][\d,]* predictions", check.stdout), check.stdout
-    assert (
-        error
-        == f"another deployment to {story.host.environment['DEPLOY_HOST']} is in progress. Try again when it is done."
-    )
+    address = story.host.environment["DEPLOY_HOST"]
+    assert error == f"another deployment to {address} is in progress. Try again when it is done."
     assert story.running() == "2"
 
 
