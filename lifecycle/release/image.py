@@ -103,7 +103,7 @@ def build_image(tag: str, lineage: Mapping[str, Any], engine: str, base: str = "
     if base:
         options.append(f"build-arg=BASE={base}")
     if engine == "podman":
-        options.append("format=docker")  # the format oci has no health check
+        options.append("format=docker")  # the OCI format has no health check
     # BentoML copies its template to TMPDIR, and refuses the copy if it is outside of the current directory (issue 5566
     # of bentoml/BentoML). Hence one temporary directory for both.
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ from tests.lifecycle.repository import GATES, ROOT, Repository, change_params, w
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually, free_port
 
 LIMIT = 200_000_000  # bytes on top of the base image
-# Periods of the model that tests share.
+# Periods of the shared model.
 WINDOW, HOLDOUT = {"first": "2013-01", "last": "2013-02"}, {"first": "2013-03", "last": "2013-03"}
 
 
