@@ -1,1 +1,1 @@
-"""What becomes of a trained model: its lineage, and the image that serves it."""
+"""The release of a trained model: image, registered version, model card, deployment and rollback."""

@@ -1,6 +1,7 @@
-"""Make the GitHub release of a version, with its model card: `python -m lifecycle.release.announce NUMBER`.
+"""Create the GitHub release of a version, with its model card: `python -m lifecycle.release.announce NUMBER`.
 
-A version has one, however often this is run. Without it the version stands all the same: then this only warns.
+Running it again changes nothing. If GitHub refuses, it only prints a warning: the version is registered and deployed by
+then.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from model import contract
 
 
 def main() -> None:
-    """Make it, unless it is there."""
+    """Create the GitHub release unless it exists."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.release.announce", description=__doc__)
     parser.add_argument("number", type=int)
     number = parser.parse_args().number
@@ -20,12 +21,12 @@ def main() -> None:
         card = registry.document(version, "card.md")
     tag = f"v{number}"
     try:
-        if any(one["tag_name"] == tag for one in github.get_all("releases")):
-            print(f"The release {tag} is there.")
+        if any(release["tag_name"] == tag for release in github.get_all("releases")):
+            print(f"Release {tag} exists already.")
             return
         name = f"{contract.NAME} {number}"
         github.send("POST", "releases", tag_name=tag, target_commitish=version.commit, name=name, body=card)
-        print(f"Made the release {tag}.")
+        print(f"Created release {tag}.")
     except github.Errors as error:
         print(f"::warning title=No GitHub release::{github.one_line(error)}")
 

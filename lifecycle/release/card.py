@@ -1,6 +1,6 @@
-"""The model card of a version (Mitchell et al. 2019): what it is for, of what it is made, how good it is, its limits.
+"""The model card of a version (Mitchell et al. 2019): purpose, performance, inputs, limits and lineage.
 
-Everything in it is derived: from the contract, the lineage and the reports.
+All of it is derived from the contract, the lineage and the reports.
 """
 
 import json
@@ -16,19 +16,19 @@ from lifecycle.shared.params import Params
 from lifecycle.shared.text import foreign, table
 from model import contract
 
-_SHOWN = 5  # of the best slices and of the worst
-_NAMED = 20  # slices with few rows
+_SHOWN = 5  # slices in each of the two groups, best and worst
+_NAMED = 20  # slices with too few rows that are listed by name
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What `make` leaves behind.
+    """The results of a pipeline run.
 
     Attributes:
-        metadata: Of the model folder.
-        reported: What `evaluate` wrote of the whole holdout.
-        slices: What it wrote by column and value.
-        params: With which all of it was made.
+        metadata: Metadata of the model directory.
+        reported: Metrics on the whole holdout, as `evaluate` writes them.
+        slices: Metrics of each slice, by column and value.
+        params: Parameters of the run.
     """
 
     metadata: Mapping[str, Any]
@@ -38,30 +38,30 @@ class Trained:
 
 
 def card(trained: Trained, tags: Mapping[str, str]) -> str:
-    """The model card.
+    """Return the model card in Markdown.
 
     Args:
-        trained: What it is about.
-        tags: The version's lineage.
+        trained: Results of the pipeline run that trained the model.
+        tags: Lineage of the version, as registered.
     """
     metadata, reported, params = trained.metadata, trained.reported, trained.params
     target = contract.TARGET
     about = (
         f"A {metadata['estimator'].replace('_', ' ')} trained on {metadata['rows']:,} rows of {tags['window']}, of "
-        f"which {metadata['base_rate']:.1%} are {target}. From a probability of {metadata['threshold']:g} on its label "
-        f"is {target}."
+        f"which {metadata['base_rate']:.1%} are {target}. It labels a row {target} if the probability is at least "
+        f"{metadata['threshold']:g}."
     )
     parts = [
         f"# {contract.NAME}",
         f"Predicts the probability of **{target}**: {contract.TARGET_DESCRIPTION}",
         about,
-        f"## How good it is\n\nOn {reported['rows']:,} rows of {tags['holdout']}, which it was not trained on:",
-        metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "always the base rate"]),
+        f"## Performance\n\nOn {reported['rows']:,} rows of {tags['holdout']}, which it was not trained on:",
+        metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "base rate"]),
         _against(json.loads(tags["compared"])),
         f"### By slice\n\n{_slices(trained.slices, params.gates.slice_rows)}",
-        f"## What it needs\n\n{_inputs()}",
+        f"## Inputs\n\n{_inputs()}",
         f"## Limits\n\n{_limits(trained, tags)}",
-        f"## Where it comes from\n\n{_lineage(tags)}",
+        f"## Lineage\n\n{_lineage(tags)}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -70,80 +70,81 @@ def _against(compared: Mapping[str, Any]) -> str:
     if not compared.get("metrics"):
         return ""
     rows = [
-        [METRICS[name].label, f"{found['value']:+.4f}", _ends(found), found["verdict"]]
-        for name, found in compared["metrics"].items()
+        [METRICS[name].label, f"{difference['value']:+.4f}", _interval(difference), difference["verdict"]]
+        for name, difference in compared["metrics"].items()
     ]
-    said = f"Against the model that it took over from ({foreign(compared['champion_known_as'])}), on the same rows:"
+    intro = f"Compared with the previous champion ({foreign(compared['champion_known_as'])}), on the same rows:"
     if compared["accepted_by"]:
-        said += f" A regression was accepted by {foreign(compared['accepted_by'])}."
-    return f"{said}\n\n{table(['', 'difference', 'interval', ''], rows, 'lrrl')}"
+        intro = f"{foreign(compared['accepted_by'])} accepted a regression. {intro}"
+    return f"{intro}\n\n{table(['', 'difference', 'interval', ''], rows, 'lrrl')}"
 
 
-def _ends(found: Mapping[str, Any]) -> str:
-    return "-" if found["low"] is None else f"{found['low']:+.4f} to {found['high']:+.4f}"
+def _interval(difference: Mapping[str, Any]) -> str:
+    return "-" if difference["low"] is None else f"{difference['low']:+.4f} to {difference['high']:+.4f}"
 
 
 def _slices(slices: Mapping[str, Mapping[str, Any]], least: int) -> str:
-    """The slices with the largest and the smallest ROC AUC, of those that have enough rows."""
-    known = [
-        (found["roc_auc"]["value"], f"{column} = {value}", found)
+    """Return a table of the slices with the smallest and the largest ROC AUC among those with enough rows."""
+    ranked = [
+        (metrics["roc_auc"]["value"], f"{column} = {value}", metrics)
         for column, values in slices.items()
-        for value, found in values.items()
-        if found["rows"] >= least and found["roc_auc"]["value"] is not None
+        for value, metrics in values.items()
+        if metrics["rows"] >= least and metrics["roc_auc"]["value"] is not None
     ]
-    known.sort(key=lambda one: one[0])
-    chosen = known if len(known) <= 2 * _SHOWN else [*known[:_SHOWN], *known[-_SHOWN:]]
+    ranked.sort(key=lambda entry: entry[0])
+    shown = ranked if len(ranked) <= 2 * _SHOWN else [*ranked[:_SHOWN], *ranked[-_SHOWN:]]
     rows = [
         [
             foreign(name),
-            f"{found['rows']:,}",
-            f"{found['base_rate']:.1%}",
+            f"{metrics['rows']:,}",
+            f"{metrics['base_rate']:.1%}",
             f"{auc:.4f}",
-            in_digits(found["log_loss"]["value"]),
+            in_digits(metrics["log_loss"]["value"]),
         ]
-        for auc, name, found in chosen
+        for auc, name, metrics in shown
     ]
-    said = f"Of {len(known)} slices with at least {least:,} rows, those that it tells apart worst and best:"
-    return f"{said}\n\n{table(['slice', 'rows', contract.TARGET, 'ROC AUC', 'log loss'], rows, 'lrrrr')}"
+    intro = f"The slices with the lowest and the highest ROC AUC, of {len(ranked)} with at least {least:,} rows:"
+    return f"{intro}\n\n{table(['slice', 'rows', contract.TARGET, 'ROC AUC', 'log loss'], rows, 'lrrrr')}"
 
 
 def _inputs() -> str:
     rows = [
-        [f"`{column.name}`", column.type, column.unit or "", _legal(column), column.description]
+        [f"`{column.name}`", column.type, column.unit or "", _allowed(column), column.description]
         for column in contract.INPUTS
     ]
-    return table(["input", "type", "unit", "legal", "meaning"], rows, "lllll")
+    return table(["input", "type", "unit", "allowed", "meaning"], rows, "lllll")
 
 
-def _legal(column: Column) -> str:
-    legal = ", ".join(column.categories)
+def _allowed(column: Column) -> str:
+    allowed = ", ".join(column.categories)
     if column.minimum is not None or column.maximum is not None:
         ends = ("" if end is None else f"{end:g}" for end in (column.minimum, column.maximum))
-        legal = " to ".join(ends)
+        allowed = " to ".join(ends)
     if column.pattern:
-        legal = foreign(column.pattern)
-    return f"{legal} or missing".strip() if column.nullable else legal
+        allowed = foreign(column.pattern)
+    return f"{allowed} or missing".strip() if column.nullable else allowed
 
 
 def _limits(trained: Trained, tags: Mapping[str, str]) -> str:
-    seen = (
-        f"It has seen {tags['window']}. The further a prediction lies from that, the less is known of how good it is."
+    trained_on = (
+        f"It was trained on {tags['window']}. The further a prediction is from that period, the less is known about "
+        f"its accuracy."
     )
-    said = [
-        seen,
-        f"It was judged on {tags['holdout']} alone: other seasons may be easier or harder.",
-        "A category that it has not seen is taken as unknown, and a value outside of what is legal is refused.",
+    limits = [
+        trained_on,
+        f"It was evaluated on {tags['holdout']} only: other seasons may be easier or harder.",
+        "It treats a category that it was not trained on as unknown. The service rejects values that are not allowed.",
     ]
-    few = [
+    small_slices = [
         foreign(f"{column} = {value}")
         for column, values in trained.slices.items()
-        for value, found in values.items()
-        if found["rows"] < trained.params.gates.slice_rows
+        for value, metrics in values.items()
+        if metrics["rows"] < trained.params.gates.slice_rows
     ]
-    if few:
-        more = f" and {len(few) - _NAMED} others" if len(few) > _NAMED else ""
-        said.append(f"There were too few rows to judge it by themselves: {', '.join(few[:_NAMED])}{more}.")
-    return "\n".join(f"- {one}" for one in said)
+    if small_slices:
+        more = f" and {len(small_slices) - _NAMED} others" if len(small_slices) > _NAMED else ""
+        limits.append(f"These slices have too few rows to evaluate: {', '.join(small_slices[:_NAMED])}{more}.")
+    return "\n".join(f"- {limit}" for limit in limits)
 
 
 def _lineage(tags: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Asks a running service over HTTP."""
+"""A client for a service on this machine: requests, readiness and free ports."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from lifecycle.shared.console import UserError
 
-PATIENCE = 5  # seconds for an answer
+TIMEOUT = 5  # seconds for a response
 
 
 def ask(
@@ -24,28 +24,28 @@ def ask(
     """Send a request to a port of this machine.
 
     Returns:
-        The status, and the answer; a text where it is no JSON.
+        The status, and the body: decoded if it is JSON, else as text.
 
     Raises:
-        OSError: Where nothing answers in time.
-        http.client.HTTPException: Where an answer is broken off.
+        OSError: If the connection fails or no response arrives within `TIMEOUT`.
+        http.client.HTTPException: If the response is incomplete or not HTTP.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         sent = None if body is None and method == "GET" else json.dumps(body)
         connection.request(method, path, sent, {"Content-Type": "application/json", **headers})
-        answer = connection.getresponse()
-        content = answer.read().decode()
+        response = connection.getresponse()
+        content = response.read().decode()
     finally:
         connection.close()
     try:
-        return answer.status, json.loads(content)
+        return response.status, json.loads(content)
     except ValueError:
-        return answer.status, content
+        return response.status, content
 
 
 def is_ready(port: int) -> bool:
-    """Whether a service takes requests."""
+    """Return whether a service accepts requests."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         connection.request("GET", "/readyz")
@@ -56,28 +56,28 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def wait_until_ready(port: int, has_ended: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until a service takes requests.
+def wait_until_ready(port: int, has_exited: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a service accepts requests.
 
     Args:
-        port: Port of this machine.
-        has_ended: Tells whether the process of the service has ended.
-        seconds: Time that it has to get ready.
+        port: Port of the service on this machine.
+        has_exited: Returns whether the process of the service has exited.
+        seconds: Timeout.
 
     Raises:
-        UserError: If it ends, or is not ready in time.
+        UserError: If the service exits or is not ready in time.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not is_ready(port):
-        if has_ended():
-            raise UserError("it has ended")
-        if time.monotonic() > until:
-            raise UserError(f"it is not ready within {seconds:g} s")
+        if has_exited():
+            raise UserError("the service exited")
+        if time.monotonic() > deadline:
+            raise UserError(f"the service was not ready within {seconds:g} s")
         time.sleep(0.1)
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

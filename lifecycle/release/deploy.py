@@ -1,8 +1,8 @@
-"""Bring a registered version into production: `python -m lifecycle.release.deploy NUMBER`; then it is the champion.
+"""Deploy a registered version and make it the champion: `python -m lifecycle.release.deploy NUMBER`.
 
-On the host that DEPLOY_HOST names. The version starts in the slot that is not in production, is asked there, and only
-then gets the requests. Whatever is wrong before, production goes on as it is. Called again, it goes on from wherever it
-was broken off.
+It starts the version in the inactive slot of the host that DEPLOY_HOST names, smoke-tests it there, and only then sends
+it the requests. If a step before that fails, production stays as it is. After an interruption, run it again: it
+continues where it stopped.
 """
 
 import argparse
@@ -25,23 +25,24 @@ from lifecycle.shared.console import UserError
 SlotCheck = Callable[[Production, str], None]
 
 
-def bring(host: Host, version: Version, answers: Mapping[str, Any], check: SlotCheck | None = None) -> None:
-    """Bring a version into production.
+def deploy(host: Host, version: Version, answers: Mapping[str, Any], check: SlotCheck | None = None) -> None:
+    """Deploy a version to a host.
 
     Args:
-        host: Where to.
-        version: To run.
-        answers: What was registered with it as `ANSWERS`.
-        check: Is called with its slot when it runs, before it gets requests; raises UserError where it is to get none.
+        host: Host of production.
+        version: Version to deploy.
+        answers: Expected answers, registered with the version as `ANSWERS`.
+        check: Further check, called with the slot after the smoke test and before the switch; raises UserError to
+            prevent the switch.
 
     Raises:
-        UserError: With what is wrong. Production is as it was before.
+        UserError: If the version cannot be deployed. Production is unchanged then.
     """
     if not version.tags.get("image"):
-        raise UserError(f"version {version.number} has no image: it was registered by hand.")
+        raise UserError(f"version {version.number} has no image because it was registered by hand.")
     production = Production(host)
     production.prepare(version)
-    current = production.in_production()
+    current = production.active_slot()
     other = SLOTS[1 - SLOTS.index(current)]
     target = current if production.has(current, version) else other
     try:
@@ -52,45 +53,46 @@ def bring(host: Host, version: Version, answers: Mapping[str, Any], check: SlotC
             check(production, target)
         if target != current:
             production.switch(target)
-            _see(production, version)
+            _check_production(production, version)
     except (UserError, OSError) as error:
-        said = production.said(target)
+        log = production.recent_log(target)
         if target != current:
             production.switch(current)
             production.stop(target)
-        raise UserError(f"version {version.number} does not go into production: {error}\nIt said:\n{said}") from error
+        raise UserError(f"version {version.number} was not deployed: {error}\nThe end of its log:\n{log}") from error
     production.stop(current if target == other else other)
 
 
-def into_production(version: Version, answers: Mapping[str, Any], why: str, check: SlotCheck | None = None) -> None:
-    """Bring a version into production on the host that is configured, and make it the champion.
+def deploy_and_promote(version: Version, answers: Mapping[str, Any], why: str, check: SlotCheck | None = None) -> None:
+    """Deploy a version to the configured host, and make it the champion.
 
-    Where none is configured, it is the champion, and whoever runs it is told how.
+    If no host is configured, only make it the champion and print the command that runs its image.
 
     Args:
-        version: To run.
-        answers: What was registered with it as `ANSWERS`.
-        why: For the history.
-        check: As for `bring`.
+        version: Version to deploy.
+        answers: Expected answers, registered with the version as `ANSWERS`.
+        why: Reason for the promotion, for the history.
+        check: As for `deploy`.
 
     Raises:
-        UserError: With what is wrong. Production and champion are as they were before.
+        UserError: If the version cannot be deployed or promoted. If it cannot be deployed, production and champion are
+            unchanged.
     """
     if not configured():
         promote(version.number, why, deployed=False)
-        print(f"version {version.number} is the champion; no host is configured (DEPLOY_HOST). Run it by:")
+        print(f"version {version.number} is the champion. No host is configured (DEPLOY_HOST); run it with:")
         options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000"
         print(f"docker run {options} --env MODEL_VERSION={version.number} {version.tags.get('image')}")
         return
-    # In one connection, so that nobody else can come between the two.
+    # In one connection, because it holds the lock that keeps other deployments out until the promotion.
     with connected(configured()) as host:
-        bring(host, version, answers, check)
+        deploy(host, version, answers, check)
         promote(version.number, why, deployed=True)
-    print(f"version {version.number} is the champion, and in production on {configured()}")
+    print(f"version {version.number} is the champion and runs in production on {configured()}")
 
 
 def promote(number: int, why: str, *, deployed: bool) -> None:
-    """Make a version the champion, and record who did it: the last thing that a release or a rollback does.
+    """Make a version the champion and record who did it. This is the last step of a release or a rollback.
 
     Args:
         number: Number of the version.
@@ -110,22 +112,24 @@ def _user() -> str:
         return "somebody"
 
 
-def _see(production: Production, version: Version) -> None:
-    """See that production is a version."""
-    status, told = ask(production.port("production"), "GET", "/model", headers=production.headers())
-    if status != HTTPStatus.OK or told["version"] != str(version.number):
-        raise UserError(f"asked what is running, production said ({status}): {str(told)[:200]}")
+def _check_production(production: Production, version: Version) -> None:
+    """Raise UserError unless production answers as a version."""
+    status, answer = ask(production.port("production"), "GET", "/model", headers=production.headers())
+    if status != HTTPStatus.OK or answer["version"] != str(version.number):
+        raise UserError(
+            f"production does not run it after the switch: GET /model returned {status}: {str(answer)[:200]}"
+        )
 
 
 def main() -> None:
-    """Bring it into production, or say how it is run where no host is configured; then it is the champion."""
+    """Deploy and promote the version that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.release.deploy", description=__doc__)
     parser.add_argument("number", type=int)
     number = parser.parse_args().number
     with existing() as registry:
         version = registry.version(number)
         answers = json.loads(registry.document(version, ANSWERS))
-    into_production(version, answers, "released")
+    deploy_and_promote(version, answers, "released")
 
 
 if __name__ == "__main__":

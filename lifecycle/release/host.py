@@ -1,4 +1,4 @@
-"""The machine that production runs on, reached by SSH. It needs nothing but docker with its compose."""
+"""The host of production, reached over SSH. It needs docker with Compose and nothing else."""
 
 import os
 import shlex
@@ -14,117 +14,121 @@ from lifecycle.release.client import free_port
 from lifecycle.shared.console import UserError
 from model import contract
 
-_PATIENCE = 300  # seconds for a command: an image may have to be fetched
-_SHOWN = 12  # lines of what a command has said
-_BUSY = 75
-# Held as long as this connection lasts: nobody is kept out by a deployment that was killed.
+_TIMEOUT = 300  # seconds for a command, which may have to pull an image
+_SHOWN = 12  # lines of output in an error message
+_BUSY = 75  # exit status of `flock` if another connection holds the lock
 _FOLDER = f"umask 077 && mkdir -p {contract.NAME} && cd {contract.NAME}"
 _STAY = "sh -c 'echo there && exec cat'"
+# The lock lasts as long as the connection, so that a killed deployment releases it.
 _STAY_ALONE = f"flock --nonblock --conflict-exit-code {_BUSY} .lock {_STAY}"
 
 
 def configured() -> str:
-    """The host's address, as `ssh` takes it; empty where there is none."""
+    """Return the address of the host, in a form that `ssh` accepts; empty if none is configured."""
     return os.environ.get("DEPLOY_HOST", "")
 
 
 class Host:
-    """A folder on the host, with the commands and the ports of the host, as long as a connection lasts."""
+    """The deployment directory on a host, with the host's commands and ports, while a connection lasts."""
 
     def __init__(self, address: str, ssh: list[str], folder: Path) -> None:
-        """Use `connected`."""
+        """Use `connected` instead of this."""
         self._address, self._ssh, self._folder = address, ssh, folder
         self._ports: dict[int, int] = {}
 
     def run(self, *command: str, given: str = "") -> str:
-        """Run a command in the folder, and return what it printed.
+        """Run a command in the directory, with `given` as its standard input, and return its standard output.
 
         Raises:
-            UserError: With what it says, where it fails.
+            UserError: If it fails or times out. The message has the end of its output.
         """
-        done = self._run(shlex.join(command), given)
-        if done.returncode:
-            said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-_SHOWN:])
-            raise UserError(f"on {self._address}, `{' '.join(command)}` failed:\n{said}")
-        return done.stdout
+        completed = self._run(shlex.join(command), given)
+        if completed.returncode:
+            output = "\n".join((completed.stderr.strip() or completed.stdout.strip()).splitlines()[-_SHOWN:])
+            raise UserError(f"on {self._address}, `{' '.join(command)}` failed:\n{output}")
+        return completed.stdout
 
     def read(self, path: str) -> str:
-        """A file; empty where there is none."""
-        done = self._run(f"cat {shlex.quote(path)}", "")
-        return done.stdout if done.returncode == 0 else ""
+        """Return the content of a file; empty if it does not exist."""
+        completed = self._run(f"cat {shlex.quote(path)}", "")
+        return completed.stdout if completed.returncode == 0 else ""
 
     def write(self, path: str, text: str) -> bool:
-        """Write a file, aside and then by a new name, where it has another content; whether it had."""
+        """Replace a file atomically if its content differs, and return whether it did."""
         if self.read(path) == text:
             return False
         self.run("sh", "-c", 'mkdir -p "$(dirname "$0")" && cat > "$0.new" && mv "$0.new" "$0"', path, given=text)
         return True
 
     def port(self, number: int) -> int:
-        """The port of this machine that leads to one of the host's own."""
+        """Return a port of this machine that is forwarded to a port of the host."""
         if number not in self._ports:
-            here = free_port()
-            self._forward(f"127.0.0.1:{here}:127.0.0.1:{number}")
-            self._ports[number] = here
+            local_port = free_port()
+            self._forward(f"127.0.0.1:{local_port}:127.0.0.1:{number}")
+            self._ports[number] = local_port
         return self._ports[number]
 
-    def converse(self, path: str, said: str, seconds: float = 10) -> str:
-        """What is answered at a Unix socket in the folder.
+    def query_socket(self, path: str, command: str, seconds: float = 10) -> str:
+        """Send a command to a Unix socket in the directory, and return the answer.
 
         Raises:
-            UserError: Where nobody answers.
+            UserError: If there is no answer within `seconds`.
         """
         local = self._folder / Path(path).name
         if not local.exists():
             folder = self.run("pwd").strip()
             self._forward(f"{local}:{folder}/{path}")
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(seconds)
                 connection.connect(str(local))
-                connection.sendall(f"{said}\n".encode())
+                connection.sendall(f"{command}\n".encode())
                 answer = b"".join(iter(lambda: connection.recv(2**16), b""))
                 if answer:
                     return answer.decode()
             time.sleep(0.1)
-        raise UserError(f"on {self._address}, nobody answers at {path}.")
+        raise UserError(f"on {self._address}, nothing answered at the socket {path} within {seconds:g} s.")
 
-    def _forward(self, what: str) -> None:
-        done = subprocess.run(
-            [*self._ssh, "-O", "forward", "-L", what, "--", self._address], capture_output=True, text=True, check=False
+    def _forward(self, forwarding: str) -> None:
+        completed = subprocess.run(
+            [*self._ssh, "-O", "forward", "-L", forwarding, "--", self._address],
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if done.returncode:
-            raise UserError(f"{self._address} lets SSH forward nothing: {done.stderr.strip()}")
+        if completed.returncode:
+            raise UserError(f"SSH port forwarding to {self._address} failed: {completed.stderr.strip()}")
 
     def _run(self, command: str, given: str) -> subprocess.CompletedProcess[str]:
-        there = f"umask 022 && cd {contract.NAME} && {command}"
+        in_directory = f"umask 022 && cd {contract.NAME} && {command}"
         try:
             return subprocess.run(
-                [*self._ssh, "--", self._address, there],
+                [*self._ssh, "--", self._address, in_directory],
                 input=given,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 check=False,
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired as error:
-            raise UserError(f"on {self._address}, `{command}` did not end within {_PATIENCE} s.") from error
+            raise UserError(f"on {self._address}, `{command}` timed out after {_TIMEOUT} s.") from error
 
 
 @contextmanager
 def connected(address: str, *, alone: bool = True) -> Iterator[Host]:
     """Connect to a host.
 
-    With the key and the host's own key of the environment (DEPLOY_KEY, DEPLOY_HOST_KEY), else as `ssh` does by itself.
+    The environment variables DEPLOY_KEY and DEPLOY_HOST_KEY hold the private key and the host key. Without them, `ssh`
+    uses the keys that it is configured with.
 
     Args:
-        address: As `ssh` takes it: `user@host`, or `ssh://user@host:port`.
-        alone: Whether nobody else can change what runs there meanwhile.
+        address: Address in a form that `ssh` accepts: `user@host` or `ssh://user@host:port`.
+        alone: Whether to hold the deployment lock, which keeps others from changing what runs there.
 
     Raises:
-        UserError: Where there is no way, or somebody else is at it.
+        UserError: If the connection fails, or another deployment holds the lock.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -138,10 +142,10 @@ def connected(address: str, *, alone: bool = True) -> Iterator[Host]:
         ) as master:
             try:
                 if not master.stdout or master.stdout.readline() != "there\n":
-                    said = master.communicate()[1].strip()
+                    reason = master.communicate()[1].strip()
                     if master.returncode == _BUSY:
-                        raise UserError(f"{address} is deployed to by somebody else just now. Try again afterwards.")
-                    raise UserError(f"there is no way to {address}: {said}")
+                        raise UserError(f"another deployment to {address} is in progress. Try again when it is done.")
+                    raise UserError(f"cannot connect to {address}: {reason}")
                 yield Host(address, ssh, folder)
             finally:
                 master.kill()
@@ -152,8 +156,8 @@ def _options(folder: Path) -> list[str]:
     key, host_key = (os.environ.get(name, "").strip() for name in ("DEPLOY_KEY", "DEPLOY_HOST_KEY"))
     if bool(key) != bool(host_key):
         raise UserError(
-            "DEPLOY_KEY, the private key to log in with, and DEPLOY_HOST_KEY, what `ssh-keyscan HOST` says, "
-            "are given together or not at all."
+            "only one of DEPLOY_KEY (the private key) and DEPLOY_HOST_KEY (the output of `ssh-keyscan HOST`) is set. "
+            "Set both, or neither to use the keys of `ssh`."
         )
     if key:
         for name, text in (("key", key), ("known_hosts", host_key)):

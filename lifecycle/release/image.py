@@ -1,7 +1,7 @@
-"""Pack the trained model with its service as a bento, and make a container image of that.
+"""Build a bento from the trained model and its service, and a container image from the bento.
 
-`python -m lifecycle.release.image` makes both and prints the image's name; with `--bento`, only the bento. What is in
-the image, and what is not, is deploy/Dockerfile.j2.
+`python -m lifecycle.release.image` builds both and prints the name of the image; with `--bento`, it builds only the
+bento. deploy/Dockerfile.j2 determines what the image contains.
 """
 
 import argparse
@@ -33,91 +33,90 @@ REQUIREMENTS = Path("requirements/serving.txt")
 
 
 def find_engine(name: str = "") -> str:
-    """Find a container engine that answers; a client alone is none.
+    """Return the name of a container engine that is running; an installed client is not enough.
 
     Args:
-        name: The one to use; by default the first of `ENGINES`.
+        name: Engine to use; by default the first of `ENGINES` that runs.
 
     Raises:
-        UserError: Where there is none.
+        UserError: If none runs.
     """
     for engine in [name] if name else ENGINES:
         if shutil.which(engine) and subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
             return engine
-    raise UserError(
-        f"no container engine answers; asked for its `info`: {name or ', '.join(ENGINES)}. Start or install one."
-    )
+    raise UserError(f"no container engine answers `info` (tried {name or ', '.join(ENGINES)}). Start or install one.")
 
 
-def contents() -> str:
-    """SHA-256 of what the image is made of: the files that bentofile.yaml includes, the Dockerfile, the model."""
+def contents_hash() -> str:
+    """Return the SHA-256 of the inputs of the image: the files in bentofile.yaml, the Dockerfile and the model."""
     included = parse_yaml(BENTOFILE.read_text(encoding="utf-8"))["include"]
     patterns = [f":(glob){pattern}" for pattern in (*included, BENTOFILE, DOCKERFILE)]
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(map(Path, filter(None, git("ls-files", "-z", "--", *patterns).split("\0")))):
         content = path.read_bytes()
-        found.update(f"{path.as_posix()} {len(content)}\n".encode())
-        found.update(content)
-    found.update(model_hash(MODEL).encode())
-    return found.hexdigest()
+        digest.update(f"{path.as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    digest.update(model_hash(MODEL).encode())
+    return digest.hexdigest()
 
 
 def build_bento(version: str, bentofile: Path = BENTOFILE) -> str:
-    """Build the bento that a file describes, in place of one with the same version.
+    """Build the bento that a file describes, replacing one with the same version.
 
     Returns:
-        Its tag.
+        The tag of the bento.
 
     Raises:
-        UserError: With what BentoML says, where it fails.
+        UserError: If the serving requirements cannot load the model, or BentoML fails. In the second case the message
+            has the end of its output.
     """
-    kept_as = json.loads((MODEL / "metadata.json").read_text(encoding="utf-8"))["format"]
-    if kept_as == "skops" and "\nskops==" not in REQUIREMENTS.read_text(encoding="utf-8"):
+    model_format = json.loads((MODEL / "metadata.json").read_text(encoding="utf-8"))["format"]
+    if model_format == "skops" and "\nskops==" not in REQUIREMENTS.read_text(encoding="utf-8"):
         raise UserError(
-            f"the model is kept as skops, and {REQUIREMENTS} has nothing to load it with. Add skops, scikit-learn and "
-            f"lightgbm to the group `serving` in pyproject.toml and run `make lock`; or have it exported, with "
-            f"`model_format: onnx` in params.yaml."
+            f"the model is stored in the format skops, which the packages in {REQUIREMENTS} cannot load. Add skops, "
+            f"scikit-learn and lightgbm to the group `serving` in pyproject.toml and run `make lock`; or export the "
+            f"model by setting `model_format: onnx` in params.yaml."
         )
     tag = f"{contract.NAME}:{version}"
-    # A build refuses to replace; where there is nothing to delete, it does not matter.
+    # `bentoml build` does not replace a bento, and `delete` fails harmlessly if there is none.
     _bentoml("delete", "--yes", tag, check=False)
     _bentoml("build", "--bentofile", str(bentofile), "--version", version)
     return tag
 
 
 def build_image(tag: str, lineage: Mapping[str, Any], engine: str, base: str = "") -> int:
-    """Make a container image of a bento, with the same name and tag.
+    """Build a container image from a bento, with the same name and tag.
 
     Args:
-        tag: The bento's.
-        lineage: What the labels tell.
+        tag: Tag of the bento.
+        lineage: Lineage of the model, for the labels.
         engine: `docker` or `podman`.
-        base: Image to build on instead of the one that the Dockerfile names.
+        base: Base image, instead of the one in the Dockerfile.
 
     Returns:
-        Its size in bytes, as the engine counts it.
+        The size of the image in bytes, as the engine reports it.
 
     Raises:
-        UserError: With what the engine says, where it fails.
+        UserError: If the build fails. The message has the end of its output.
     """
     options = [f"label={name}={value}" for name, value in _labels(lineage).items()]
     if base:
         options.append(f"build-arg=BASE={base}")
     if engine == "podman":
-        options.append("format=docker")  # the other one knows no health check
-    # In a folder for temporary files: BentoML refuses its own copy of the template if it lies outside of the current
-    # one (issue 5566 of bentoml/BentoML).
+        options.append("format=docker")  # the OCI format has no health check
+    # BentoML copies its template to TMPDIR, and refuses the copy if it is outside of the current directory (issue 5566
+    # of bentoml/BentoML). Hence one temporary directory for both.
     with tempfile.TemporaryDirectory() as folder:
         arguments = [argument for option in options for argument in ("--opt", option)]
         _bentoml("containerize", tag, "--backend", engine, "--image-tag", tag, *arguments, folder=Path(folder))
-    found = subprocess.run(
+    inspected = subprocess.run(
         [engine, "image", "inspect", "--format", "{{.Size}}", tag], capture_output=True, text=True, check=True
     )
-    return int(found.stdout)
+    return int(inspected.stdout)
 
 
 def _labels(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """The image's labels, by the names that the OCI image specification gives them."""
+    """Return the labels of the image, named as in the OCI image specification."""
     labels = {
         "title": contract.NAME,
         "description": f"Serves the model {contract.NAME} over HTTP",
@@ -125,7 +124,7 @@ def _labels(lineage: Mapping[str, Any]) -> dict[str, str]:
         "revision": lineage["commit"] + ("-dirty" if lineage["uncommitted_changes"] else ""),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if "GITHUB_REPOSITORY" in os.environ:  # by this one GitHub shows the image at the repository
+    if "GITHUB_REPOSITORY" in os.environ:  # GitHub links the image to the repository by this label
         labels["source"] = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}"
     return {f"org.opencontainers.image.{name}": value for name, value in labels.items()}
 
@@ -135,29 +134,29 @@ def _bentoml(*arguments: str, folder: Path | None = None, check: bool = True) ->
     if folder:
         environment["TMPDIR"] = str(folder)
     command = [sys.executable, "-m", "bentoml", *arguments]
-    done = subprocess.run(
+    completed = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    if check and done.returncode:
-        # BentoML says it all once more after that, with a traceback of its own.
-        said = re.split(r"^(?:ERROR:|Traceback)", done.stdout, maxsplit=1, flags=re.MULTILINE)[0].strip()
-        raise UserError("\n".join([f"`bentoml {arguments[0]}` failed:", *said.splitlines()[-20:]]))
+    if check and completed.returncode:
+        # After that, BentoML repeats the output in a traceback.
+        output = re.split(r"^(?:ERROR:|Traceback)", completed.stdout, maxsplit=1, flags=re.MULTILINE)[0].strip()
+        raise UserError("\n".join([f"`bentoml {arguments[0]}` failed:", *output.splitlines()[-20:]]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build what the arguments ask for, and print its name."""
+    """Build the bento, and the image unless the arguments exclude it, and print the name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bento", action="store_true", help="only the bento")
-    parser.add_argument("--engine", default="", help=f"one of {', '.join(ENGINES)}; by default the first that answers")
-    parser.add_argument("--base", default="", help="image to build on; by default the one in deploy/Dockerfile.j2")
-    chosen = parser.parse_args(arguments)
-    engine = "" if chosen.bento else find_engine(chosen.engine)
+    parser.add_argument("--bento", action="store_true", help="build only the bento")
+    parser.add_argument("--engine", default="", help=f"one of {', '.join(ENGINES)}; by default the first that runs")
+    parser.add_argument("--base", default="", help="base image; by default the one in deploy/Dockerfile.j2")
+    options = parser.parse_args(arguments)
+    engine = "" if options.bento else find_engine(options.engine)
     lineage = write_lineage()
     tag = build_bento(lineage["version"])
-    if chosen.bento:
+    if options.bento:
         print(f"bento: {tag}")
     else:
-        size = build_image(tag, lineage, engine, chosen.base)
+        size = build_image(tag, lineage, engine, options.base)
         github.output(image=tag)
         print(f"image: {tag} ({size / 1e6:.0f} MB, {engine})")
 

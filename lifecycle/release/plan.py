@@ -1,27 +1,27 @@
-"""`python -m lifecycle.release.plan`: decide what a merge to main releases; nothing if it would be the champion again.
+"""Decide what a merge to main releases: `python -m lifecycle.release.plan`.
 
-A workflow is told by the outputs `build`, whether there is a version to make, and `version`: that which the commit has,
-where an earlier run got so far. The rest of the release is done for it once more, which changes nothing where it was
-done.
+Nothing is released if model and service are the same as the champion's. The workflow reads two outputs: `build` tells
+whether to build a new version, and `version` is the number of the version that an earlier run has registered for the
+commit. The workflow repeats the remaining steps for that version; those that are complete change nothing.
 """
 
 from dataclasses import dataclass
 
 from lifecycle.registry.store import open_registry
 from lifecycle.registry.versions import Registry, Version
-from lifecycle.release.image import contents
+from lifecycle.release.image import contents_hash
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import CommandError, git
 
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """What to release.
+    """The decision what to release.
 
     Attributes:
-        why: In a sentence.
-        build: Whether there is a version to make.
-        version: What an earlier run has registered of this commit, and is to be in production.
+        why: Reason for the decision, for the log.
+        build: Whether to build a new version.
+        version: Version to deploy, which an earlier run has registered for this commit.
     """
 
     why: str
@@ -30,51 +30,56 @@ class ReleasePlan:
 
 
 def plan() -> ReleasePlan:
-    """Compare the commit that is checked out, and the model that `make` has trained, with the registry."""
+    """Compare the checked-out commit, and the model that `make` has trained, with the registry."""
     with open_registry() as registry:
-        return _plan(registry) if registry else ReleasePlan("There is no registry yet.", build=True)
+        return _plan(registry) if registry else ReleasePlan("there is no registry yet.", build=True)
 
 
 def _plan(registry: Registry) -> ReleasePlan:
-    ours, champion = registry.of_commit(_head()), registry.champion()
-    if ours:
-        return _go_on(ours, champion)
+    registered, champion = registry.of_commit(_head()), registry.champion()
+    if registered:
+        return _resume(registered, champion)
     if not champion:
-        return ReleasePlan("There is no champion yet.", build=True)
-    if _is_older(champion):
-        return ReleasePlan(f"Version {champion.number}, the champion, is of a later commit.")
-    made_of = contents()
-    if champion.tags.get("contents") == made_of:
-        return ReleasePlan(f"Neither model nor service differ from those of version {champion.number}.")
-    # Who merges other words does not want back what production has just been rolled back from.
+        return ReleasePlan("there is no champion yet.", build=True)
+    if _is_newer(champion):
+        return ReleasePlan(f"the champion, version {champion.number}, was made from a later commit.")
+    contents = contents_hash()
+    if champion.tags.get("contents") == contents:
+        return ReleasePlan(f"model and service are the same as in version {champion.number}, the champion.")
+    # After a rollback, a merge that only changes documentation must not deploy the faulty version again.
     for version in registry.after(champion.number):
-        if version.was_champion and version.tags.get("contents") == made_of:
+        if version.was_champion and version.tags.get("contents") == contents:
             return ReleasePlan(
-                f"It would be version {version.number} again, from which production was rolled back.{_BACK}"
+                f"model and service are the same as in version {version.number}, which was rolled back. "
+                f"{_how_to_restore(version.number)}"
             )
-    return ReleasePlan("Model or service differ from the champion's.", build=True)
+    return ReleasePlan("model or service differ from the champion's.", build=True)
 
 
-def _go_on(ours: Version, champion: Version | None) -> ReleasePlan:
-    """What there is to do for a version of this very commit, which an earlier run has registered."""
-    number = ours.number
+def _resume(registered: Version, champion: Version | None) -> ReleasePlan:
+    """Decide what to do with the version that an earlier run has registered for this commit."""
+    number = registered.number
     if champion and number == champion.number:
-        return ReleasePlan(f"Version {number} is of this commit, and the champion.", version=ours)
-    if not ours.was_champion and (not champion or number > champion.number):
-        return ReleasePlan(f"Version {number} is of this commit, and has not been the champion yet.", version=ours)
-    # Its time has passed: who wants it all the same says so by name.
-    return ReleasePlan(f"Version {number} is of this commit, and another one the champion since.{_BACK}")
+        return ReleasePlan("it was made from this commit and is the champion.", version=registered)
+    if not registered.was_champion and (not champion or number > champion.number):
+        return ReleasePlan("it was made from this commit and has not been the champion yet.", version=registered)
+    # Re-running the workflow of an old commit must not undo later releases or a rollback.
+    return ReleasePlan(
+        f"version {number} was made from this commit, but another version has become the champion since. "
+        f"{_how_to_restore(number)}"
+    )
 
 
-_BACK = " To bring it back: make rollback VERSION=N."
+def _how_to_restore(number: int) -> str:
+    return f"To restore version {number}, run `make rollback VERSION={number} WHY='…'`."
 
 
 def _head() -> str:
     return git("rev-parse", "HEAD").strip()
 
 
-def _is_older(champion: Version) -> bool:
-    """Whether the champion was made from a commit that came after this one."""
+def _is_newer(champion: Version) -> bool:
+    """Return whether the champion was made from a later commit than this one."""
     try:
         return bool(champion.commit) and git("merge-base", "--is-ancestor", "HEAD", champion.commit) == ""
     except CommandError:
@@ -82,12 +87,16 @@ def _is_older(champion: Version) -> bool:
 
 
 def main() -> None:
-    """Say it, and tell the workflow."""
-    found = plan()
-    print(f"{found.why} {'To be released.' if found.build or found.version else 'Nothing to release.'}")
+    """Print the plan, and write it to the outputs of the workflow."""
+    release = plan()
+    if release.build:
+        decision = "Building a new version"
+    else:
+        decision = f"Deploying version {release.version.number}" if release.version else "Nothing to release"
+    print(f"{decision}: {release.why}")
     github.output(
-        build="true" if found.build else "",
-        version=str(found.version.number) if found.version else "",
+        build="true" if release.build else "",
+        version=str(release.version.number) if release.version else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""What runs on the host: deploy/compose.yaml, with two slots of which one is in production."""
+"""Production on the host: the services of deploy/compose.yaml, with two slots of which one is active."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from model import contract
 SLOTS = ("blue", "green")
 _FILES = Path("deploy")
 _COMPOSE, _HAPROXY = "compose.yaml", "haproxy/haproxy.cfg"
-# What HAProxy goes by: in its process, reached by the socket, and for its next start in the file.
+# HAProxy has the active slot in memory, where the socket changes it, and reads it from the file when it starts.
 _SOCKET, _SLOT_FILE, _SLOT_MAP = "run/admin.sock", "haproxy/slots.map", "/usr/local/etc/haproxy/slots.map"
 _SETTINGS, _OWN_SETTINGS = ".env", "service.env"
 _PORTS = {
@@ -22,112 +22,132 @@ _PORTS = {
     "production": ("PORT", 80),
     "postgres": ("POSTGRES_PORT", 5433),
 }
-_SHOWN = 20  # lines of what a container has said
+_SHOWN = 20  # lines of a container's log in an error message
 
 
 class Production:
     """The slots and the proxy on a host."""
 
     def __init__(self, host: Host) -> None:
-        """Look at what is there; `prepare` makes what is not."""
+        """Read the settings on the host; `prepare` creates those that are missing."""
         self._host = host
         lines = host.read(_SETTINGS).splitlines()
         self._settings = dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
 
     def prepare(self, version: Version) -> None:
-        """Have all there that a version needs, and running, but the version itself."""
-        first = {"COMPOSE_PROJECT_NAME": contract.NAME, "POSTGRES_PASSWORD": secrets.token_hex(24)}
+        """Create what a version needs, and start the database and the proxy.
+
+        Args:
+            version: Version that is about to be deployed.
+        """
+        defaults = {"COMPOSE_PROJECT_NAME": contract.NAME, "POSTGRES_PASSWORD": secrets.token_hex(24)}
         for slot in SLOTS:
-            first |= _runs(slot, version)
-        # What is in there already stays, also what somebody has written there by hand.
-        self._write_settings(first | self._settings)
-        # HAProxy is another user in its container, and makes a socket in `run`; no other gets as far as there.
+            defaults |= _slot_settings(slot, version)
+        # Existing settings take precedence, including those that somebody has edited on the host.
+        self._write_settings(defaults | self._settings)
+        # HAProxy runs as another user in its container and creates a socket in `run`. Mode 777 opens it to nobody else,
+        # because the directory above is private.
         self._host.run("sh", "-c", f"mkdir -p run haproxy && chmod 777 run && touch {_OWN_SETTINGS}")
         self._host.run("sh", "-c", f"test -e {_SLOT_FILE} || echo 'production {SLOTS[0]}' > {_SLOT_FILE}")
         self._host.write(_COMPOSE, (_FILES / _COMPOSE).read_text(encoding="utf-8"))
-        other_rules = self._host.write(_HAPROXY, (_FILES / _HAPROXY).read_text(encoding="utf-8"))
+        rules_changed = self._host.write(_HAPROXY, (_FILES / _HAPROXY).read_text(encoding="utf-8"))
         was_up = self.is_up("haproxy")
         self._compose("up", "--detach", "postgres", "haproxy")
-        if other_rules and was_up:
+        if rules_changed and was_up:
             self._compose("kill", "--signal", "USR2", "haproxy")
 
-    def in_production(self) -> str:
-        """The slot that gets the requests."""
-        found = re.search(r"production (\w+)", self._host.converse(_SOCKET, f"show map {_SLOT_MAP}"))
-        if not found or found[1] not in SLOTS:
-            raise UserError(f"HAProxy does not say which slot is in production; {_SLOT_FILE} on the host should.")
-        return found[1]
+    def active_slot(self) -> str:
+        """Return the slot that receives the requests.
+
+        Raises:
+            UserError: If HAProxy names no slot.
+        """
+        entry = re.search(r"production (\w+)", self._host.query_socket(_SOCKET, f"show map {_SLOT_MAP}"))
+        if not entry or entry[1] not in SLOTS:
+            raise UserError(
+                f"HAProxy does not name the active slot. Write `production {SLOTS[0]}` or `production {SLOTS[1]}` to "
+                f"{_SLOT_FILE} on the host and restart HAProxy."
+            )
+        return entry[1]
 
     def switch(self, slot: str) -> None:
-        """Send requests to a slot: those that come from now on. What is being answered stays where it is."""
+        """Send new requests to a slot. Requests in progress complete in the other one.
+
+        Raises:
+            UserError: If HAProxy refuses.
+        """
         self._host.write(_SLOT_FILE, f"production {slot}\n")
-        said = self._host.converse(_SOCKET, f"set map {_SLOT_MAP} production {slot}").strip()
-        if said:
-            raise UserError(f"HAProxy did not switch to {slot}: {said}")
+        error = self._host.query_socket(_SOCKET, f"set map {_SLOT_MAP} production {slot}").strip()
+        if error:
+            raise UserError(f"HAProxy did not switch to {slot}: {error}")
 
     def has(self, slot: str, version: Version) -> bool:
-        """Whether a version runs in a slot."""
-        return self.is_up(slot) and self._settings.items() >= _runs(slot, version).items()
+        """Return whether a version runs in a slot."""
+        return self.is_up(slot) and self._settings.items() >= _slot_settings(slot, version).items()
 
     def start(self, slot: str, version: Version) -> None:
-        """Start a version in a slot, unless it runs there."""
-        self._fetch(version.tags["image"])
-        self._write_settings(self._settings | _runs(slot, version))
+        """Start a version in a slot, unless it runs there already."""
+        self._pull(version.tags["image"])
+        self._write_settings(self._settings | _slot_settings(slot, version))
         self._compose("up", "--detach", "--no-deps", slot)
 
     def stop(self, slot: str) -> None:
-        """End what runs in a slot: when what it was asked is answered, and its records are written."""
+        """Stop a slot gracefully: it completes its requests and writes its prediction records first."""
         self._compose("stop", slot)
 
     def is_up(self, service: str) -> bool:
-        """Whether the container of a service runs."""
+        """Return whether the container of a service is running."""
         labels = {"project": self._settings["COMPOSE_PROJECT_NAME"], "service": service}
         filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
         return bool(self._host.run("docker", "ps", "--quiet", *filters).strip())
 
     def port(self, name: str) -> int:
-        """The port of this machine that leads to a slot, to production or to the database."""
+        """Return a port of this machine that is forwarded to a service of the host.
+
+        Args:
+            name: A slot, `production` or `postgres`.
+        """
         key, default = _PORTS[name]
         return self._host.port(int(self._settings.get(key, default)))
 
     def log_url(self) -> str:
-        """The prediction log, from this machine.
+        """Return the URL by which this machine reaches the prediction log.
 
         Raises:
-            UserError: Where nothing was deployed there yet.
+            UserError: If nothing has been deployed to the host yet.
         """
         if "POSTGRES_PASSWORD" not in self._settings:
-            raise UserError("nothing was deployed to the host yet, and so there is no prediction log.")
+            raise UserError("there is no prediction log because nothing has been deployed to the host yet.")
         login = f"service:{self._settings['POSTGRES_PASSWORD']}"
-        own = self._settings.get("PREDICTION_LOG_URL")
-        return own or f"postgresql://{login}@127.0.0.1:{self.port('postgres')}/predictions"
+        configured_url = self._settings.get("PREDICTION_LOG_URL")
+        return configured_url or f"postgresql://{login}@127.0.0.1:{self.port('postgres')}/predictions"
 
     def headers(self) -> dict[str, str]:
-        """What a request needs, where the service wants an API key."""
+        """Return the headers that requests need: an API key if the service requires one."""
         keys = re.search(r"^API_KEYS=([^,\n]+)", self._host.read(_OWN_SETTINGS), re.MULTILINE)
         return {"X-API-Key": keys[1].strip()} if keys else {}
 
-    def said(self, slot: str) -> str:
-        """The last lines of what was said in a slot."""
+    def recent_log(self, slot: str) -> str:
+        """Return the last lines of a slot's container log."""
         return self._host.run("sh", "-c", f'docker compose logs "$0" 2>&1 | tail -n {_SHOWN}', slot)
 
     def newest_requests(self, slot: str, rows: int) -> list[str]:
-        """The newest rows of the prediction log, as the version in a slot finds it, each in JSON."""
+        """Return the newest rows of the prediction log as JSON, read by the version in a slot."""
         command = ("python3", "-m", "lifecycle.serving.newest", str(rows))
         return self._compose("exec", "-T", slot, *command).splitlines()
 
-    def _fetch(self, image: str) -> None:
-        """Have an image on the host."""
+    def _pull(self, image: str) -> None:
+        """Pull an image on the host unless it is there."""
         token, registry = os.environ.get("GITHUB_TOKEN", ""), image.partition("/")[0]
         login = ""
         if token and registry == "ghcr.io":
-            # For this one time: the token of a workflow ends with it.
+            # In a temporary configuration, because a workflow's token is only valid until the workflow ends.
             login = (
                 "DOCKER_CONFIG=$(mktemp -d) && export DOCKER_CONFIG && trap 'rm -r \"$DOCKER_CONFIG\"' EXIT && "
                 'docker login --username token --password-stdin "$0" && '
             )
-        there = 'docker image inspect "$1" > /dev/null 2>&1'
-        self._host.run("sh", "-c", f'{there} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
+        inspect = 'docker image inspect "$1" > /dev/null 2>&1'
+        self._host.run("sh", "-c", f'{inspect} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
 
     def _compose(self, *arguments: str) -> str:
         return self._host.run("docker", "compose", *arguments)
@@ -137,6 +157,6 @@ class Production:
         self._settings = settings
 
 
-def _runs(slot: str, version: Version) -> dict[str, str]:
-    """What compose.yaml has to know of a version in a slot."""
+def _slot_settings(slot: str, version: Version) -> dict[str, str]:
+    """Return the settings with which compose.yaml runs a version in a slot."""
     return {f"{slot.upper()}_IMAGE": version.tags["image"], f"{slot.upper()}_VERSION": str(version.number)}

@@ -1,7 +1,7 @@
-"""Prove an image before anybody is served by it: `python -m lifecycle.release.prove IMAGE`.
+"""Verify an image before its release: `python -m lifecycle.release.prove IMAGE`.
 
-It is run as hardened as in production, and asked: is it of this commit, does it answer as the model does in process,
-does it refuse what the contract does not allow, is it fast enough, does it end without breaking off an answer?
+It runs the image as hardened as in production, and checks that it was built from this commit, predicts the same as the
+model in process, rejects invalid requests, is fast enough, and completes its requests when it is stopped.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from lifecycle.pipeline import stage
 from lifecycle.pipeline.lineage import LINEAGE, read_lineage
 from lifecycle.release.client import ask, free_port, wait_until_ready
 from lifecycle.release.image import find_engine
-from lifecycle.release.smoke import EXAMPLE, SAME, difference, expected_answers
+from lifecycle.release.smoke import EXAMPLE, SAME, expected_answers, largest_difference
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import to_columns
@@ -33,99 +33,102 @@ from lifecycle.shared.predictor import Predictor
 from model import contract
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108 - the container's
-_ROWS = 200  # of the holdout that it is asked about
-_ASKED = 200  # times, to see how fast it is
-_SHOWN = 20  # lines of what it has said
-_PATIENCE = 20  # seconds for an end
+_ROWS = 200  # rows of the holdout whose predictions are compared
+_TIMED = 200  # requests whose latency is measured
+_SHOWN = 20  # lines of the log in an error message
+_STOP_TIMEOUT = 20  # seconds
 
 
 def prove(image: str, engine: str, seconds_to_start: float = 60) -> Iterator[str]:
-    """Run an image and ask it.
+    """Run an image and check it.
 
     Args:
-        image: Its name.
+        image: Name of the image.
         engine: `docker` or `podman`.
-        seconds_to_start: It has to be ready within.
+        seconds_to_start: Timeout for the service to become ready.
 
     Yields:
-        What holds, a line each.
+        A line for each check that passes.
 
     Raises:
-        UserError: At the first thing that is wrong.
+        UserError: If the image does not start, or at the first check that fails.
     """
     with _running(image, engine) as (name, port):
         started = time.monotonic()
         try:
-            wait_until_ready(port, lambda: _has_ended(engine, name), seconds_to_start)
+            wait_until_ready(port, lambda: _has_exited(engine, name), seconds_to_start)
         except UserError as error:
-            # Not by `--tail`: podman 4 then leaves out what was written apart from its end of line.
-            last = _said(engine, "logs", name).splitlines()[-_SHOWN:]
-            raise _unfit("\n".join([f"{error}. It said:", *last])) from error
+            # Not with `--tail`: podman 4 then omits lines whose text and line break were written separately.
+            last_lines = _output_of(engine, "logs", name).splitlines()[-_SHOWN:]
+            raise _unfit("\n".join([f"{error}. The end of its log:", *last_lines])) from error
         yield f"ready after {time.monotonic() - started:.1f} s"
         lineage = read_lineage(LINEAGE, stage.MODEL)
-        told = ask(port, "GET", "/model")[1]
-        if told.get("commit") != lineage["commit"]:
-            raise _unfit(f"it is of commit {told.get('commit')}, and not of {lineage['commit']}")
-        yield f"of commit {lineage['commit'][:12]}"
-        yield _answers(port)
-        yield _refuses(port)
-        yield _is_fast(port)
-        yield _ends_well(port, [engine, "stop", "--time", str(_PATIENCE), name])
-        status = _said(engine, "inspect", "--format", "{{.State.ExitCode}}", name)
+        answer = ask(port, "GET", "/model")[1]
+        if answer.get("commit") != lineage["commit"]:
+            raise _unfit(f"it was built from commit {answer.get('commit')} instead of {lineage['commit']}")
+        yield f"built from commit {lineage['commit'][:12]}"
+        yield _check_predictions(port)
+        yield _check_invalid_requests(port)
+        yield _check_latency(port)
+        yield _check_stop(port, [engine, "stop", "--time", str(_STOP_TIMEOUT), name])
+        status = _output_of(engine, "inspect", "--format", "{{.State.ExitCode}}", name)
         if status != "0":
-            raise _unfit(f"its exit status at SIGTERM is {status}")
+            raise _unfit(f"its exit status after SIGTERM is {status}")
 
 
-def _has_ended(engine: str, name: str) -> bool:
-    return _said(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
+def _has_exited(engine: str, name: str) -> bool:
+    return _output_of(engine, "inspect", "--format", "{{.State.Status}}", name) in {"exited", "stopped", "dead"}
 
 
-def _answers(port: int) -> str:
+def _check_predictions(port: int) -> str:
     table = pq.read_table(stage.PREPARED / "holdout.parquet").slice(0, _ROWS).drop_columns([contract.TARGET])
     rows = [
         {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         for row in table.to_pylist()
     ]
     predictor = Predictor.load(stage.MODEL)
-    seen = {"rows": rows, "probabilities": predictor.probabilities(to_columns(table))}
+    holdout = {"rows": rows, "probabilities": predictor.probabilities(to_columns(table))}
     try:
-        off = max(difference(port, answers, {}) for answers in (expected_answers(predictor), seen))
+        difference = max(largest_difference(port, answers, {}) for answers in (expected_answers(predictor), holdout))
     except UserError as error:
         raise _unfit(str(error)) from error
-    if off > SAME:
-        raise _unfit(f"its probabilities are off by up to {off:.3g}")
-    return f"answers the contract's examples, and {len(rows)} rows as the model does in process, to {off:.0e}"
+    if difference > SAME:
+        raise _unfit(f"its probabilities differ from the model's by up to {difference:.3g}")
+    return f"predicts the contract's examples and {len(rows)} holdout rows as the model does, within {difference:.0e}"
 
 
-def _refuses(port: int) -> str:
-    wrong: list[Any] = [EXAMPLE | {"no_such_column": 1}, EXAMPLE | {contract.INPUTS[0].name: []}, {}, "text", None]
-    for body in wrong:
+def _check_invalid_requests(port: int) -> str:
+    bodies: list[Any] = [EXAMPLE | {"no_such_column": 1}, EXAMPLE | {contract.INPUTS[0].name: []}, {}, "text", None]
+    for body in bodies:
         status, answer = ask(port, "POST", "/predict", body)
         if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _unfit(f"it answers {json.dumps(body)[:80]} with {status}: {answer}")
-    return f"refuses {len(wrong)} kinds of bad input"
+            raise _unfit(f"POST /predict with {json.dumps(body)[:80]} returned {status} instead of 4xx: {answer}")
+    return f"rejects {len(bodies)} kinds of invalid requests"
 
 
-def _is_fast(port: int) -> str:
+def _check_latency(port: int) -> str:
     budget = load_params().gates.answer_milliseconds
-    taken = []
-    for _ in range(_ASKED):
+    latencies = []
+    for _ in range(_TIMED):
         start = time.perf_counter()
         ask(port, "POST", "/predict", EXAMPLE)
-        taken.append((time.perf_counter() - start) * 1000)
-    median = statistics.median(taken)
+        latencies.append((time.perf_counter() - start) * 1000)
+    median = statistics.median(latencies)
     if median > budget:
-        raise _unfit(f"a row takes {median:.1f} ms, and may take {budget:g} (gates.answer_milliseconds in params.yaml)")
-    return f"answers a row in {median:.1f} ms"
+        raise _unfit(
+            f"a prediction takes {median:.1f} ms (median); at most {budget:g} ms is allowed "
+            f"(gates.answer_milliseconds in params.yaml)"
+        )
+    return f"predicts a row in {median:.1f} ms (median)"
 
 
-def _ends_well(port: int, stop: list[str]) -> str:
-    """End it while it is asked without a pause: what it has accepted, it answers, and whole."""
+def _check_stop(port: int, stop: list[str]) -> str:
+    """Stop the service under load, and check that it answers every request that it has accepted."""
     answered, broken = [], []
 
-    def keep_asking() -> None:
+    def send_requests() -> None:
         with suppress(ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected):
-            # So ends a connection that the system has taken and the service has not: the client may ask again.
+            # These errors mean that the service never accepted the connection: the client may retry.
             while True:
                 try:
                     status, answer = ask(port, "POST", "/predict", EXAMPLE)
@@ -137,7 +140,7 @@ def _ends_well(port: int, stop: list[str]) -> str:
                 elif status != HTTPStatus.SERVICE_UNAVAILABLE:
                     broken.append(f"{status}: {answer}")
 
-    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    threads = [threading.Thread(target=send_requests) for _ in range(4)]
     for thread in threads:
         thread.start()
     time.sleep(0.3)
@@ -145,46 +148,47 @@ def _ends_well(port: int, stop: list[str]) -> str:
     for thread in threads:
         thread.join()
     if broken or not answered:
-        raise _unfit(f"at SIGTERM it breaks answers off: {broken[0] if broken else 'none came'}")
-    return f"ends at SIGTERM; {len(answered)} requests that came meanwhile were answered"
+        raise _unfit(f"it does not complete its requests at SIGTERM: {broken[0] if broken else 'it answered none'}")
+    return f"stops at SIGTERM after it has answered all {len(answered)} requests that it had accepted"
 
 
 def _unfit(why: str) -> UserError:
-    return UserError(f"the image is not fit to be released: {why}")
+    return UserError(f"the image cannot be released: {why}")
 
 
-def _said(*command: str) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.stdout.strip()
+def _output_of(*command: str) -> str:
+    completed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return completed.stdout.strip()
 
 
 @contextmanager
 def _running(image: str, engine: str) -> Iterator[tuple[str, int]]:
-    """The image as a container: its name and its port."""
+    """Run the image in a container, and yield the name of the container and the port of the service."""
     port = free_port()
     name = f"{contract.NAME}-proof-{os.getpid()}"
-    # The same port on both sides: so it works where the engine gives containers this machine's network, too.
+    # The same port inside and outside also works if the engine gives containers the network of this machine.
     options = ("--publish", f"127.0.0.1:{port}:{port}", "--env", f"BENTOML_PORT={port}")
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [engine, "run", "--detach", "--name", name, *HARDENED, *options, image],
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise UserError(f"the image {image} does not start: {done.stderr.strip()}")
+        if completed.returncode:
+            raise UserError(f"the image {image} does not start: {completed.stderr.strip()}")
         yield name, port
     finally:
-        for command in (["kill", name], ["rm", "--force", "--volumes", name]):  # podman's `rm` alone would wait
+        # `podman rm` alone would wait for the container to stop.
+        for command in (["kill", name], ["rm", "--force", "--volumes", name]):
             subprocess.run([engine, *command], capture_output=True, check=False)
 
 
 def main() -> None:
-    """Prove an image, and say what holds."""
+    """Verify the image that the arguments name, and print the checks that pass."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.release.prove", description=__doc__)
     parser.add_argument("image")
-    parser.add_argument("--engine", default="", help="docker or podman; by default the first that answers")
+    parser.add_argument("--engine", default="", help="docker or podman; by default the first that runs")
     arguments = parser.parse_args()
     for line in prove(arguments.image, find_engine(arguments.engine)):
         print(f"✓ {line}", flush=True)

@@ -1,6 +1,6 @@
-"""Record on main what CI has made of it: `python -m lifecycle.release.record`, where dvc.lock or the reports differ.
+"""Commit dvc.lock and the reports that CI has produced to main, if they changed: `python -m lifecycle.release.record`.
 
-One commit, which starts no workflow. Where main cannot be pushed to, the release stands all the same: a notice says so.
+The commit starts no workflow. If the push to main is refused, the release still succeeds: the command prints a notice.
 """
 
 from pathlib import Path
@@ -9,29 +9,31 @@ from lifecycle.pipeline.track import RECORDED
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import CommandError, git
 
+_MESSAGE = "Record dvc.lock and reports from CI [skip ci]"
+
 
 def main() -> None:
-    """Commit and push, if there is anything."""
+    """Commit and push the files if they changed."""
     recorded = [path for path in RECORDED if Path(path).exists()]
     git("add", "--all", "--", *recorded)
     if not git("diff", "--cached", "--name-only", "--", *recorded):
-        print("dvc.lock and the reports are as they were merged.")
+        print("dvc.lock and the reports are unchanged.")
         return
-    git(*github.AS_BOT, "commit", "--quiet", "--message", "Record what CI has made of this [skip ci]", "--", *recorded)
+    git(*github.AS_BOT, "commit", "--quiet", "--message", _MESSAGE, "--", *recorded)
     remote = git("remote", "get-url", "origin").strip()
     try:
         git("push", "--quiet", "origin", "HEAD:refs/heads/main", **github.git_credentials(remote))
         print("Recorded dvc.lock and the reports on main.")
     except CommandError as error:
-        if _is_there(remote):
-            print("dvc.lock and the reports are recorded on main already.")
+        if _is_recorded(remote):
+            print("dvc.lock and the reports were already recorded on main.")
             return
-        why = github.one_line(error)
-        print(f"::notice title=Not recorded on main::dvc.lock and the reports stay as they were merged: {why}")
+        reason = github.one_line(error)
+        print(f"::notice title=Not recorded on main::dvc.lock and the reports could not be pushed to main: {reason}")
 
 
-def _is_there(remote: str) -> bool:
-    """Whether main has them as they are here: an earlier run of the same commit has been so far."""
+def _is_recorded(remote: str) -> bool:
+    """Return whether main has the same files, because an earlier run of this commit has pushed them."""
     try:
         git("fetch", "--quiet", "origin", "main", **github.git_credentials(remote))
         return git("diff", "--name-only", "HEAD", "FETCH_HEAD", "--", *RECORDED) == ""

@@ -1,6 +1,6 @@
-"""Register the trained model as a version, with its whole lineage: `python -m lifecycle.release.register`.
+"""Register the trained model as a version, with its lineage: `python -m lifecycle.release.register`.
 
-A commit has one version, however often this is run.
+A commit gets one version: running it again returns the same one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from lifecycle.proposal import COMPARED, REPORT
 from lifecycle.registry.store import change
 from lifecycle.registry.versions import Registry, Version
 from lifecycle.release.card import Trained, card
-from lifecycle.release.image import REQUIREMENTS, contents
+from lifecycle.release.image import REQUIREMENTS, contents_hash
 from lifecycle.release.smoke import ANSWERS, expected_answers
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import git
@@ -33,14 +33,14 @@ def register(image: str, sbom: Path | None) -> Version:
     """Register the model that `make` has trained and `make propose` has judged.
 
     Args:
-        image: Name and digest of its image.
-        sbom: The bill of what is in the image.
+        image: Name and digest of the image; empty if there is none.
+        sbom: CycloneDX file with the software bill of materials of the image.
 
     Returns:
-        The commit's version, which may have been there before.
+        The version of the commit, which an earlier run may have registered.
 
     Raises:
-        UserError: Where there is no trained model, or the registry does not take it.
+        UserError: If there is no trained model, GitHub does not name the pull request, or the registry refuses.
     """
     lineage, params = write_lineage(), load_params()
     compared = _read(COMPARED) if COMPARED.exists() else {}
@@ -49,7 +49,7 @@ def register(image: str, sbom: Path | None) -> Version:
     trained = Trained(metadata, reported, slices, params)
     tags = {
         "commit": lineage["commit"],
-        **_merged(lineage["commit"]),
+        **_pull_request_and_author(lineage["commit"]),
         "data": lineage["data"],
         "window": params.window.in_words(),
         "holdout": params.holdout.in_words(),
@@ -59,13 +59,12 @@ def register(image: str, sbom: Path | None) -> Version:
         "model": lineage["model"],
         "contract": _sha256(json.dumps(json_schema(), sort_keys=True).encode()),
         "requirements": _sha256(REQUIREMENTS.read_bytes()),
-        "contents": contents(),
+        "contents": contents_hash(),
         "image": image,
         "sbom": _sha256(sbom.read_bytes()) if sbom else "",
     }
-    text = card(trained, tags)
     documents = {
-        "card.md": text,
+        "card.md": card(trained, tags),
         "contract.json": json.dumps(json_schema(), indent=2, ensure_ascii=False),
         "lineage.json": json.dumps(lineage, indent=2, ensure_ascii=False),
         "slices.json": json.dumps(slices),
@@ -75,29 +74,29 @@ def register(image: str, sbom: Path | None) -> Version:
     documents |= {"report.md": REPORT.read_text(encoding="utf-8")} if REPORT.exists() else {}
     documents |= {"sbom.json": sbom.read_text(encoding="utf-8")} if sbom else {}
 
-    def registered(registry: Registry) -> Version:
+    def find_or_register(registry: Registry) -> Version:
         existing = registry.of_commit(lineage["commit"])
         if existing:
             return existing
         run = find_or_log(registry.uri)
-        # First what belongs to it: whoever finds the version finds it whole.
+        # The documents first, so that a version in the registry is complete.
         for name, content in documents.items():
             registry.add_document(run, lineage["commit"], name, content)
         return registry.register(run, tags)
 
-    return change(registered, f"Register {lineage['commit'][:12]}")
+    return change(find_or_register, f"Register {lineage['commit'][:12]}")
 
 
-def _merged(commit: str) -> dict[str, str]:
-    """The pull request by which a commit came to main, and who has opened it; else who has written the commit."""
+def _pull_request_and_author(commit: str) -> dict[str, str]:
+    """Return the pull request that a commit merged and its author; without one, the author of the commit."""
     try:
-        merged = github.merged_by(commit) if os.environ.get("GITHUB_TOKEN") else None
+        pull_request = github.merged_by(commit) if os.environ.get("GITHUB_TOKEN") else None
     except github.Errors as error:
         raise UserError(
-            f"GitHub did not say by which pull request {commit} was merged: {error}. Run this again."
+            f"GitHub did not answer which pull request commit {commit} merged: {error}. Run this again."
         ) from error
-    if merged:
-        return {"pull_request": str(merged["number"]), "author": merged["user"]["login"]}
+    if pull_request:
+        return {"pull_request": str(pull_request["number"]), "author": pull_request["user"]["login"]}
     return {"pull_request": "", "author": git("show", "--no-patch", "--format=%an", commit).strip()}
 
 
@@ -110,10 +109,10 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> None:
-    """Register, and print the version."""
+    """Register the model, and print the number of the version."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.release.register", description=__doc__)
     parser.add_argument("--image", default="", help="name and digest of the image")
-    parser.add_argument("--sbom", type=Path, help="file with the bill of what is in it")
+    parser.add_argument("--sbom", type=Path, help="file with the software bill of materials of the image")
     arguments = parser.parse_args()
     version = register(arguments.image, arguments.sbom)
     github.output(version=str(version.number))

@@ -1,6 +1,6 @@
-"""`make rollback VERSION=3 WHY=…`: put an earlier version back into production.
+"""Roll production back to an earlier version: `make rollback VERSION=3 WHY=…`.
 
-It has to accept what production sends: the newest requests of the prediction log are replayed to it before it gets any.
+Before the switch, it replays the newest rows of the prediction log to that version, which must accept all of them.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 from lifecycle.registry.store import existing
 from lifecycle.registry.versions import Version
 from lifecycle.release.client import ask
-from lifecycle.release.deploy import into_production
+from lifecycle.release.deploy import deploy_and_promote
 from lifecycle.release.host import configured
 from lifecycle.release.image import find_engine
 from lifecycle.release.production import Production
@@ -23,47 +23,47 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import differing_columns
 
 _REPLAYED = 500  # rows
-_AT_A_TIME = 100
+_BATCH = 100  # rows in a request
 
 
 def replay(production: Production, slot: str, differing: list[str]) -> None:
-    """Ask a version what production was asked last.
+    """Replay the newest rows of the prediction log to a version, without logging them again.
 
     Args:
-        production: On the host.
-        slot: In which the version runs.
-        differing: The columns in which its contract differs from that of the version in production.
+        production: Production on the host.
+        slot: Slot in which the version runs.
+        differing: Columns in which its contract differs from that of the version in production.
 
     Raises:
-        UserError: Where it refuses anything, with these columns.
+        UserError: If it rejects a row. The message names `differing` and the reason.
     """
     rows = [json.loads(line) for line in production.newest_requests(slot, _REPLAYED)]
     port, headers = production.port(slot), {**production.headers(), **DRY_RUN}
-    refused = [
-        why
-        for start in range(0, len(rows), _AT_A_TIME)
-        for why in _refused(port, rows[start : start + _AT_A_TIME], headers)
+    reasons = [
+        reason
+        for start in range(0, len(rows), _BATCH)
+        for reason in _rejections(port, rows[start : start + _BATCH], headers)
     ]
-    if refused:
+    if reasons:
         raise UserError(
-            f"it refuses {len(refused)} of the newest {len(rows)} rows that production was asked. Its contract differs "
-            f"in: {', '.join(differing) or 'nothing'}. The first is refused because: {refused[0]}"
+            f"it rejects {len(reasons)} of the newest {len(rows)} rows that production received. Columns in which its "
+            f"contract differs: {', '.join(differing) or 'none'}. The first reason: {reasons[0]}"
         )
-    print(f"it accepts the newest {len(rows)} rows that production was asked")
+    print(f"it accepts the newest {len(rows)} rows that production received")
 
 
-def _refused(port: int, rows: list[dict[str, Any]], headers: Mapping[str, str]) -> list[str]:
-    """Why rows are refused: each by itself, where all together are."""
+def _rejections(port: int, rows: list[dict[str, Any]], headers: Mapping[str, str]) -> list[str]:
+    """Return the reason for each row that is rejected. Rows of a rejected request are sent again one by one."""
     status, answer = ask(port, "POST", "/predict", rows, headers)
     if status == HTTPStatus.OK:
         return []
     if len(rows) == 1:
         return [str(answer.get("error") if isinstance(answer, dict) else answer)]
-    return [why for row in rows for why in _refused(port, [row], headers)]
+    return [reason for row in rows for reason in _rejections(port, [row], headers)]
 
 
 def main() -> None:
-    """Put it back, and record who has done it, and why."""
+    """Deploy and promote the version that the arguments name, after the replay."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.release.rollback", description=__doc__)
     parser.add_argument("number", type=int)
     parser.add_argument("--why", required=True)
@@ -73,19 +73,20 @@ def main() -> None:
         if champion and champion.deployed and not configured():
             raise UserError("production runs on a host: set DEPLOY_HOST to its address, as for `ssh`.")
         answers = json.loads(registry.document(version, ANSWERS))
-        contracts = [json.loads(registry.document(one, "contract.json")) for one in (version, champion or version)]
+        compared = (version, champion or version)
+        contracts = [json.loads(registry.document(each, "contract.json")) for each in compared]
     differing = differing_columns(*contracts)
     if not configured():
         _pull(version)
-    into_production(version, answers, arguments.why, lambda production, slot: replay(production, slot, differing))
+    deploy_and_promote(version, answers, arguments.why, lambda production, slot: replay(production, slot, differing))
 
 
 def _pull(version: Version) -> None:
-    """See that the image is still there, where no host would."""
+    """Check that the image still exists. With a host, the deployment there would fail otherwise."""
     try:
         run([find_engine(), "pull", "--quiet", version.tags.get("image", "")])
     except CommandError as error:
-        raise UserError(f"the image of version {version.number} is not there any more:\n{error}") from error
+        raise UserError(f"the image of version {version.number} cannot be pulled:\n{error}") from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The last look at a version before it is in production: does it run there, and answer as its model did when trained?
+"""The smoke test of a version on the host of production: does it answer as its model did after the training?
 
-What it is asked is made from the contract, so that no row of the data has to leave the place where it was trained.
+The requests are derived from the contract, so that no row of the training data has to be on the host.
 """
 
 import http.client
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lifecycle.registry.versions import Version
-from lifecycle.release.client import PATIENCE, ask, wait_until_ready
+from lifecycle.release.client import TIMEOUT, ask, wait_until_ready
 from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import Predictor
 from model import contract
@@ -20,11 +20,11 @@ from model import contract
 ANSWERS = "answers.json"
 DRY_RUN = {"X-Dry-Run": "true"}
 EXAMPLE = {column.name: column.example for column in contract.INPUTS}
-SAME = 1e-6  # in probability
+SAME = 1e-6  # largest difference of two probabilities that count as equal
 
 
 def examples() -> list[dict[str, Any]]:
-    """The contract's example; with what may be missing, missing; and with each of the categories it names."""
+    """Return the contract's example, and its variants with each missing value and each category that is allowed."""
     rows: list[dict[str, Any]] = [EXAMPLE]
     for column in contract.INPUTS:
         values = ([None] if column.nullable else []) + list(column.categories)
@@ -33,8 +33,8 @@ def examples() -> list[dict[str, Any]]:
 
 
 def expected_answers(predictor: Predictor) -> dict[str, Any]:
-    """The rows that a version is asked about wherever it runs, and its probabilities for them."""
-    # Here, because pyarrow is nothing that who deploys needs.
+    """Return the rows of the smoke test, and the model's probabilities for them."""
+    # Imported here because a deployment does not need pyarrow.
     import pyarrow as pa
 
     from lifecycle.shared.months import ARROW_SCHEMA, to_columns
@@ -46,48 +46,48 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     return {"rows": rows, "probabilities": predictor.probabilities(to_columns(table)).tolist()}
 
 
-def difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str]) -> float:
-    """By how much a service's probabilities are off, at most.
+def largest_difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str]) -> float:
+    """Return the largest absolute difference between a service's probabilities and the expected ones.
 
     Raises:
-        UserError: Where it refuses a row.
+        UserError: If the service does not return 200.
     """
     status, answer = ask(port, "POST", "/predict", answers["rows"], {**headers, **DRY_RUN})
     if status != HTTPStatus.OK:
-        raise UserError(f"it answers rows of the contract with {status}: {answer}")
-    found = [one["probability"] for one in answer["predictions"]]
-    return float(np.abs(np.subtract(found, answers["probabilities"])).max())
+        raise UserError(f"POST /predict with valid rows returned {status}: {answer}")
+    probabilities = [prediction["probability"] for prediction in answer["predictions"]]
+    return float(np.abs(np.subtract(probabilities, answers["probabilities"])).max())
 
 
 def smoke(
-    port: int, version: Version, answers: Mapping[str, Any], headers: Mapping[str, str], over: Callable[[], bool]
+    port: int, version: Version, answers: Mapping[str, Any], headers: Mapping[str, str], has_exited: Callable[[], bool]
 ) -> None:
-    """Wait until a version is ready, and ask it.
+    """Wait until a version is ready, and smoke-test it.
 
     Args:
-        port: Where it listens.
-        version: It has to be.
-        answers: What was registered with it as `ANSWERS`.
-        headers: That a request needs.
-        over: Tells whether it has ended.
+        port: Port of the service on this machine.
+        version: Version that should run there.
+        answers: Expected answers, registered with the version as `ANSWERS`.
+        headers: Headers that requests need, such as an API key.
+        has_exited: Returns whether the process of the service has exited.
 
     Raises:
-        UserError: With what is wrong.
+        UserError: If the service does not become ready, is another version, or gives a wrong answer.
     """
-    wait_until_ready(port, over)
+    wait_until_ready(port, has_exited)
     try:
-        status, told = ask(port, "GET", "/model", headers=headers)
+        status, model = ask(port, "GET", "/model", headers=headers)
         if status != HTTPStatus.OK:
-            raise UserError(f"it does not tell which version it is ({status}: {told})")
-        if (told["version"], told["commit"]) != (str(version.number), version.commit):
-            raise UserError(f"it is version {told['version']}, of commit {told['commit'][:12]}")
-        off = difference(port, answers, headers)
+            raise UserError(f"GET /model returned {status}: {model}")
+        if (model["version"], model["commit"]) != (str(version.number), version.commit):
+            raise UserError(f"the service is version {model['version']} of commit {model['commit'][:12]}")
+        difference = largest_difference(port, answers, headers)
         status, answer = ask(port, "POST", "/predict", {}, headers)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"what it answers is no answer of this service ({error!r})") from error
+        raise UserError(f"the service gave an unexpected answer ({error!r})") from error
     except (OSError, http.client.HTTPException) as error:
-        raise UserError(f"it does not answer within {PATIENCE} s ({error!r})") from error
-    if off > SAME:
-        raise UserError(f"its probabilities are off by up to {off:.3g}")
+        raise UserError(f"the service did not answer within {TIMEOUT} s ({error!r})") from error
+    if difference > SAME:
+        raise UserError(f"its probabilities differ from the registered ones by up to {difference:.3g}")
     if status != HTTPStatus.BAD_REQUEST:
-        raise UserError(f"it answers a row without columns with {status}: {answer}")
+        raise UserError(f"POST /predict with an empty row returned {status} instead of 400: {answer}")

@@ -1,4 +1,4 @@
-"""What the stand-in for GitHub's API answers from a git repository: changed files, comparisons, contents."""
+"""Answers of the stand-in for GitHub's API that come from a git repository: changed files, comparisons, contents."""
 
 import base64
 import posixpath
@@ -10,7 +10,7 @@ from typing import Any
 _MOST_FILES = 3_000
 # "up to 300 changed files for the entire comparison": docs.github.com/rest/commits/commits#compare-two-commits
 _MOST_COMPARED = 300
-# Of a longer file only the raw media type has the content: docs.github.com/rest/repos/contents#get-repository-content
+# Only the raw media type returns a longer file: docs.github.com/rest/repos/contents#get-repository-content
 _MOST_BYTES = 10**6
 RAW = "application/vnd.github.raw+json"
 _STATUS = {"A": "added", "C": "copied", "D": "removed", "M": "modified", "R": "renamed", "T": "changed"}
@@ -18,33 +18,33 @@ _LINK = "120000"
 
 
 def changed_files(repository: Path, base: str, head: str) -> list[dict[str, Any]]:
-    """The files that differ between the merge base of two commits and the second one, without their patches.
+    """Return the files that differ between the merge base of two commits and the second commit, without patches.
 
     "Pull requests on GitHub show a three-dot diff": docs.github.com, "About comparing branches in pull requests".
     """
-    said = _git(repository, "diff", "--raw", "-z", "--no-abbrev", "--find-renames", f"{base}...{head}").decode(
+    output = _git(repository, "diff", "--raw", "-z", "--no-abbrev", "--find-renames", f"{base}...{head}").decode(
         errors="replace"
     )
-    words = iter(said.split("\0")[:-1])
-    found = []
+    words = iter(output.split("\0")[:-1])
+    files = []
     for word in words:
         _, _, before, after, kind = word.split()
         status = _STATUS[kind[0]]
         names = {"filename": next(words)}
         if status in {"renamed", "copied"}:
             names = {"previous_filename": names["filename"], "filename": next(words)}
-        # The hash of what git stores; of a removed file the last one.
-        found.append({"sha": before if status == "removed" else after, "status": status} | names)
-    return found
+        # The hash of the blob; for a removed file, of its last version.
+        files.append({"sha": before if status == "removed" else after, "status": status} | names)
+    return files
 
 
 def listed_files(repository: Path, base: str, head: str) -> list[dict[str, Any]]:
-    """As many of the changed files as GitHub lists of a pull request."""
+    """Return the changed files of a pull request, as many as GitHub lists."""
     return changed_files(repository, base, head)[:_MOST_FILES]
 
 
 def comparison(repository: Path, base: str, head: str, page: int) -> dict[str, Any] | None:
-    """The comparison of two commits; None where one is unknown.
+    """Return the comparison of two commits; None if one of them is unknown.
 
     "The list of changed files is only shown on the first page of results":
     docs.github.com/rest/commits/commits#compare-two-commits
@@ -57,22 +57,22 @@ def comparison(repository: Path, base: str, head: str, page: int) -> dict[str, A
 
 
 def content(repository: Path, path: str, ref: str, accept: str) -> bytes | dict[str, Any] | None:
-    """A file of a commit: its bytes for the raw media type, else described; None where there is no commit or no file.
+    """Return a file of a commit: bytes for the raw media type, else a description; None if it does not exist.
 
     "If the content is a symlink and the symlink's target is a normal file in the repository, then the API responds with
     the content of the file. Otherwise, the API responds with an object describing the symlink itself":
-    docs.github.com/rest/repos/contents#get-repository-content. Folders and submodules are not asked for here.
+    docs.github.com/rest/repos/contents#get-repository-content. Directories and submodules are not supported.
     """
-    found = _entry(repository, path, ref)
-    if found is None:
+    entry = _entry(repository, path, ref)
+    if entry is None:
         return None
-    mode, sha = found
+    mode, sha = entry
     if mode == _LINK:
         target = _git(repository, "cat-file", "blob", sha).decode()
-        to = _entry(repository, posixpath.normpath(posixpath.join(posixpath.dirname(path), target)), ref)
-        if to is None or to[0] == _LINK:
+        target_entry = _entry(repository, posixpath.normpath(posixpath.join(posixpath.dirname(path), target)), ref)
+        if target_entry is None or target_entry[0] == _LINK:
             return {"type": "symlink", "target": target, "path": path, "sha": sha}
-        _, sha = to
+        _, sha = target_entry
     content = _git(repository, "cat-file", "blob", sha)
     if accept == RAW:
         return content

@@ -1,4 +1,4 @@
-"""A make-believe pull request: what GitHub tells of it to a workflow, and at its API."""
+"""A simulated pull request: its events for the workflows, and its description in the API."""
 
 import io
 import subprocess
@@ -15,15 +15,15 @@ RUN = 4711
 
 @dataclass(frozen=True)
 class PullRequest:
-    """From the branch `proposal` of a repository on this disk to its main.
+    """A pull request from the branch `proposal` of a local repository to its main.
 
     Attributes:
-        origin: Work tree of the repository.
-        number: Of the pull request.
-        title: As its author has chosen it.
-        branch: As GitHub tells it; its author may choose anything that git takes.
-        owner: Of the repository that it comes from; another one than ours makes it a fork's.
-        labels: Set by maintainers.
+        origin: Working tree of the repository.
+        number: Number of the pull request.
+        title: Title, which its author chooses.
+        branch: Name of the branch as GitHub reports it; its author may choose any name that git allows.
+        owner: Owner of the repository that it comes from. It comes from a fork if the owner is not that of `NAME`.
+        labels: Labels, which maintainers set.
     """
 
     origin: Path
@@ -35,18 +35,18 @@ class PullRequest:
 
     @property
     def head(self) -> str:
-        """Its newest commit."""
+        """The newest commit."""
         return self._commit("proposal")
 
     def proposed(self) -> dict[str, Any]:
-        """The event that starts propose.yml."""
+        """Return the event that starts propose.yml."""
         return self._event("pull_request", "synchronize") | {
             "number": self.number,
             "pull_request": self._described() | {"labels": [{"name": name} for name in self.labels]},
         }
 
     def judged(self, conclusion: str = "success") -> dict[str, Any]:
-        """The event that starts comment.yml, when propose.yml has ended."""
+        """Return the event that starts comment.yml after propose.yml has ended."""
         head = self._described()["head"]
         return self._event("workflow_run", "completed") | {
             "workflow_run": {
@@ -57,15 +57,15 @@ class PullRequest:
                 "head_sha": self.head,
                 "head_branch": self.branch,
                 "head_repository": head["repo"] | {"owner": head["user"]},
-                # As GitHub has it: filled for branches of the same repository alone.
+                # GitHub only fills this for branches of the same repository.
                 "pull_requests": [] if head["repo"]["fork"] else [{"number": self.number}],
             },
         }
 
     def open(self, github: GitHub) -> None:
-        """Show it at the API, with its newest commit and what it changes."""
+        """Add it to the API, or update it there, with its newest commit and its changes."""
         github.repository = self.origin
-        github.pulls = [one for one in github.pulls if one["number"] != self.number] + [self._described()]
+        github.pulls = [pull for pull in github.pulls if pull["number"] != self.number] + [self._described()]
 
     def _event(self, name: str, action: str) -> dict[str, Any]:
         return {"event": name, "action": action, "repository": {"full_name": NAME, "default_branch": "main"}}
@@ -93,7 +93,7 @@ class PullRequest:
 
 
 def zipped(folder: Path) -> bytes:
-    """An artifact as GitHub stores it."""
+    """Return the files of a directory as a zip file, the format in which GitHub stores an artifact."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.iterdir()):

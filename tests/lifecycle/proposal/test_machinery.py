@@ -48,7 +48,7 @@ def test_a_file_that_leaves_the_machinery_touches_it(proposing: Repository, tmp_
     assert touched() == "touched=false"
     # What main has got meanwhile is not the proposal's.
     proposing.must("git", "switch", "--quiet", "main")
-    edit(proposing, "Makefile", "# What runs here", "# What is run here")
+    edit(proposing, "Makefile", "# Targets for development", "# The targets for development")
     proposing.commit("Main goes on")
     proposing.must("git", "switch", "--quiet", "proposal")
     assert touched() == "touched=false"

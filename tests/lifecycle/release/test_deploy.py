@@ -1,4 +1,4 @@
-"""Versions in and out of production, on a real host: what gets the requests, and what does not."""
+"""Deployments and rollbacks on a real host: which versions receive requests, and which do not."""
 
 import itertools
 import re
@@ -25,7 +25,7 @@ from tests.lifecycle.repository import Repository, edit
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually
 from tests.lifecycle.traffic import traffic
 
-# What a version may have that another one has not: a file of the package, a text in it, and what takes its place.
+# A difference between the code of two versions: a file, a text in it and its replacement.
 Edit = tuple[str, str, str]
 NARROW = ("model/contract.py", "maximum=9999", "maximum=2000")
 WRONG = ("lifecycle/serving/scorer.py", "found.tolist()\n        return", "(found * 0.9).tolist()\n        return")
@@ -42,7 +42,7 @@ WRITE_CONTRACT = (
 
 @dataclass
 class Story:
-    """A repository, its registries, and the host of its production."""
+    """A repository with its model registry, its image registry and its production host."""
 
     repository: Repository
     engine: Engine
@@ -52,7 +52,7 @@ class Story:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def version(self, *edits: Edit) -> int:
-        """Register a version, in whose code something is another."""
+        """Register a version whose code has some edits, and return its number."""
         number, clone = next(self.numbers), self.repository
         clone.must("git", "checkout", "--quiet", "origin/main", "--", "model", "lifecycle")
         for path, old, new in edits:
@@ -60,7 +60,7 @@ class Story:
         clone.must("git", "commit", "--quiet", "--all", "--allow-empty", "--message", f"Version {number}")
         clone.must("python", "-c", WRITE_CONTRACT)
         clone.must("python", "-m", "lifecycle.pipeline.lineage")
-        # The image of the first one, with what is another.
+        # A full build is slow: put the edited files on top of the first image.
         name, file = f"localhost/story:{number}", clone.folder.parent / "Dockerfile"
         file.write_text(
             f"FROM {self.image}\nCOPY model model\nCOPY lifecycle lifecycle\nCOPY artifacts/model artifacts/model\n"
@@ -71,48 +71,48 @@ class Story:
         options = ("--quiet", "--format", "docker", "--tag", name, "--file", str(file))
         self.engine.must("build", *options, str(clone.folder))
         published = f"{self.images}/story@{push_image(name, f'{self.images}/story', self.engine.command)}"
-        # By its own code: what it registers is its own contract.
-        said = clone.must("python", "-m", "lifecycle.release.register", "--image", published)
-        assert said.startswith(f"version {number} of")
-        # What production runs, it fetches.
+        # In a process of its own, which imports the edited code: a version registers the contract of its own commit.
+        output = clone.must("python", "-m", "lifecycle.release.register", "--image", published)
+        assert output.startswith(f"version {number} of")
+        # Production has to pull the image.
         self.engine.must("rmi", "--force", name, f"{self.images}/story:{number}")
         return number
 
-    def run(self, what: str, *arguments: str) -> tuple[str, str]:
-        """Run one of the commands that know of the host: what it prints, and its error."""
+    def run(self, command: str, *arguments: str) -> tuple[str, str]:
+        """Run a command of lifecycle.release with the host's settings, and return its output and its error."""
         environment = {**self.host.environment, "GITHUB_ACTOR": "somebody"}
-        return in_process.run(self.repository, f"lifecycle.release.{what}", *arguments, **environment)
+        return in_process.run(self.repository, f"lifecycle.release.{command}", *arguments, **environment)
 
-    def must(self, what: str, *arguments: str) -> str:
-        said, error = self.run(what, *arguments)
+    def must(self, command: str, *arguments: str) -> str:
+        output, error = self.run(command, *arguments)
         assert error == ""
-        return said
+        return output
 
     def running(self) -> str:
-        """The version that answers in production."""
-        found: str = httpx.get(f"{self.host.url}/model", timeout=5).json()["version"]
-        return found
+        """Return the version that answers in production."""
+        version: str = httpx.get(f"{self.host.url}/model", timeout=5).json()["version"]
+        return version
 
     def up(self) -> set[str]:
-        """The services that run."""
+        """Return the names of the running services."""
         project = f"label=com.docker.compose.project={self.host.setting('COMPOSE_PROJECT_NAME')}"
         listed = self.host.run(f"docker ps --filter {project} --format '{{{{.Names}}}}'")
         return {name.split("_")[1] for name in listed.split()}
 
     def log(self, query: str) -> list[list[str]]:
-        """What a query finds in the prediction log."""
+        """Return the rows that a query returns from the prediction log."""
         psql = "docker compose exec -T postgres psql -h /tmp -U service -At predictions -c"
-        said = self.host.run(f"{psql} {shlex.quote(query)}")
-        return [line.split("|") for line in said.splitlines()]
+        output = self.host.run(f"{psql} {shlex.quote(query)}")
+        return [line.split("|") for line in output.splitlines()]
 
     def champions(self) -> list[str]:
-        """The versions that were champion, in turn."""
+        """Return the numbers of the versions that were promoted, in order."""
         return [line.split()[0] for line in table(self.repository, "history")[1:]]
 
 
 @pytest.fixture(scope="module")
 def story(released: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """With two versions, of which the second is in production; tests leave it so."""
+    """Deploy version 1, then version 2. Every test leaves version 2 in production."""
     need("release")
     folder, engine = tmp_path_factory.mktemp("story"), find_engine()
     with pytest.MonkeyPatch.context() as patch, registry_of_images(folder) as images:
@@ -131,39 +131,39 @@ def story(released: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ite
         engine.run("rmi", "--force", image)
 
 
-def test_what_is_in_production(story: Story) -> None:
+def test_production_after_a_deployment(story: Story) -> None:
     assert story.running() == "2"
-    # The slot of the version before has ended.
+    # The slot of the previous version is stopped.
     assert len(story.up() & {"blue", "green"}) == 1
     assert {"haproxy", "postgres"} < story.up()
     ask = partial(httpx.post, json=EXAMPLE, timeout=5)
     answer = ask(f"{story.host.url}/predict", headers={"X-Request-ID": "wet"})
     assert answer.json()["model_version"] == "2"
-    # By its own port, which is for this machine alone, a slot may be tried; in production each prediction is logged.
+    # The port of a slot, which is only open to the host itself, accepts dry runs. Production logs each prediction.
     slot = f"http://127.0.0.1:{story.host.slots[(story.up() & {'blue', 'green'}).pop()]}"
-    dry = {"X-Dry-Run": "true", "X-Request-ID": "dry"}
-    assert ask(f"{slot}/predict", headers=dry).status_code == 200
+    dry_run = {"X-Dry-Run": "true", "X-Request-ID": "dry"}
+    assert ask(f"{slot}/predict", headers=dry_run).status_code == 200
     assert httpx.get(f"{slot}/metrics").status_code == 200
     assert httpx.get(f"{story.host.url}/metrics").status_code == 404
     eventually(lambda: story.log("select model_version from predictions where request_id = 'wet'") == [["2"]])
     assert story.log("select count(*) from predictions where request_id = 'dry'") == [["0"]]
-    assert ask(f"{story.host.url}/predict", headers=dry).status_code == 200
+    assert ask(f"{story.host.url}/predict", headers=dry_run).status_code == 200
     eventually(lambda: story.log("select count(*) from predictions where request_id = 'dry'") == [["1"]])
-    # The password stays between the containers.
+    # The directory has the password of the database.
     assert stat.S_IMODE(story.host.folder.stat().st_mode) == 0o700
 
 
-def test_back_and_forth_without_a_failed_request(story: Story) -> None:
+def test_rollback_and_deployment_without_a_failed_request(story: Story) -> None:
     with traffic(story.host.url) as seen:
         eventually(lambda: seen.requests > 100)
-        said = story.must("rollback", "1", "--why", "too many alarms")
+        output = story.must("rollback", "1", "--why", "too many alarms")
         assert story.running() == "1"
         story.must("deploy", "2")
         last = seen.requests
         eventually(lambda: seen.requests > last + 50)
     assert seen.failed == []
     assert seen.versions == ["2", "1", "2"]
-    assert re.search(r"accepts the newest [1-9]\d* rows", said)
+    assert re.search(r"accepts the newest [1-9]\d* rows", output)
     assert story.champions() == ["1", "2", "1", "2"]
     assert re.search(r" somebody +too many alarms$", table(story.repository, "history")[3])
     assert story.log("select distinct model_version from predictions order by 1") == [["1"], ["2"]]
@@ -171,20 +171,20 @@ def test_back_and_forth_without_a_failed_request(story: Story) -> None:
     assert logged == seen.requests
 
 
-# One that is not fit is enough for each day.
+# `make test` runs only one case.
 @pytest.mark.parametrize(
     ("edits", "reason"),
     [
-        (WRONG, "its probabilities are off by up to 0.0"),
-        pytest.param(LATE, "does not answer within 5 s", marks=pytest.mark.long),
+        (WRONG, "its probabilities differ from the registered ones by up to 0.0"),
+        pytest.param(LATE, "did not answer within 5 s", marks=pytest.mark.long),
     ],
 )
-def test_what_is_not_fit_does_not_go_into_production(story: Story, edits: Edit, reason: str) -> None:
+def test_a_version_that_fails_its_smoke_test_is_not_deployed(story: Story, edits: Edit, reason: str) -> None:
     number = story.version(edits)
     champions = story.champions()
     with traffic(story.host.url) as seen:
         _, error = story.run("deploy", str(number))
-    assert error.startswith(f"version {number} does not go into production")
+    assert error.startswith(f"version {number} was not deployed: ")
     assert reason in error
     assert "Service flight-delay initialized" in error
     assert (seen.failed, seen.versions) == ([], ["2"])
@@ -192,46 +192,47 @@ def test_what_is_not_fit_does_not_go_into_production(story: Story, edits: Edit, 
     assert story.champions() == champions
 
 
-def test_back_to_a_contract_that_does_not_take_the_requests(story: Story) -> None:
+def test_rollback_to_a_contract_that_rejects_the_requests(story: Story) -> None:
     ask = partial(httpx.post, f"{story.host.url}/predict", timeout=5)
     assert ask(json=EXAMPLE | {"flight_number": 3000}, headers={"X-Request-ID": "new"}).status_code == 200
     eventually(lambda: story.log("select 1 from predictions where request_id = 'new'") == [["1"]])
     champions = story.champions()
     _, error = story.run("rollback", "1", "--why", "an incident")
-    assert "it refuses 1 of the newest " in error
-    assert "Its contract differs in: flight_number." in error
+    assert "it rejects 1 of the newest " in error
+    assert "Columns in which its contract differs: flight_number." in error
     assert "flight_number must be a whole number from 1 up to 2000" in error
     assert story.running() == "2"
     assert story.champions() == champions
 
 
-def test_refused_before_anything_is_touched(story: Story) -> None:
+def test_errors_that_leave_production_unchanged(story: Story) -> None:
     _, error = story.run("rollback", "99", "--why", "an incident")
     assert error == "there is no version 99 of flight-delay. `make registry` shows which there are."
-    story.repository.must("git", "commit", "--quiet", "--allow-empty", "--message", "An image that has gone")
+    story.repository.must("git", "commit", "--quiet", "--allow-empty", "--message", "An image that does not exist")
     number = next(story.numbers)
-    gone = f"{story.images}/story@sha256:{'d' * 64}"
-    assert register(story.repository, "--image", gone).startswith(f"version {number} ")
+    missing_image = f"{story.images}/story@sha256:{'d' * 64}"
+    assert register(story.repository, "--image", missing_image).startswith(f"version {number} ")
     _, error = story.run("rollback", str(number), "--why", "an incident")
     assert "docker pull" in error
-    assert gone in error
-    # From where nobody knows of the host.
+    assert missing_image in error
+    # Without DEPLOY_HOST.
     _, error = in_process.run(story.repository, "lifecycle.release.rollback", "1", "--why", "an incident")
     assert error == "production runs on a host: set DEPLOY_HOST to its address, as for `ssh`."
-    # Somebody else is at it: as long as that connection lasts.
+    # While another connection holds the deployment lock.
     with connected_to(story.host):
         _, error = story.run("deploy", "1")
-        # Who only looks need not wait.
+        # Monitoring only reads, and does not wait for the lock.
         check = story.repository.run("python", "-m", "lifecycle.monitoring", "check", **story.host.environment)
         assert re.match(r"version 2, .*: [1-9][\d,]* predictions", check.stdout), check.stdout
-    assert "is deployed to by somebody else just now" in error
+    address = story.host.environment["DEPLOY_HOST"]
+    assert error == f"another deployment to {address} is in progress. Try again when it is done."
     assert story.running() == "2"
 
 
-def test_a_host_that_starts_again_goes_on_with_the_same(story: Story) -> None:
+def test_restart_and_reload_of_haproxy(story: Story) -> None:
     story.host.run("docker compose restart haproxy")
     assert eventually(lambda: answering(story)) == "2"
-    # And what is changed in the rules for HAProxy is taken over while it runs.
+    # A deployment reloads HAProxy if its configuration has changed.
     rules = story.repository.folder / "deploy/haproxy/haproxy.cfg"
     text = rules.read_text(encoding="utf-8")
     rules.write_text(text.replace("/metrics", "/model-card"), encoding="utf-8")
@@ -252,22 +253,22 @@ def answering(story: Story) -> str:
 
 
 def test_no_host(released: Repository, tmp_path: Path) -> None:
-    """It ends with the line that runs the image; and goes back to what can still be had."""
+    """A deployment prints the command that runs the image; a rollback needs an image that still exists."""
     engine, clone = find_engine(), clone_of(released, tmp_path)
-    gone, there = f"127.0.0.1:9/story@sha256:{'d' * 64}", engine.base
-    for image in (gone, there):
+    missing_image, present_image = f"127.0.0.1:9/story@sha256:{'d' * 64}", engine.base
+    for image in (missing_image, present_image):
         clone.must("git", "commit", "--quiet", "--allow-empty", "--message", image)
         register(clone, "--image", image)
     environment = engine.environment | {"GITHUB_ACTOR": "somebody"}
     for number in ("1", "2"):
-        said = in_process.must(clone, "lifecycle.release.deploy", number, **environment)
+        output = in_process.must(clone, "lifecycle.release.deploy", number, **environment)
     options = "--read-only --tmpfs /tmp --volume predictions:/state --publish 3000:3000 --env MODEL_VERSION=2"
-    assert said.splitlines() == [
-        "version 2 is the champion; no host is configured (DEPLOY_HOST). Run it by:",
-        f"docker run {options} {there}",
+    assert output.splitlines() == [
+        "version 2 is the champion. No host is configured (DEPLOY_HOST); run it with:",
+        f"docker run {options} {present_image}",
     ]
     _, error = in_process.run(clone, "lifecycle.release.rollback", "1", "--why", "odd", **environment)
-    assert error.startswith("the image of version 1 is not there any more:\n")
+    assert error.startswith("the image of version 1 cannot be pulled:\n")
     assert table(clone, "history")[-1].split()[0] == "2"
 
 

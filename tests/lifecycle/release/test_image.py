@@ -1,4 +1,4 @@
-"""The image, built by `make image`'s command and run for real."""
+"""The image: built with the command of `make image`, and run in a container."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from tests.lifecycle.containers import Container, Engine, container, find_engine
 from tests.lifecycle.repository import GATES, ROOT, Repository, change_params, with_estimator
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually, free_port
 
-LIMIT = 200_000_000  # bytes over the base
-# Of the model that tests share.
+LIMIT = 200_000_000  # bytes on top of the base image
+# Periods of the shared model.
 WINDOW, HOLDOUT = {"first": "2013-01", "last": "2013-02"}, {"first": "2013-03", "last": "2013-03"}
 
 
@@ -34,18 +34,18 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def repository(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A clone in which `make` has trained."""
+    """A clone with a trained model."""
     copy = shutil.copytree(finished.folder, tmp_path_factory.mktemp("image") / "clone", symlinks=True)
     return Repository(copy)
 
 
 @pytest.fixture(scope="module")
 def image(engine: Engine, repository: Repository) -> Iterator[str]:
-    """The name of the image, which is removed afterwards."""
+    """Build the image, yield its name, and remove it afterwards."""
     environment = engine.environment | {"BENTOML_HOME": str(repository.folder.parent / "bentoml")}
     command = ("python", "-m", "lifecycle.release.image", "--engine", engine.command, "--base", engine.base)
-    said = repository.must(*command, **environment)
-    name = said.splitlines()[-1].split()[1]
+    output = repository.must(*command, **environment)
+    name = output.splitlines()[-1].split()[1]
     yield name
     engine.must("rmi", name)
 
@@ -53,9 +53,9 @@ def image(engine: Engine, repository: Repository) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def started(engine: Engine, image: str) -> Iterator[Container]:
     """A hardened container that tests share."""
-    with container(engine, image, free_port()) as found:
-        found.wait_until_ready()
-        yield found
+    with container(engine, image, free_port()) as service:
+        service.wait_until_ready()
+        yield service
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def volume(engine: Engine) -> Iterator[str]:
 
 
 def predict(service: Container) -> str:
-    """The id of a prediction."""
+    """Request a prediction, and return its id."""
     answer = service.post(json=EXAMPLE)
     assert answer.status_code == 200, answer.text
-    found: str = answer.json()["predictions"][0]["id"]
-    return found
+    identifier: str = answer.json()["predictions"][0]["id"]
+    return identifier
 
 
 def stored(service: Container) -> set[str]:
-    """The ids in its database; none as long as that has no table."""
+    """Return the ids in the service's database; none while it has no table."""
     code = "import sqlite3; print(*sqlite3.connect('/state/predictions.db').execute('select id from predictions'))"
     return {word.strip("(',)") for word in service.execute("python3", "-c", code).stdout.split()}
 
@@ -84,13 +84,13 @@ def test_answers_as_the_model_does_in_process(started: Container, trained: Path,
     rows = table.drop_columns(contract.TARGET).to_pylist()
     body = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
     answer = started.post(json=body).json()
-    found = [one["probability"] for one in answer["predictions"]]
+    probabilities = [prediction["probability"] for prediction in answer["predictions"]]
     expected = Predictor.load(trained / "artifacts/model").probabilities(to_columns(table))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
     assert answer["commit"] == repository.must("git", "rev-parse", "HEAD").strip()
 
 
-def test_keeps_its_predictions_through_an_end_and_a_start(engine: Engine, image: str, volume: str) -> None:
+def test_keeps_its_predictions_through_a_restart(engine: Engine, image: str, volume: str) -> None:
     port = free_port()
     with container(engine, image, port, "--volume", f"{volume}:/state") as first:
         assert first.wait_until_ready() < 10  # 3 on a machine of its own: benchmarks/image.md
@@ -98,7 +98,7 @@ def test_keeps_its_predictions_through_an_end_and_a_start(engine: Engine, image:
         eventually(lambda: early in stored(first))
         late = predict(first)
         assert first.stop() == 0
-        # SIGTERM has reached the service, and not only a shell above it.
+        # SIGTERM has reached the service, not only a shell that started it.
         assert "cleanup hook" in first.output()
     with container(engine, image, port, "--volume", f"{volume}:/state") as second:
         second.wait_until_ready()
@@ -107,7 +107,7 @@ def test_keeps_its_predictions_through_an_end_and_a_start(engine: Engine, image:
         eventually(lambda: len(stored(second)) == 3)
 
 
-def test_may_do_nothing_but_write_its_state(started: Container) -> None:
+def test_can_only_write_to_its_state(started: Container) -> None:
     status = dict(line.split(":\t", 1) for line in started.python("print(open('/proc/1/status').read())").splitlines())
     assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"10001"}
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
@@ -117,7 +117,7 @@ def test_may_do_nothing_but_write_its_state(started: Container) -> None:
     assert started.execute("touch", "/state/file").returncode == 0
 
 
-def test_has_only_what_it_was_given_hashes_for(started: Container) -> None:
+def test_has_only_packages_with_hashes(started: Container) -> None:
     lines = (ROOT / "requirements/serving.txt").read_text(encoding="utf-8").splitlines()
     pinned = {tuple(line.split()[0].split("==")) for line in lines if "==" in line and line[0].isalpha()}
     code = (
@@ -137,11 +137,11 @@ def test_has_no_compiler_and_no_tools(started: Container, program: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["sklearn", "pandas", "scipy"])
-def test_cannot_import_what_only_training_needs(started: Container, module: str) -> None:
+def test_has_no_packages_of_the_training(started: Container, module: str) -> None:
     assert "No module named" in started.execute("python3", "-c", f"import {module}").stderr
 
 
-def test_tells_what_it_is(engine: Engine, image: str, repository: Repository) -> None:
+def test_labels_and_configuration(engine: Engine, image: str, repository: Repository) -> None:
     configuration = engine.inspect(image)["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in configuration["Labels"].items()}
     assert labels["title"] == contract.NAME
@@ -154,28 +154,28 @@ def test_tells_what_it_is(engine: Engine, image: str, repository: Repository) ->
     assert configuration["ExposedPorts"] == {"3000/tcp": {}}
 
 
-def test_checks_its_health(engine: Engine, image: str, started: Container) -> None:
+def test_health_check(engine: Engine, image: str, started: Container) -> None:
     configuration = engine.inspect(image)
     health = configuration.get("Healthcheck") or configuration["Config"]["Healthcheck"]
     assert health["Test"][0] == "CMD"
     assert started.execute(*health["Test"][1:]).returncode == 0
-    # Nobody listens there.
-    done = engine.run("exec", "--env", f"BENTOML_PORT={free_port()}", started.name, *health["Test"][1:])
-    assert done.returncode == 1, done.stderr
+    # Nothing listens on this port.
+    completed = engine.run("exec", "--env", f"BENTOML_PORT={free_port()}", started.name, *health["Test"][1:])
+    assert completed.returncode == 1, completed.stderr
 
 
-def test_tells_nothing_of_the_machine_that_built_it(started: Container, repository: Repository) -> None:
-    # `grep` exits with 1 where it finds nothing, and with 2 where it cannot look.
+def test_contains_no_trace_of_the_build_machine(started: Container, repository: Repository) -> None:
+    # The exit status of `grep` is 1 if nothing matches, and 2 after an error.
     for path in (repository.folder.parent, ROOT):
-        done = started.execute("grep", "-rlF", str(path), "/app")
-        assert done.returncode == 1, done.stdout + done.stderr
-    done = started.execute("grep", "-rlE", "^ *(--)?(extra[-_])?index[-_]url:? [^n]|--find-links", "/app/src")
-    assert done.returncode == 1, done.stdout + done.stderr
+        completed = started.execute("grep", "-rlF", str(path), "/app")
+        assert completed.returncode == 1, completed.stdout + completed.stderr
+    completed = started.execute("grep", "-rlE", "^ *(--)?(extra[-_])?index[-_]url:? [^n]|--find-links", "/app/src")
+    assert completed.returncode == 1, completed.stdout + completed.stderr
     assert started.execute("find", "/app", "-name", "pip.conf", "-o", "-name", "direct_url.json").stdout == ""
 
 
 def test_starts_from_byte_code(started: Container) -> None:
-    """What it has imported has byte code beside it: it could not write any."""
+    """Every imported module has byte code, because the service could not write it at run time."""
     code = (
         "import sys, pathlib, lifecycle.serving.service\n"
         "specs = [m.__spec__ for m in sys.modules.values() if getattr(m, '__spec__', None)]\n"
@@ -196,16 +196,16 @@ def prove(repository: Repository, engine: Engine, image: str) -> subprocess.Comp
     return repository.run(*command, **engine.environment)
 
 
-def test_proof_of_a_good_image(engine: Engine, image: str, repository: Repository) -> None:
-    done = prove(repository, engine, image)
-    assert done.returncode == 0, done.stdout
-    for said in ("ready after", "200 rows as the model does in process", "refuses 5 kinds", "ends at SIGTERM"):
-        assert said in done.stdout
-    # Nothing of it is left.
+def test_prove_accepts_a_good_image(engine: Engine, image: str, repository: Repository) -> None:
+    completed = prove(repository, engine, image)
+    assert completed.returncode == 0, completed.stdout
+    for part in ("ready after", "200 holdout rows as the model does", "rejects 5 kinds", "stops at SIGTERM"):
+        assert part in completed.stdout
+    # The container is removed.
     assert "proof" not in engine.must("ps", "--all", "--format", "{{.Names}}")
 
 
-def test_proof_of_an_image_with_another_model(
+def test_prove_rejects_an_image_with_another_model(
     engine: Engine, image: str, repository: Repository, tmp_path: Path
 ) -> None:
     copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
@@ -214,58 +214,60 @@ def test_proof_of_an_image_with_another_model(
     lineage = json.loads((repository.folder / "artifacts/lineage.json").read_text(encoding="utf-8"))
     lineage["model"] = model_hash(copy.folder / "artifacts/model")
     (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
-    done = prove(copy, engine, image)
-    assert done.returncode == 1
-    assert re.search(r"not fit to be released: its probabilities are off by up to 0\.\d+", done.stdout)
+    completed = prove(copy, engine, image)
+    assert completed.returncode == 1
+    message = r"the image cannot be released: its probabilities differ from the model's by up to 0\.\d+"
+    assert re.search(message, completed.stdout)
     lineage["commit"] = "another"
     (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
-    done = prove(copy, engine, image)
-    assert "and not of another" in done.stdout
+    completed = prove(copy, engine, image)
+    assert "instead of another" in completed.stdout
 
 
-def test_proof_of_an_image_that_is_slow(engine: Engine, image: str, repository: Repository, tmp_path: Path) -> None:
+def test_prove_rejects_a_slow_image(engine: Engine, image: str, repository: Repository, tmp_path: Path) -> None:
     copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
     change_params(copy, gates=GATES | {"answer_milliseconds": 0.001}, window=WINDOW, holdout=HOLDOUT)
-    done = prove(copy, engine, image)
-    assert done.returncode == 1
-    assert "and may take 0.001 (gates.answer_milliseconds in params.yaml)" in done.stdout
+    completed = prove(copy, engine, image)
+    assert completed.returncode == 1
+    assert "at most 0.001 ms is allowed (gates.answer_milliseconds in params.yaml)" in completed.stdout
 
 
-def test_proof_of_an_image_that_does_not_start(engine: Engine, started: Container, repository: Repository) -> None:
-    done = prove(repository, engine, "127.0.0.1:1/none:1")
-    assert done.returncode == 1
-    assert "error: the image 127.0.0.1:1/none:1 does not start" in done.stdout
+def test_prove_rejects_an_image_that_does_not_start(engine: Engine, started: Container, repository: Repository) -> None:
+    completed = prove(repository, engine, "127.0.0.1:1/none:1")
+    assert completed.returncode == 1
+    assert "error: the image 127.0.0.1:1/none:1 does not start" in completed.stdout
     broken, entry = "localhost/broken:1", 'ENTRYPOINT ["python3", "-c", "raise SystemExit(\'no such model\')"]'
     engine.must("commit", "--change", entry, started.name, broken)
-    done = prove(repository, engine, broken)
+    completed = prove(repository, engine, broken)
     engine.must("rmi", broken)
-    assert done.returncode == 1
-    assert "not fit to be released: it has ended. It said:\nno such model" in done.stdout
+    assert completed.returncode == 1
+    message = "the image cannot be released: the service exited. The end of its log:\nno such model"
+    assert message in completed.stdout
 
 
-def test_proof_of_an_image_that_is_late(
+def test_prove_rejects_an_image_that_starts_too_slowly(
     engine: Engine, image: str, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repository.folder)
     for name, value in engine.environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"it is not ready within 0\.05 s"):
+    with pytest.raises(UserError, match=r"the service was not ready within 0\.05 s"):
         list(prove_image(image, engine.command, seconds_to_start=0.05))
 
 
-def test_says_what_does_not_build(engine: Engine, image: str, repository: Repository) -> None:
-    """The bento is there by then; a base of which there is none fails without asking anybody but this machine."""
+def test_error_of_a_failed_build(engine: Engine, image: str, repository: Repository) -> None:
+    """The base image is in a registry on this machine that does not exist, so that the test needs no network."""
     del image
     environment = engine.environment | {"BENTOML_HOME": str(repository.folder.parent / "bentoml")}
     command = ("python", "-m", "lifecycle.release.image", "--engine", engine.command, "--base", "127.0.0.1:1/none:1")
-    done = repository.run(*command, **environment)
-    assert done.returncode == 1
-    assert "error: `bentoml containerize` failed:" in done.stdout
-    assert "127.0.0.1:1" in done.stdout
-    assert "Traceback" not in done.stdout
+    completed = repository.run(*command, **environment)
+    assert completed.returncode == 1
+    assert "error: `bentoml containerize` failed:" in completed.stdout
+    assert "127.0.0.1:1" in completed.stdout
+    assert "Traceback" not in completed.stdout
 
 
-def test_says_that_no_engine_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_without_a_container_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     client = tmp_path / "docker"
     client.write_text("#!/bin/sh\necho cannot connect >&2\nexit 1\n")
     client.chmod(0o755)
@@ -274,10 +276,10 @@ def test_says_that_no_engine_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         under_test.find_engine()
 
 
-def test_model_that_the_image_could_not_load(repository: Repository, tmp_path: Path) -> None:
+def test_error_of_a_model_that_the_image_cannot_load(repository: Repository, tmp_path: Path) -> None:
     copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
     metadata = copy.folder / "artifacts/model/metadata.json"
     metadata.write_text(metadata.read_text(encoding="utf-8").replace('"onnx"', '"skops"'), encoding="utf-8")
-    done = copy.run("python", "-m", "lifecycle.release.image", "--bento", BENTOML_HOME=str(tmp_path / "bentoml"))
-    assert done.returncode == 1
-    assert "requirements/serving.txt has nothing to load it with. Add skops" in done.stdout
+    completed = copy.run("python", "-m", "lifecycle.release.image", "--bento", BENTOML_HOME=str(tmp_path / "bentoml"))
+    assert completed.returncode == 1
+    assert "skops, which the packages in requirements/serving.txt cannot load. Add skops" in completed.stdout

@@ -1,4 +1,4 @@
-"""What CI has made of a merge, recorded on main: or not, where main cannot be pushed to."""
+"""Committing dvc.lock and the reports of CI to main, also if the push is refused."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from tests.lifecycle import in_process
 from tests.lifecycle.registry.commands import clone_of
 from tests.lifecycle.repository import Repository
 
-SUBJECT = "Record what CI has made of this [skip ci]"
+SUBJECT = "Record dvc.lock and reports from CI [skip ci]"
 
 
 @pytest.fixture
 def clone(released: Repository, tmp_path: Path) -> Repository:
-    """What a release has checked out and run: its lock is another one."""
+    """The checkout of a release in which CI has changed dvc.lock."""
     clone = clone_of(released, tmp_path)
     lock = clone.folder / "dvc.lock"
     lock.write_text(lock.read_text(encoding="utf-8") + "# by CI\n", encoding="utf-8")
@@ -29,14 +29,14 @@ def main(clone: Repository) -> str:
 
 
 def test_recorded(clone: Repository) -> None:
-    (clone.folder / "README.md").write_text("What only lies about is not recorded\n", encoding="utf-8")
+    (clone.folder / "README.md").write_text("Other changes are not recorded\n", encoding="utf-8")
     merged = main(clone)
     assert record(clone) == "Recorded dvc.lock and the reports on main.\n"
     clone.must("git", "fetch", "--quiet")
     assert clone.must("git", "rev-parse", "origin/main~1").strip() == merged
     assert clone.must("git", "diff", "--name-only", "origin/main~1", "origin/main").split() == ["dvc.lock"]
     assert clone.must("git", "log", "-1", "--format=%s", "origin/main").strip() == SUBJECT
-    assert record(clone) == "dvc.lock and the reports are as they were merged.\n"
+    assert record(clone) == "dvc.lock and the reports are unchanged.\n"
 
 
 def test_recorded_by_an_earlier_run(clone: Repository) -> None:
@@ -47,7 +47,7 @@ def test_recorded_by_an_earlier_run(clone: Repository) -> None:
     clone.must("git", "reset", "--quiet", "--hard", merged)
     (clone.folder / "dvc.lock").write_bytes(lock)
     later = record(clone, GIT_COMMITTER_DATE="2090-01-01T00:00:00Z")
-    assert later == "dvc.lock and the reports are recorded on main already.\n"
+    assert later == "dvc.lock and the reports were already recorded on main.\n"
     assert main(clone) == recorded
 
 
@@ -56,14 +56,14 @@ def test_branch_protection(clone: Repository) -> None:
     hook.write_text("#!/bin/sh\necho 'GH006: Protected branch update failed for refs/heads/main.'\nexit 1\n")
     hook.chmod(0o755)
     merged = main(clone)
-    said = record(clone)
-    assert said.startswith("::notice title=Not recorded on main::")
-    assert "GH006: Protected branch update failed" in said
-    assert said.count("\n") == 1
+    notice = record(clone)
+    assert notice.startswith("::notice title=Not recorded on main::")
+    assert "GH006: Protected branch update failed" in notice
+    assert notice.count("\n") == 1
     assert main(clone) == merged
 
 
-def test_main_that_has_moved(clone: Repository) -> None:
+def test_main_has_newer_commits(clone: Repository) -> None:
     other = Repository(clone.folder.parent / "other")
     clone.must("git", "clone", "--quiet", "../origin.git", str(other.folder))
     other.must("git", "commit", "--quiet", "--allow-empty", "--message", "A newer merge")

@@ -1,4 +1,4 @@
-"""The workflow files, run for real by `act` on this machine, against stand-ins for GitHub and its actions."""
+"""Run the real workflow files with `act` on this machine, against stand-ins for GitHub and its actions."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from tests.lifecycle.repository import ROOT
 
 STAND_INS = ROOT / "tests/github"
 SECRETS = {"DEPLOY_KEY", "PREDICTION_LOG_URL"}
-TOKEN = "not-a-real-token"  # noqa: S105 - as it says
-# What a job needs of this machine; the rest of the environment is not for it to see.
+TOKEN = "not-a-real-token"  # noqa: S105 - not a real one
+# Environment variables that a job needs; the others are hidden from it.
 _PASSED_ON = re.compile(
     r"PATH|LANG|.*_CERT|.*_CA_.*|SSL_.*|PIP_.*|UV_.*|.*_PROXY|.*_proxy|CONTAINERS_CONF|IMAGE_BASE|OMP_.*"
 )
@@ -23,13 +23,13 @@ _PASSED_ON = re.compile(
 
 @dataclass
 class Rehearsal:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        passed: Whether all jobs that were to pass have passed.
-        output: What the steps have printed.
-        artifacts: Folder of what was uploaded, by name.
-        summary: The job summary.
+        passed: Whether all jobs passed.
+        output: Output of the steps.
+        artifacts: Directory of the uploaded artifacts, by name.
+        summary: Job summary in Markdown.
     """
 
     passed: bool
@@ -41,21 +41,21 @@ class Rehearsal:
 def rehearse(
     job: str, event: dict[str, Any], origin: Path, github: GitHub, folder: Path, *path: Path, **settings: str
 ) -> Rehearsal:
-    """Run a job of a workflow of a repository.
+    """Run a job of a workflow.
 
     Args:
-        job: File of the workflow and name of the job, with a colon between.
-        event: What GitHub would tell, and which kind of event it is.
-        origin: Work tree that stands for the repository at GitHub. A pull request is of its branch `proposal`; what it
-            has cached is what the workflow's caches restore.
-        github: The stand-in for GitHub's API.
-        folder: For all that the run leaves behind.
-        path: Folders with commands, before those of this machine.
-        settings: The repository's variables, and its SECRETS.
+        job: File of the workflow and name of the job, separated by a colon.
+        event: Payload of the event; the key `event` has its kind.
+        origin: Working tree that stands in for the repository on GitHub. A pull request comes from its branch
+            `proposal`, and the workflow's caches are restored from it.
+        github: Stand-in for GitHub's API.
+        folder: Directory for the files that the run writes.
+        path: Directories that are prepended to PATH.
+        settings: Variables of the repository, and its secrets (`SECRETS`).
     """
     artifacts = folder / "artifacts"
-    for made in (artifacts, folder / "home"):
-        made.mkdir(parents=True, exist_ok=True)
+    for directory in (artifacts, folder / "home"):
+        directory.mkdir(parents=True, exist_ok=True)
     if not (origin / ".venv").exists():
         (origin / ".venv").symlink_to(ROOT / ".venv")
     (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
@@ -91,7 +91,7 @@ def rehearse(
     ]
     environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environment["PATH"] = os.pathsep.join([*map(str, path), environment["PATH"]])
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=origin,
         env=environment | secrets | {"HOME": str(folder / "home")},
@@ -101,8 +101,8 @@ def rehearse(
         check=False,
         timeout=600,
     )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in completed.stdout.splitlines() if line.startswith("{")]
     output = "\n".join(str(line.get("msg", "")).rstrip("\n") for line in lines)
     summaries = [str(line.get("content", "")) for line in lines if line.get("command") == "summary"]
     shutil.rmtree(folder / "act", ignore_errors=True)
-    return Rehearsal(done.returncode == 0, output, artifacts, "\n".join(summaries))
+    return Rehearsal(completed.returncode == 0, output, artifacts, "\n".join(summaries))

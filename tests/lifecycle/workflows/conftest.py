@@ -1,4 +1,4 @@
-"""What stands for GitHub."""
+"""The stand-in for GitHub as a fixture."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A fork of this repository that is in production: what merges and rollbacks do to it, by its real workflows."""
+"""A fork of this repository in production, with merges and rollbacks by its real workflows."""
 
 import json
 import os
@@ -23,14 +23,14 @@ from tests.lifecycle.workflows.act import Rehearsal, rehearse
 
 @dataclass(frozen=True)
 class Fork:
-    """The fork.
+    """A fork in production.
 
     Attributes:
-        main: The repository at GitHub. Its main is checked out nowhere, so that it can be pushed to.
-        github: The stand-in for its API.
-        images: The registry that its images go to.
-        host: That it is deployed to.
-        folder: For what the workflows leave behind.
+        main: Repository on GitHub. Its branch main is not checked out, so that it accepts pushes.
+        github: Stand-in for GitHub's API.
+        images: Address of the image registry.
+        host: Host of production.
+        folder: Directory for the files that the workflows write.
     """
 
     main: Repository
@@ -40,12 +40,12 @@ class Fork:
     folder: Path
 
     def merge(self, message: str) -> str:
-        """What is changed in the work tree comes to main; the commit."""
+        """Commit the changes of the working tree to main, and return the commit."""
         self.main.commit(message)
         return self.push()
 
     def push(self) -> str:
-        """What is checked out comes to main, by pull request 7; the commit."""
+        """Move main to what is checked out, as if by pull request 7, and return the commit."""
         self.main.must("git", "branch", "--force", "main", "HEAD")
         self.github.answers[f"commits/{self.head()}/pulls"] = [
             {"number": 7, "merge_commit_sha": self.head(), "user": {"login": "somebody"}, "labels": []}
@@ -53,31 +53,31 @@ class Fork:
         return self.head()
 
     def head(self) -> str:
-        """The newest commit of main."""
+        """Return the newest commit of main."""
         return self.main.must("git", "rev-parse", "main").strip()
 
     def release(self, commit: str = "", folder: str = "run") -> Rehearsal:
-        """Run release.yml for a commit; by default for the newest one of main."""
+        """Run release.yml for a commit, by default the newest one of main."""
         after = commit or self.head()
         before = self.main.must("git", "rev-parse", f"{after}~1").strip()
         return self._play("release.yml:deploy", folder, event="push", before=before, after=after)
 
     def rollback(self, number: str, why: str) -> Rehearsal:
         """Run rollback.yml."""
-        asked = {"version": number, "why": why}
-        return self._play("rollback.yml:rollback", "run", event="workflow_dispatch", inputs=asked)
+        inputs = {"version": number, "why": why}
+        return self._play("rollback.yml:rollback", "run", event="workflow_dispatch", inputs=inputs)
 
     def versions(self) -> list[list[str]]:
-        """The words of each line of the registry's table, the newest version at first."""
+        """Return the words of each row of the registry's table, newest version first."""
         return [line.split() for line in table(self.main)[1:]]
 
     def running(self) -> tuple[str, str]:
-        """Version and commit of what answers in production."""
+        """Return number and commit of the version that answers in production."""
         answer = httpx.get(f"{self.host.url}/model", timeout=5).json()
         return answer["version"], answer["commit"]
 
     def predict(self) -> str:
-        """What production predicts for the contract's example."""
+        """Return the prediction of production for the contract's example, as JSON."""
         answer = httpx.post(f"{self.host.url}/predict", json=EXAMPLE, timeout=5)
         return json.dumps(answer.json()["predictions"][0])
 
@@ -89,7 +89,7 @@ class Fork:
 
 @contextmanager
 def fork_of(main: Repository, github: GitHub, folder: Path) -> Iterator[Fork]:
-    """Put a repository into production; its images are removed afterwards."""
+    """Yield a fork with a host and an image registry. Its images are removed afterwards."""
     need("release")
     main.must("git", "checkout", "--quiet", "--detach", "main")
     main.must("git", "remote", "add", "origin", str(main.folder))
@@ -112,5 +112,5 @@ def _remove_images(engine: Engine, main: Repository) -> None:
     for name in engine.must("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         if name.rpartition(":")[2] in commits:
             engine.run("rmi", "--force", name)
-    # Layers that the next build may have a use for are kept, but not for ever.
+    # Keep recent layers for the next build.
     engine.run("image", "prune", "--force", "--filter", "until=24h")

@@ -1,4 +1,4 @@
-"""The job `code` of propose.yml: green for whatever a team may change of its model."""
+"""The job `code` of propose.yml: it passes for every edit that a team may make to its model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def gates(repository: Repository) -> None:
 
 
 def contract(repository: Repository) -> None:
-    """A category more, a column that may be missing, an identity of fewer columns; as a team would write it."""
+    """Add a category, and make a column nullable."""
     edit(repository, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
     edit(
         repository,
@@ -51,7 +51,7 @@ def contract(repository: Repository) -> None:
 
 
 def features(repository: Repository) -> None:
-    """A feature of a module of the team's own, which is named where it is used."""
+    """Add a feature from a new module, and declare that module in dvc.yaml and bentofile.yaml."""
     folder = repository.folder
     (folder / "model/rush.py").write_text(
         '"""Rush hours."""\n\n'
@@ -76,7 +76,7 @@ DERIVED = '        "departure_minute": minute % 1440,\n        "rush": is_rush(m
 EDITS = (estimator, window, gates, contract, features)
 
 
-def test_the_tests_of_a_model_take_whatever_a_team_may_change(proposing: Repository) -> None:
+def test_model_tests_pass_for_every_legal_edit(proposing: Repository) -> None:
     for edit_project in EDITS:
         edit_project(proposing)
     proposing.must("pytest", "-q", "tests/model")
@@ -87,10 +87,10 @@ def test_everything_at_once(proposing: Repository, check: Check) -> None:
     for edit_project in EDITS:
         edit_project(proposing)
     proposing.commit("A model of our own")
-    done = check()
-    assert done.passed, done.output
-    assert "Changed files of the machinery: 0." in done.output
-    assert MACHINERY_TESTED not in done.output
+    checked = check()
+    assert checked.passed, checked.output
+    assert "Changed files of the machinery: 0." in checked.output
+    assert MACHINERY_TESTED not in checked.output
 
 
 @pytest.mark.long
@@ -98,16 +98,16 @@ def test_everything_at_once(proposing: Repository, check: Check) -> None:
 def test_each(proposing: Repository, check: Check, edit_project: Callable[[Repository], None]) -> None:
     edit_project(proposing)
     proposing.commit("A model of our own")
-    done = check()
-    assert done.passed, done.output
+    checked = check()
+    assert checked.passed, checked.output
 
 
-def test_a_module_that_dvc_does_not_know_of(proposing: Repository) -> None:
-    """Else an edit of it would not train anew, and the service would not start without it."""
+def test_undeclared_module(proposing: Repository) -> None:
+    """Otherwise an edit of it would not retrain the model, and the service would not start without it."""
     features(proposing)
     for name in ("dvc.yaml", "bentofile.yaml"):
         proposing.must("git", "checkout", "--quiet", name)
-    done = proposing.run("pytest", "-q", "tests/model/test_declared.py")
-    assert done.returncode == 1
-    assert "dvc.yaml: the stage of lifecycle.pipeline.prepare has to depend on exactly these files" in done.stdout
-    assert "bentofile.yaml has to include exactly these files" in done.stdout
+    completed = proposing.run("pytest", "-q", "tests/model/test_declared.py")
+    assert completed.returncode == 1
+    assert "dvc.yaml: the stage of lifecycle.pipeline.prepare has to depend on exactly these files" in completed.stdout
+    assert "bentofile.yaml has to include exactly these files" in completed.stdout

@@ -1,4 +1,4 @@
-"""The files under .github as they are: checked without running them."""
+"""Static checks of the files in .github."""
 
 import re
 import subprocess
@@ -12,9 +12,9 @@ from tests.lifecycle.repository import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
-# Our own, or a commit with the version that it is.
+# A local action, or a commit with its version.
 USES = re.compile(r"uses: (\./\.github/actions/[\w-]+\b|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)")
-ACTIONS_OF_OTHERS = ROOT / "tests/github/actions"
+STAND_INS = ROOT / "tests/github/actions"
 
 
 def name(path: Path) -> str:
@@ -28,11 +28,11 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 
 def passes(*command: str | Path) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def test_there_are_some() -> None:
+def test_files_exist() -> None:
     assert WORKFLOWS
     assert ACTIONS
 
@@ -43,7 +43,7 @@ def test_schema() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=name)
-def test_act_takes_them(path: Path) -> None:
+def test_act_accepts_the_workflows(path: Path) -> None:
     passes("act", "--validate", "--strict", "-W", path)
 
 
@@ -59,7 +59,7 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=name)
-def test_rights_are_granted_one_by_one_and_with_a_reason(path: Path) -> None:
+def test_each_permission_has_a_reason(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text)["permissions"] == {}
     grants = re.findall(r"^ +[a-z-]+: (?:read|write)\b.*$", text, re.MULTILINE)
@@ -68,7 +68,7 @@ def test_rights_are_granted_one_by_one_and_with_a_reason(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=name)
-def test_a_step_is_one_command_and_nothing_is_pasted_into_it(path: Path) -> None:
+def test_a_step_is_one_command_without_expressions(path: Path) -> None:
     for step in steps(path):
         command = step.get("run", "")
         assert len(command.strip().splitlines()) <= 1, command
@@ -80,28 +80,28 @@ def test_inputs_are_known_to_the_action(path: Path) -> None:
     for step in steps(path):
         used = step.get("uses", "")
         if used and not used.startswith("./"):
-            stand_in = ACTIONS_OF_OTHERS / used.partition("@")[0] / "action.yml"
+            stand_in = STAND_INS / used.partition("@")[0] / "action.yml"
             known = yaml.safe_load(stand_in.read_text(encoding="utf-8"))["inputs"]
             assert set(step.get("with", {})) <= set(known), used
 
 
-def test_a_proposal_has_no_rights_to_lose() -> None:
-    """What runs code that strangers may have written can read what everybody can."""
+def test_propose_has_no_secrets_and_no_write_permissions() -> None:
+    """The workflow runs untrusted code, which may only read what is public."""
     text = (ROOT / ".github/workflows/propose.yml").read_text(encoding="utf-8")
     assert "secrets." not in text
     assert not re.search(r"^ +[a-z-]+: write\b", text, re.MULTILINE)
     assert "pull_request_target" not in text
 
 
-def test_the_comment_runs_nothing_of_the_proposal() -> None:
-    """A checkout without a `ref` is main's here; and it does not even leave the token behind."""
+def test_comment_runs_no_code_of_the_proposal() -> None:
+    """On workflow_run, a checkout without `ref` is main's. It does not store the token either."""
     path = ROOT / ".github/workflows/comment.yml"
     checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
     assert [step["with"] for step in checkouts] == [{"persist-credentials": False}]
     assert not any("head" in str(step) for step in steps(path))
 
 
-def test_a_newer_push_takes_the_place_of_an_older_one() -> None:
+def test_a_newer_push_cancels_the_run_of_an_older_one() -> None:
     propose, comment = (
         yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))["concurrency"]
         for name in ("propose.yml", "comment.yml")
@@ -112,7 +112,7 @@ def test_a_newer_push_takes_the_place_of_an_older_one() -> None:
     assert not comment.get("cancel-in-progress")
 
 
-def test_never_two_releases_at_once_and_a_rollback_waits_for_the_deployment_alone() -> None:
+def test_releases_are_serialized_and_a_rollback_only_waits_for_a_deployment() -> None:
     release, rollback = (
         yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))
         for name in ("release.yml", "rollback.yml")
@@ -123,8 +123,8 @@ def test_never_two_releases_at_once_and_a_rollback_waits_for_the_deployment_alon
     assert deploy["environment"] == rollback["jobs"]["rollback"]["environment"] == "production"
 
 
-def test_the_key_to_production_is_where_an_environment_guards_it() -> None:
-    """One that may ask for a reviewer where production is changed, another one where it is only looked at."""
+def test_the_deployment_key_is_guarded_by_an_environment() -> None:
+    """Changes of production use an environment that may require a reviewer; monitoring uses another one."""
     for path in WORKFLOWS:
         guarded = "monitoring" if path.name == "monitor.yml" else "production"
         for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
@@ -132,17 +132,17 @@ def test_the_key_to_production_is_where_an_environment_guards_it() -> None:
 
 
 @pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
-def test_what_asks_the_registry_can_log_in_there_and_nothing_else_can(workflow: str) -> None:
-    asks = re.compile(
+def test_only_steps_that_use_the_registry_can_log_in_there(workflow: str) -> None:
+    uses_registry = re.compile(
         r"make (?:propose|rollback)"
         r"|lifecycle\.(?:release\.(?:plan|register|deploy|announce)|monitoring|retraining propose)\b"
     )
     for job in yaml.safe_load((ROOT / ".github/workflows" / workflow).read_text(encoding="utf-8"))["jobs"].values():
         for step in job["steps"]:
-            known = {**job.get("env", {}), **step.get("env", {})}
-            if asks.search(step.get("run", "")):
-                assert known["MLFLOW_TRACKING_URI"] == "${{ vars.MLFLOW_TRACKING_URI }}"
+            environment = {**job.get("env", {}), **step.get("env", {})}
+            if uses_registry.search(step.get("run", "")):
+                assert environment["MLFLOW_TRACKING_URI"] == "${{ vars.MLFLOW_TRACKING_URI }}"
                 for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
-                    assert known[name] == f"${{{{ secrets.{name} }}}}", step
+                    assert environment[name] == f"${{{{ secrets.{name} }}}}", step
             else:
                 assert "secrets." not in str(step), step

@@ -1,4 +1,4 @@
-"""The real monitor.yml, on logs of a version in the registry."""
+"""The real monitor.yml, with prediction logs of a registered version."""
 
 import json
 import re
@@ -20,7 +20,7 @@ Watch = Callable[..., Rehearsal]
 
 @pytest.fixture
 def in_production(proposing: Repository) -> Repository:
-    """A repository whose main is the champion of its registry."""
+    """A repository with the model of main as its champion."""
     proposing.must("git", "checkout", "--quiet", "--detach", "main")
     proposing.must("git", "remote", "add", "origin", str(proposing.folder))
     register(proposing)
@@ -39,10 +39,10 @@ def watch(in_production: Repository, github: GitHub, tmp_path: Path) -> Watch:
     return run
 
 
-def test_trouble_begins_and_ends(watch: Watch, in_production: Repository, github: GitHub, tmp_path: Path) -> None:
-    done = watch("nothing")
-    assert done.passed, done.output
-    assert "Nothing to watch" in done.output
+def test_issue_is_opened_and_closed(watch: Watch, in_production: Repository, github: GitHub, tmp_path: Path) -> None:
+    checked = watch("nothing")
+    assert checked.passed, checked.output
+    assert "Nothing to watch" in checked.output
     assert github.asked == []
 
     logs = {name: f"sqlite:///{tmp_path / name}.db" for name in ("wrong", "right")}
@@ -52,29 +52,29 @@ def test_trouble_begins_and_ends(watch: Watch, in_production: Repository, github
         fill(logs["wrong"], *watched.records(in_another_unit, until=now))
         fill(logs["right"], *watched.records(rows, until=now))
 
-    done = watch("wrong", PREDICTION_LOG_URL=logs["wrong"])
-    assert done.passed, done.output
+    checked = watch("wrong", PREDICTION_LOG_URL=logs["wrong"])
+    assert checked.passed, checked.output
     (issue,) = github.issues
     assert issue["title"] == "Production: A column comes in another unit"
     assert "**humidity** looks like a share of 1" in issue["body"]
-    assert "| humidity |" in done.summary
-    assert json.loads((done.artifacts / "check/check.json").read_text(encoding="utf-8"))["status"] == "act"
+    assert "| humidity |" in checked.summary
+    assert json.loads((checked.artifacts / "check/check.json").read_text(encoding="utf-8"))["status"] == "act"
 
-    assert {path.suffix for path in (done.artifacts / "check").iterdir()} == {".json", ".md", ".html", ".parquet"}
+    assert {path.suffix for path in (checked.artifacts / "check").iterdir()} == {".json", ".md", ".html", ".parquet"}
 
-    # What it knows ended in March of 2013: a new model is due.
-    ((workflow, given),) = github.dispatched
-    assert (workflow, given["ref"]) == ("retrain.yml", "main")
-    assert re.fullmatch(r"what the champion knows ended \d{4,} days ago", given["inputs"]["why"])
+    # The training data ended in March 2013: a new model is due.
+    ((workflow, dispatch),) = github.dispatched
+    assert (workflow, dispatch["ref"]) == ("retrain.yml", "main")
+    assert re.fullmatch(r"what the champion knows ended \d{4,} days ago", dispatch["inputs"]["why"])
     github.pull("Retrain on data up to 2013-04", "", "retraining", "main")
 
-    # What cannot be looked at is neither over nor new.
-    done = watch("away", PREDICTION_LOG_URL="postgresql://nobody@127.0.0.1:1/log")
-    assert not done.passed
-    assert "the prediction log cannot be read" in done.output
+    # If the log cannot be read, issues stay as they are.
+    checked = watch("away", PREDICTION_LOG_URL="postgresql://nobody@127.0.0.1:1/log")
+    assert not checked.passed
+    assert "the prediction log cannot be read" in checked.output
     assert issue["state"] == "open"
 
-    done = watch("right", PREDICTION_LOG_URL=logs["right"])
-    assert done.passed, done.output
+    checked = watch("right", PREDICTION_LOG_URL=logs["right"])
+    assert checked.passed, checked.output
     assert (len(github.issues), issue["state"]) == (1, "closed")
-    assert len(github.dispatched) == 1  # one was proposed just now
+    assert len(github.dispatched) == 1  # a retraining was proposed recently

@@ -1,4 +1,4 @@
-"""The real propose.yml and comment.yml, in make-believe pull requests: what becomes of each, and what it is told."""
+"""The real propose.yml and comment.yml for simulated pull requests: the check, the report and the comment."""
 
 import re
 import shutil
@@ -19,13 +19,13 @@ from tests.lifecycle.workflows.act import STAND_INS, TOKEN, Rehearsal, rehearse
 
 @dataclass
 class Judged:
-    """What came of a pull request.
+    """The result of a pull request.
 
     Attributes:
-        passed: Whether the check is green.
-        output: What propose.yml has printed.
-        report: What it has left behind.
-        comment: What is to be read at the pull request.
+        passed: Whether the check `model` passed.
+        output: Output of propose.yml.
+        report: Report that propose.yml uploaded.
+        comment: Comment on the pull request.
     """
 
     passed: bool
@@ -39,20 +39,20 @@ Judge = Callable[..., Judged]
 
 @pytest.fixture
 def judge(proposing: Repository, github: GitHub, tmp_path: Path) -> Judge:
-    """Run both workflows for the newest commit of a pull request."""
+    """Return a function that runs both workflows for the newest commit of a pull request."""
 
     def play(pull_request: PullRequest | None = None, **variables: str) -> Judged:
         opened = pull_request or PullRequest(proposing.folder)
         opened.open(github)
-        done = run("propose.yml:model", opened.proposed(), **variables)
-        report = (done.artifacts / ARTIFACT / FILE).read_text(encoding="utf-8")
-        assert report.strip() in done.summary
-        conclusion = "success" if done.passed else "failure"
-        github.artifacts[RUN, ARTIFACT, 1] = zipped(done.artifacts / ARTIFACT)
+        judged = run("propose.yml:model", opened.proposed(), **variables)
+        report = (judged.artifacts / ARTIFACT / FILE).read_text(encoding="utf-8")
+        assert report.strip() in judged.summary
+        conclusion = "success" if judged.passed else "failure"
+        github.artifacts[RUN, ARTIFACT, 1] = zipped(judged.artifacts / ARTIFACT)
         commented = run("comment.yml:comment", opened.judged(conclusion))
         assert commented.passed, commented.output
         (comment,) = github.comments[opened.number]
-        return Judged(done.passed, done.output, report, comment["body"])
+        return Judged(judged.passed, judged.output, report, comment["body"])
 
     def run(job: str, event: dict[str, object], **variables: str) -> Rehearsal:
         return rehearse(job, event, proposing.folder, github, tmp_path / "run", STAND_INS / "bin", **variables)
@@ -69,7 +69,7 @@ def commit_of(repository: Repository, name: str) -> str:
 
 
 def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> None:
-    """One line of params.yaml, edited on the web: the lock that is committed is that of main."""
+    """A pull request with one edited line in params.yaml: its dvc.lock is still that of main."""
     better(proposing)
     proposing.commit("More rounds")
     first = judge()
@@ -85,10 +85,10 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert not any(method != "GET" for method, path, _ in github.asked if "comments" not in path)
 
 
-# That an untouched lock is confirmed is in test_reproduced.py, and that there is one comment in test_comment.py.
+# test_reproduced.py tests that an unchanged lock is confirmed, and test_comment.py that there is only one comment.
 @pytest.mark.long
 def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> None:
-    """The comment stays the same one, and so does what it says of the model."""
+    """With the lock committed, the comment is updated and its statements about the model stay the same."""
     better(proposing)
     proposing.commit("More rounds")
     first = judge()
@@ -100,7 +100,7 @@ def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> 
 
 
 def test_worse_model_and_a_label(proposing: Repository, judge: Judge, github: GitHub) -> None:
-    """Gates that it brings itself do not help: it is judged by those of main."""
+    """The gates of main judge a proposal, also if it loosens its own."""
     loose = GATES | {"worse_by_at_most": {"roc_auc": 0.9}, "slices_worse_by_at_most": {}}
     change_params(proposing, gates=loose, **with_estimator(proposing, min_samples_leaf=3000))
     proposing.commit("No splits")
@@ -131,10 +131,10 @@ def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
     assert "Running stage 'train'" not in judged.output
 
 
-# What such a proposal is told, without the workflows around it, is in tests/lifecycle/proposal.
+# The reports of such proposals are tested without workflows in tests/lifecycle/proposal.
 @pytest.mark.long
 def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
-    """Data: the window moves on, and the holdout with it."""
+    """New data: window and holdout move by a month."""
     shutil.copy(month_path(MONTHS[-1], small), proposing.folder / "data")
     proposing.must("dvc", "add", "--quiet", "data")
     proposing.must("dvc", "push", "--quiet", "data.dvc")
@@ -150,7 +150,7 @@ def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
 
 @pytest.mark.long
 def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
-    """The rows and outcomes that it is judged on are those of main, and what it makes of them is said."""
+    """The holdout of main judges a proposal, and the report names the edits."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
     month = (
         "import pyarrow.parquet as q; t = q.read_table(p := 'data/2013-03.parquet'); i = t.column_names.index('origin')"
@@ -169,7 +169,7 @@ def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
 
 @pytest.mark.long
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: Judge) -> None:
-    """What cannot be compared does not pass."""
+    """A proposal that cannot be compared fails."""
     window, holdout = ({"first": month, "last": month} for month in MONTHS[:2])
     change_params(proposing, window=window, holdout=holdout)
     proposing.commit("January alone")
@@ -180,8 +180,8 @@ def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: J
 
 
 @pytest.mark.long
-def test_first_of_all(proposing: Repository, judge: Judge) -> None:
-    """No registry, and no model on main; nor has the proposal a lock."""
+def test_first_model(proposing: Repository, judge: Judge) -> None:
+    """There is no registry, no model on main and no lock in the proposal."""
     proposing.must("git", "switch", "--quiet", "main")
     proposing.must("git", "rm", "--quiet", "dvc.lock")
     proposing.must("git", "commit", "--quiet", "--message", "No model yet")
@@ -197,7 +197,7 @@ def test_first_of_all(proposing: Repository, judge: Judge) -> None:
 
 @pytest.mark.long
 def test_champion_that_was_rolled_back(proposing: Repository, judge: Judge, tmp_path: Path) -> None:
-    """Production has the first model, whatever main has: the registry is asked."""
+    """The registry names the first model as champion, although main has a newer one."""
     first = commit_of(proposing, "main~1")
     registry = f"sqlite:///{tmp_path}/registry.db"
     code = (
@@ -232,13 +232,13 @@ def test_training_that_crashes(proposing: Repository, judge: Judge) -> None:
 
 
 def assert_text(comment: str) -> None:
-    """That nothing in it is alive but its last lines, which are main's own: the run it is of, and the watermark."""
+    """Assert that a comment has no active Markdown, except in the last lines, which main's code writes."""
     for active in ("@", "<img", "<!--", "](", "#1", "#2", "\u202e", "\u200b"):
         assert active not in comment.rpartition("\n<sub>Of commit")[0]
 
 
 def test_hostile_fork(proposing: Repository, judge: Judge, github: GitHub) -> None:
-    """Whatever its author chooses is text; the caches of this repository are not for it."""
+    """Everything that its author chooses is shown as text; it has no access to the caches of this repository."""
     shutil.rmtree(proposing.folder / ".dvc/cache")
     better(proposing)
     for name in ("@everyone", "<img src=x onerror=alert(1)>", "](x) closes #1", "a|b", "\u202e\u200bfixes #2", "$(id)"):
@@ -260,7 +260,7 @@ def test_hostile_fork(proposing: Repository, judge: Judge, github: GitHub) -> No
     for line in lines:
         assert re.fullmatch(r"\| `[^`|]+` \| 1 \| 0 \|", line)
         assert line.isprintable()
-    # What params.yaml does not allow is quoted by what refuses it.
+    # The error message quotes the invalid value of params.yaml.
     change_params(proposing, estimator='<img src=x> @acme/all fixes #1 | [x](y) ![x](y)\n<!-- "$(touch pwned)"')
     proposing.commit("Words for parameters")
     refused = judge(fork)
@@ -268,7 +268,7 @@ def test_hostile_fork(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert "params.yaml cannot be used" in refused.comment
     assert_text(refused.comment)
     assert not list(proposing.folder.parent.rglob("pwned"))
-    # Its token can only read, and nothing was even tried before its own code had ended.
+    # The jobs of the proposal sent no write requests: these are those of comment.yml.
     assert [path for method, path, _ in github.asked if method != "GET"] == [
         "issues/7/comments",
         "issues/comments/1000",

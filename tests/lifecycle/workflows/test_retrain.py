@@ -1,4 +1,4 @@
-"""The real retrain.yml, and what becomes of the pull request that it opens."""
+"""The real retrain.yml, and the checks of the pull request that it opens."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Retrain = Callable[..., Rehearsal]
 
 @pytest.fixture
 def main(proposing: Repository) -> Repository:
-    """A repository at GitHub with a poor champion, whose source has one month more, and no other."""
+    """A repository with a poor champion, whose data source has exactly one new month."""
     proposing.must("git", "checkout", "--quiet", "main")
     proposing.must("git", "remote", "add", "origin", str(proposing.folder))
     register(proposing)
@@ -25,7 +25,7 @@ def main(proposing: Repository) -> Repository:
     ends = 'flights = flights[flights["scheduled_departure"] < "2013-05"]'
     edit(proposing, "model/data.py", "    flights = _flights()\n", f"    flights = _flights()\n    {ends}\n")
     values = yaml.safe_load((proposing.folder / "params.yaml").read_text(encoding="utf-8"))
-    # Only what is better may merge by itself: in one month, the Brier score and intervals this narrow show it.
+    # Only a better model is merged automatically. One month is enough to tell with the Brier score and 50% intervals.
     change_params(
         proposing,
         retraining=values["retraining"] | {"auto_merge": True},
@@ -49,12 +49,12 @@ def play(main: Repository, github: GitHub, tmp_path: Path) -> Retrain:
     return run
 
 
-def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
+def test_pull_request_then_no_news_then_bad_data(play: Retrain, main: Repository, github: GitHub) -> None:
     before = main.must("git", "rev-parse", "main")
-    asked = {"event": "workflow_dispatch", "inputs": {"why": "drift by @everyone"}}
-    done = play("retrain.yml:retrain", "first", **asked)
-    assert done.passed, done.output
-    assert "Opened #200: Retrain on data up to 2013-04." in done.output
+    event = {"event": "workflow_dispatch", "inputs": {"why": "drift by @everyone"}}
+    retrained = play("retrain.yml:retrain", "first", **event)
+    assert retrained.passed, retrained.output
+    assert "Opened #200: Retrain on data up to 2013-04." in retrained.output
     (pull,) = github.pulls
     assert (pull["head"]["ref"], pull["base"]["ref"]) == ("retraining", "main")
     assert pull["labels"] == [{"name": "retraining"}]
@@ -64,37 +64,37 @@ def test_story(play: Retrain, main: Repository, github: GitHub) -> None:
     assert "bit for bit" in pull["body"]
     assert github.dispatched == [("propose.yml", {"ref": "retraining"})]
     assert github.auto_merged == ["PR_200"]
-    # All that a pull request of a person would have, and main as it was.
+    # The branch has data, lock, parameters and reports; main is unchanged.
     changed = main.must("git", "diff", "--name-only", "main", "retraining").splitlines()
     assert {"data.dvc", "dvc.lock", "params.yaml", "reports/metrics.json"} <= set(changed)
     assert any(path.startswith(".dvc/remote/") for path in changed)
     assert main.must("git", "rev-parse", "main") == before
     assert main.must("git", "log", "-1", "--format=%an", "retraining").strip() == "github-actions[bot]"
 
-    # The same data again is not news, whatever became of it.
+    # The same data is not proposed twice, even if the pull request was closed.
     pull["state"] = "closed"
-    done = play("retrain.yml:retrain", "again", **asked)
-    assert done.passed, done.output
-    assert "was proposed already: #200" in done.output
+    retrained = play("retrain.yml:retrain", "again", **event)
+    assert retrained.passed, retrained.output
+    assert "was proposed already: #200" in retrained.output
     assert len(github.pulls) == 1
 
-    # Bad data: an issue, and nothing else.
+    # Data that breaks the contract opens an issue and no pull request.
     main.must("git", "checkout", "--quiet", "main")
     edit(main, "model/data.py", "    rows: pd.DataFrame =", "    flights['distance'] = -1\n    rows: pd.DataFrame =")
     main.commit("A broken source")
     main.must("git", "checkout", "--quiet", "--detach")
-    done = play("retrain.yml:retrain", "bad", **asked)
-    assert not done.passed
+    retrained = play("retrain.yml:retrain", "bad", **event)
+    assert not retrained.passed
     (issue,) = github.issues
     assert issue["title"] == "Production: New data breaks the contract"
     assert "distance: must be at least 1 miles" in issue["body"]
     assert len(github.pulls) == 1
 
 
-# The same workflow as that of any other pull request, in test_propose.py.
+# test_propose.py tests the same workflow for other pull requests.
 @pytest.mark.long
-def test_its_pull_request_is_judged_as_any_other_is(play: Retrain) -> None:
-    """By both jobs of a workflow that was started by hand."""
+def test_its_pull_request_is_judged_like_any_other(play: Retrain) -> None:
+    """Both jobs run in a workflow that was dispatched."""
     assert play("retrain.yml:retrain", "first", event="workflow_dispatch", inputs={"why": "drift"}).passed
     judged = play("propose.yml:model", "judged", event="workflow_dispatch", after="origin/retraining")
     assert judged.passed, judged.output

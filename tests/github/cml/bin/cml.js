@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Stands in for `cml comment update` of CML 0.20.6: as strict about its arguments, and with the same habits.
+"""Stands in for `cml comment update` of CML 0.20.6, with the same strictness about arguments and the same flaws.
 
-It finds the comment to update by its watermark, whoever has written it, and among the first 30 only.
+It finds the comment to update by its watermark, regardless of the author, and only among the first 30 comments.
 """
 
 import argparse
@@ -33,7 +33,7 @@ address = urlsplit(arguments.repo or "")
 if not address.netloc:
     sys.exit("cml: Invalid URL")
 if arguments.driver != "github":
-    sys.exit("cml: the stand-in has GitHub's driver only")
+    sys.exit("cml: the stand-in only has the driver for GitHub")
 target = re.fullmatch(r"pr/(\d+)", arguments.target)
 if not target:
     sys.exit(f"cml: unsupported comment target {arguments.target!r}")
@@ -47,7 +47,7 @@ report += f'\n\n![](https://cml.dev/watermark.png#{os.environ["GITHUB_SHA"]} "{t
 
 
 def call(method, path, body=None):
-    """The answer of the API of this host."""
+    """Send a request to the API of the host, and return the answer."""
     request = urllib.request.Request(
         f"{address.scheme}://{address.netloc}/api/v3/repos{address.path}/{path}",
         method=method,
@@ -58,8 +58,8 @@ def call(method, path, body=None):
         return json.load(answer)
 
 
-found = [one for one in call("GET", f"issues/{target[1]}/comments") if mark.search(one["body"])]
-if found:
-    print(call("PATCH", f"issues/comments/{found[-1]['id']}", {"body": report})["html_url"])
+marked = [comment for comment in call("GET", f"issues/{target[1]}/comments") if mark.search(comment["body"])]
+if marked:
+    print(call("PATCH", f"issues/comments/{marked[-1]['id']}", {"body": report})["html_url"])
 else:
     print(call("POST", f"issues/{target[1]}/comments", {"body": report})["html_url"])
