@@ -1,6 +1,6 @@
 """Draw docs/comment.png: the comment that a pull request gets, from a real run of the workflows.
 
-The pull request edits one hyperparameter of the project as it is. `propose.yml` and `comment.yml` run on this machine, as
+The pull request edits one hyperparameter of the project as it is. `propose.yml` and `comment.yml` run here, as
 in `make rehearse`, and Chromium draws what they post.
 """
 
