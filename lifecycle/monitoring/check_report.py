@@ -1,5 +1,6 @@
 """What a check has found: for machines, for people at a terminal, and for people at GitHub."""
 
+import math
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -68,8 +69,10 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_rounded(one) for one in value]
-    # Further digits mean nothing.
-    return round(value, _DIGITS) if isinstance(value, float) else value
+    if isinstance(value, float):
+        # JSON has no NaN: the limits of an interval are unknown if all outcomes are of one day, for example.
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    return value
 
 
 def check_in_words(found: CheckResult, reference: Reference) -> str:
@@ -89,7 +92,7 @@ def check_in_words(found: CheckResult, reference: Reference) -> str:
         for name, live in known.metrics.items():
             promised = reference.metrics[name]
             lines.append(
-                f"  {METRICS[name].label:18} {live.value:.3f} [{live.low:.3f}, {live.high:.3f}], promised "
+                f"  {METRICS[name].label:18} {live.value:.3f} [{_digits(live.low)}, {_digits(live.high)}], promised "
                 f"{_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
             )
     else:
@@ -104,7 +107,7 @@ def check_in_words(found: CheckResult, reference: Reference) -> str:
 
 
 def _digits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def as_markdown(found: CheckResult, reference: Reference) -> str:

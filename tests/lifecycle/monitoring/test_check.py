@@ -1,5 +1,6 @@
 """What a check finds, and what it leaves in peace."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lifecycle.monitoring.check import CheckResult, check
+from lifecycle.monitoring.check_report import as_json, check_in_words
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
@@ -128,6 +130,15 @@ def test_few_rows_say_nothing(watched: Watched, tmp_path: Path) -> None:
     few = changed("humidity", lambda value: value / 100)(watched.sample(watched.params.monitoring.rows - 1, 0))
     result = checked(watched, tmp_path / "log", few)
     assert (result.status, result.drifts) == (Level.OK, [])
+
+
+def test_outcomes_of_a_single_day_have_no_interval(watched: Watched, tmp_path: Path) -> None:
+    result = checked(watched, tmp_path / "log", watched.sample(1, 0))
+    metrics = json.loads(json.dumps(as_json(result, UNTIL, 0), allow_nan=False))["performance"]["metrics"]
+    assert metrics["log_loss"]["value"] > 0
+    assert (metrics["log_loss"]["low"], metrics["log_loss"]["high"]) == (None, None)
+    assert "[-, -], promised" in check_in_words(result, watched.reference)
+    assert result.status == Level.OK
 
 
 def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path: Path) -> None:
