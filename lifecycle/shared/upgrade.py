@@ -80,7 +80,7 @@ def fetch(url: str, version: str) -> Template:
     try:
         refs = (f"+refs/{kind}/*:{_REFS}/{kind}/*" for kind in ("heads", "tags"))
         git("fetch", "--quiet", "--no-tags", "--prune", "--", url, *refs)
-        head = git("ls-remote", "--symref", url, "HEAD")
+        head = git("ls-remote", "--symref", "--", url, "HEAD")
     except CommandError as error:
         raise UserError(f"the template cannot be fetched from {url}:\n{error}") from error
     if not version:
@@ -102,7 +102,7 @@ def find_template_base(template: Template, named: str) -> str:
         UserError: If there is no such commit.
     """
     if named or RECORD.exists():
-        name = named or str(json.loads(RECORD.read_text(encoding="utf-8"))["commit"])
+        name = named or _recorded("commit")
         commit = _commit(name)
         if not commit:
             raise UserError(
@@ -234,6 +234,17 @@ def _commit(name: str) -> str:
     return ""
 
 
+def _recorded(key: str) -> str:
+    """Return what the last upgrade recorded."""
+    try:
+        return str(json.loads(RECORD.read_text(encoding="utf-8"))[key])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{RECORD} is damaged. Delete it, and name the template and your version: make upgrade FROM=<url> "
+            "BASE=<tag or commit>"
+        ) from error
+
+
 def _is_own(path: str) -> bool:
     return any(path == own or path.startswith(f"{own}/") for own in OWN)
 
@@ -308,7 +319,7 @@ def _planned(url: str, version: str, base: str) -> Upgrade:
     if not url:
         if not RECORD.exists():
             raise UserError("name the template's repository: make upgrade FROM=https://github.com/<owner>/<template>")
-        url = str(json.loads(RECORD.read_text(encoding="utf-8"))["url"])
+        url = _recorded("url")
     template = fetch(url, version)
     return plan_upgrade(template, find_template_base(template, base))
 

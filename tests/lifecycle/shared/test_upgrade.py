@@ -1,6 +1,7 @@
 """A fork, and a copy that shares no history, upgrade to a newer template."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -160,6 +161,32 @@ def test_requirements_are_compiled_anew(template: Repository, copy: Repository) 
     assert read(copy, "requirements/pipeline.txt") == "numpy==2\n"
 
 
+def test_odd_files_are_merged_too(template: Repository, copy: Repository) -> None:
+    """Names with spaces, quotes and umlauts, bytes that are no text, links, and files that become executable."""
+    name = 'deploy/ä "quoted" name.txt'
+    write(template, {name: "odd\n", "deploy/run.sh": "#!/bin/sh\n"}, "Odd")
+    (template.folder / "deploy/run.sh").chmod(0o755)
+    (template.folder / "deploy/picture.png").write_bytes(b"\x89PNG\x00\xff")
+    (template.folder / "deploy/link").symlink_to("run.sh")
+    template.commit("Odder")
+    upgrade(copy, "--from", str(template.folder), "--apply")
+    assert read(copy, name) == "odd\n"
+    assert os.access(copy.folder / "deploy/run.sh", os.X_OK)
+    assert (copy.folder / "deploy/picture.png").read_bytes() == b"\x89PNG\x00\xff"
+    assert (copy.folder / "deploy/link").readlink() == Path("run.sh")
+    assert copy.must("git", "diff", "--name-only") == ""
+
+
+def test_renamed_file_keeps_the_edit_of_the_team(template: Repository, copy: Repository) -> None:
+    edit(copy, "lifecycle/train.py", "line 15\n", "line 15, ours\n")
+    copy.commit("A line of the machinery")
+    template.must("git", "mv", "lifecycle/train.py", "lifecycle/fit.py")
+    template.commit("Renamed")
+    upgrade(copy, "--from", str(template.folder), "--apply")
+    assert "line 15, ours\n" in read(copy, "lifecycle/fit.py")
+    assert not (copy.folder / "lifecycle/train.py").exists()
+
+
 def test_version_by_its_tag(template: Repository, copy: Repository) -> None:
     newer(template)
     template.must("git", "tag", "v2")
@@ -181,6 +208,10 @@ def test_impossible_upgrade_gives_the_reason(template: Repository, copy: Reposit
     upgrade(copy, "--from", url, "--apply")
     copy.commit("Upgraded")
     assert "is older than" in upgrade(copy, "--to", "v1", status=1)
+
+    for damaged in ("", "[]", "{}", '{"url": 1'):
+        write(copy, {".template.json": damaged}, "A damaged record")
+        assert ".template.json is damaged" in upgrade(copy, status=1)
 
     other = make_repository(tmp_path / "other", {**FILES, "Makefile": "nobody's\n"})
     assert "Name that version once: make upgrade BASE=" in upgrade(other, "--from", url, status=1)
