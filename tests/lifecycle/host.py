@@ -5,6 +5,7 @@ from this machine's own packages, because the tests cannot pull images.
 """
 
 import os
+import secrets
 import shlex
 import shutil
 import socket
@@ -162,7 +163,9 @@ def _settle(folder: Path) -> tuple[int, dict[str, int]]:
     """Write the settings of the host's owner: ports, and what the containers need on this machine."""
     folder.mkdir(mode=0o700)
     port, slots = free_port(), {name: free_port() for name in ("blue", "green")}
-    settings = {"COMPOSE_PROJECT_NAME": f"{contract.NAME}-{port}", "PORT": str(port)}
+    # A run that was killed leaves its volumes, with another password, so that no name is used twice.
+    project = f"{contract.NAME}-{secrets.token_hex(4)}"
+    settings = {"COMPOSE_PROJECT_NAME": project, "PORT": str(port)}
     settings |= {f"{name.upper()}_PORT": str(number) for name, number in {**slots, "postgres": free_port()}.items()}
     (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
     shared = [f"{path}:{path}:ro" for path in _SHARED if Path(path).exists()]

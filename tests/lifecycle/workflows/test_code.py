@@ -109,5 +109,8 @@ def test_undeclared_module(proposing: Repository) -> None:
         proposing.must("git", "checkout", "--quiet", name)
     completed = proposing.run("pytest", "-q", "tests/model/test_declared.py")
     assert completed.returncode == 1
-    assert "dvc.yaml: the stage of lifecycle.pipeline.prepare has to depend on exactly these files" in completed.stdout
-    assert "bentofile.yaml has to include exactly these files" in completed.stdout
+    assert (
+        "dvc.yaml: the stage that runs lifecycle.pipeline.prepare must depend on exactly these files"
+        in completed.stdout
+    )
+    assert "bentofile.yaml must include exactly these files" in completed.stdout
