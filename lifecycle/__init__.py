@@ -6,7 +6,7 @@ import os
 # machines, and small products take ten times as long. Code that benefits from several threads has threads of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # OpenMP threads wait for one another by spinning. On a machine that is busy with something else, they spin for threads
-# that are not scheduled: a training of 1 s took up to 219 s. With a low spin count they go to sleep instead.
+# that are not running: a training of 1 s took up to 219 s. With a low spin count they go to sleep instead.
 os.environ.setdefault("GOMP_SPINCOUNT", "100")
 # MLflow: few retries instead of minutes of waiting, no telemetry, no progress bars, and only warnings in the log.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
