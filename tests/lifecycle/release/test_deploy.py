@@ -207,7 +207,7 @@ def test_back_to_a_contract_that_does_not_take_the_requests(story: Story) -> Non
 
 def test_refused_before_anything_is_touched(story: Story) -> None:
     _, error = story.run("rollback", "99", "--why", "an incident")
-    assert error == "there is no version 99 of flight-delay. `make registry` shows which there are."
+    assert error == "there is no version 99 of flight-delay. `make registry` lists the versions."
     story.repository.must("git", "commit", "--quiet", "--allow-empty", "--message", "An image that has gone")
     number = next(story.numbers)
     gone = f"{story.images}/story@sha256:{'d' * 64}"
