@@ -72,7 +72,7 @@ def _reproduce(changed: dict[str, Any]) -> None:
     incomplete = [name for name, reported in changed.items() if _has_deleted_outputs(reported)]
     if incomplete:
         # Outputs made before are in the cache, which CI restores. `dvc repro` does not find them there by itself: its
-        # run cache leaves out outputs with `persist`.
+        # run cache does not cover outputs with `persist`.
         _dvc("checkout", "--quiet", "--allow-missing", *incomplete)
     _dvc("repro")
 

@@ -35,7 +35,7 @@ def write_onnx(pipeline: Any, path: Path) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{type(classifier).__name__} cannot be exported to ONNX: {reason}\n"
-            f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the costs."
+            f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."
         ) from error
     path.write_bytes(exported.SerializeToString(deterministic=True))
 

@@ -170,7 +170,7 @@ def _log_datasets(commit: str) -> None:
     for span, context in (("window", "training"), ("holdout", "evaluation")):
         # Commit and data.dvc identify the data even after the remote has moved.
         source = CodeDatasetSource({"mlflow.source.git.commit": commit, "dvc.file": "data.dvc"})
-        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow documents it as usable
+        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, made for direct use
         mlflow.log_input(dataset, context, tags={key: str(month) for key, month in spans[span].items()})
 
 
@@ -214,13 +214,11 @@ def open_ui() -> None:
 
 
 def show(uri: str, page: str = "") -> NoReturn:
-    """Replace this process by a server of the MLflow pages of a store.
+    """Replace this process by a server of the MLflow pages of a store, on the port that the variable PORT names.
 
     Args:
         uri: Address of the store.
-        page: Path of the page to print the link of.
-
-    The environment variable PORT chooses the port.
+        page: Path of the page whose link is printed.
     """
     port = os.environ.get("PORT", "5000")
     print(f"http://127.0.0.1:{port}{page} (stop with Ctrl-C)", flush=True)

@@ -116,9 +116,10 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
     if not worst <= TOLERANCE:
         raise UserError(
             f"the exported model differs from the trained one: the probabilities of {differing:,} of {rows:,} holdout "
-            f"rows differ by more than {TOLERANCE:g}, at most by {worst:.2g}. The export of this estimator is wrong "
-            f"for these settings (native categorical splits are a known case). Change the estimator, or set "
-            f"`model_format: skops` in params.yaml to save it without an export. The last good model is still in place."
+            f"rows differ by more than {TOLERANCE:g}, the largest difference is {worst:.2g}. The export of this "
+            f"estimator is wrong for these settings (native categorical splits are a known case). Change the estimator, "
+            f"or set `model_format: skops` in params.yaml to save it without an export. The last good model is still in "
+            f"place."
         )
     return worst
 

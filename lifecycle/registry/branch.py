@@ -50,7 +50,7 @@ class Branch:
         if not (self.folder / "HEAD").exists():
             git("init", "--quiet", "--bare", str(self.folder))
             self._git("config", "gc.auto", "0")
-            # Compressing a database of many versions harder takes a second.
+            # At Git's default levels, compressing a database of many versions takes a second.
             self._git("config", "core.looseCompression", "0")
             self._git("config", "pack.compression", "1")
         # Git downloads a file when it is read, so that reading one version does not download hundreds.

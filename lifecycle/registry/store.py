@@ -1,4 +1,4 @@
-"""Opens the registry: on the server that MLFLOW_TRACKING_URI names, or else embedded in this repository.
+"""Open the registry: on the server that MLFLOW_TRACKING_URI names, or else embedded in this repository.
 
 The embedded registry is a SQLite file, with the artifacts of its runs, on the branch `mlflow` of `origin`. The branch
 has no history, but the database has. A change is made in a copy that replaces the branch by compare-and-swap. A writer
