@@ -117,9 +117,9 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
         raise UserError(
             f"the exported model differs from the trained one: the probabilities of {differing:,} of {rows:,} holdout "
             f"rows differ by more than {TOLERANCE:g}, the largest difference is {worst:.2g}. The export of this "
-            f"estimator is wrong for these settings (native categorical splits are a known case). Change the estimator, "
-            f"or set `model_format: skops` in params.yaml to save it without an export. The last good model is still in "
-            f"place."
+            f"estimator is wrong for these settings (native categorical splits are a known case). Change the "
+            f"estimator, or set `model_format: skops` in params.yaml to save it without an export. The last good model "
+            f"is still in place."
         )
     return worst
 
