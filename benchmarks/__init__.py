@@ -1,1 +1,1 @@
-"""Scripts behind every figure that the documentation states."""
+"""Scripts that measure the figures in the documentation."""

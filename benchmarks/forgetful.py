@@ -1,4 +1,4 @@
-"""The service without its prediction log and without its counters by feature, to see what these cost."""
+"""The service without its prediction log and its feature counters, to measure what these cost."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def _forget(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
 
-Application._write = _forget  # type: ignore[method-assign]  # noqa: SLF001 - not for anybody to use
+Application._write = _forget  # type: ignore[method-assign]  # noqa: SLF001 - only for this measurement
 Telemetry.scored = _forget  # type: ignore[method-assign]
 
 __all__ = ["ModelService"]

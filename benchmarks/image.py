@@ -1,4 +1,4 @@
-"""Measure the image beside the one that BentoML makes by default, and write benchmarks/image.md."""
+"""Measure the image and the one that BentoML makes by default, and write benchmarks/image.md."""
 
 import contextlib
 import os
@@ -31,10 +31,10 @@ counts them. The base is `{base}`.
 | image | {size:.0f} | {over:.0f} | 200 |
 | stock `bentoml containerize` | {stock} | |
 
-From the command that starts the container, hardened, to the first 200 of `/readyz`: {ready:.1f} s (median of {rounds}
+From the command that starts the hardened container to the first 200 of `/readyz`: {ready:.1f} s (median of {rounds}
 starts, slowest {slowest:.1f}; target 3).
 
-What is large in it:
+The largest packages in it:
 
 | | MB |
 | --- | ---: |
@@ -52,7 +52,7 @@ for entry in [*root.iterdir(), pathlib.Path('/app/src')]:
 
 @contextlib.contextmanager
 def built(engine: Engine, version: str, base: str = "", bentofile: Path = BENTOFILE) -> Iterator[str]:
-    """An image of the trained model, removed afterwards."""
+    """Build an image of the trained model, and remove it afterwards."""
     lineage = write_lineage()
     name = build_bento(version, bentofile)
     try:
@@ -63,23 +63,23 @@ def built(engine: Engine, version: str, base: str = "", bentofile: Path = BENTOF
 
 
 def stock_size(engine: Engine) -> int:
-    """Bytes of the image that BentoML makes where bentofile.yaml says nothing about it."""
+    """Return the size in bytes of the image that BentoML builds without settings for docker."""
     described = yaml.safe_load(Path("bentofile.yaml").read_text(encoding="utf-8"))
     del described["docker"]
     bentofile = Path("artifacts/stock-bentofile.yaml")
     bentofile.write_text(yaml.safe_dump(described), encoding="utf-8")
-    # What its Dockerfile names; for the time being it is the base that ours has been built on.
-    named = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
-    there = engine.run("image", "inspect", named).returncode == 0
-    if not there:
-        engine.must("tag", engine.base, named)
+    # The base image that BentoML's Dockerfile names. If it is missing, tag our own base image with its name meanwhile.
+    stock_base = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
+    exists = engine.run("image", "inspect", stock_base).returncode == 0
+    if not exists:
+        engine.must("tag", engine.base, stock_base)
     try:
         with built(engine, "benchmark-stock", bentofile=bentofile) as image:
             return engine.size(image)
     finally:
         bentofile.unlink()
-        if not there:
-            engine.must("rmi", named)
+        if not exists:
+            engine.must("rmi", stock_base)
 
 
 def start(engine: Engine, image: str) -> float:
@@ -88,7 +88,7 @@ def start(engine: Engine, image: str) -> float:
 
 
 def sizes(engine: Engine, image: str) -> list[tuple[float, str]]:
-    """MB of what lies in the image, largest first."""
+    """Return the size in MB and the name of each package in the image, the largest first."""
     with container(engine, image, free_port()) as started:
         lines = [line.split() for line in started.python(SIZES).splitlines()]
     return sorted(((int(size) / 1e6, name) for size, name in lines), reverse=True)
@@ -97,12 +97,12 @@ def sizes(engine: Engine, image: str) -> list[tuple[float, str]]:
 def main() -> None:
     engine = find_engine()
     with tempfile.TemporaryDirectory() as folder:
-        # Neither bentos nor an image for each step of the build are left behind.
+        # Leave neither bentos nor an image for each build step behind.
         os.environ |= engine.environment | {"BENTOML_HOME": folder, "BUILDAH_LAYERS": "false"}
         with built(engine, "benchmark", engine.base) as image:
             base_size, size = engine.size(engine.base) / 1e6, engine.size(image) / 1e6
             seconds = [start(engine, image) for _ in range(ROUNDS)]
-            found = sizes(engine, image)
+            packages = sizes(engine, image)
         stock = stock_size(engine) / 1e6
     report = TEMPLATE.format(
         command=engine.command,
@@ -117,7 +117,7 @@ def main() -> None:
         slowest=max(seconds),
         largest="\n".join(
             f"| {name} | {size:.1f} |"
-            for size, name in [*found[:LARGEST], (sum(s for s, _ in found[LARGEST:]), "all else")]
+            for size, name in [*packages[:LARGEST], (sum(s for s, _ in packages[LARGEST:]), "all others")]
         ),
     )
     REPORT.write_text(report, encoding="utf-8")

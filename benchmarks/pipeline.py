@@ -1,7 +1,7 @@
-"""Measure the pipeline in a clone of what is committed, and write benchmarks/pipeline.md.
+"""Measure the pipeline in a clone of the last commit, and write benchmarks/pipeline.md.
 
-Compared commands run in turn, round by round: the machine's mood meets both alike. What is quoted are medians, and of
-two commands the median of the rounds' ratios.
+Compared commands take turns in each round, so that a change in the machine's speed affects both. The page shows
+medians, and for two commands the median of the ratios of each round.
 """
 
 import json
@@ -45,11 +45,10 @@ evaluate(params)
 TEMPLATE = """\
 # The pipeline, measured
 
-Written by `make -C benchmarks pipeline` on {cores} cores, Python {python}. Medians of {rounds} rounds and more in
-which the compared commands took turns; the ratio is the median of the rounds' ratios, and the last column what it may
-be at most.
+Written by `make -C benchmarks pipeline` on {cores} cores, Python {python}. Medians of at least {rounds}
+rounds in which the compared commands took turns. The ratio is the median over the rounds, the target its upper limit.
 
-| | seconds | beside | seconds | ratio | target |
+| | seconds | compared with | seconds | ratio | target |
 | --- | ---: | --- | ---: | ---: | ---: |
 {compared}
 
@@ -57,32 +56,33 @@ Holdout ROC AUC of the default: {value:.4f} [{low:.4f}, {high:.4f}]; target 0.75
 
 ## Growth
 
-Each month's rows 1, 10 and 30 times, with jitter. The interpreter and the imports (some 200 MiB and half a second a
-stage) are in the figures. `prepare` holds one month at a time, so its memory is that of the largest month.
+The rows of each month are repeated 1, 10 and 30 times, with jitter. The figures include the interpreter and the imports
+(some 200 MiB and half a second per stage). `prepare` holds one month at a time, so its memory depends on the largest
+month.
 
 {grown}
 """
 
 
 def run(folder: Path, *command: str) -> float:
-    """Run a command that has to succeed, and return its seconds."""
+    """Run a command that has to succeed; return its seconds."""
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def make_cold(folder: Path) -> None:
-    """Remove all that a run of the pipeline leaves behind."""
+    """Remove all outputs of a pipeline run."""
     for name in ("artifacts", "reports", ".dvc/tmp", ".dvc/cache/runs"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
 
 
 def in_turn(
-    what: str, first: Callable[[], float], second: Callable[[], float], rounds: int = ROUNDS
+    description: str, first: Callable[[], float], second: Callable[[], float], rounds: int = ROUNDS
 ) -> tuple[float, float, float]:
-    """Medians of two commands' seconds, and of their ratio, after a round that does not count."""
-    pairs = [(first(), second()) for _ in tqdm(range(rounds + 1), what)][1:]
+    """Return the medians of two commands' seconds and of their ratio, after a warm-up round."""
+    pairs = [(first(), second()) for _ in tqdm(range(rounds + 1), description)][1:]
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),
@@ -113,7 +113,7 @@ def bench_nothing_to_do(folder: Path) -> list[str]:
 
 
 def replicate(month: Path, times: int) -> None:
-    """Repeat a month's rows with other seconds of departure and slightly other measurements."""
+    """Repeat the rows of a month with shifted departure times and jittered measurements."""
     rows = pq.read_table(month).to_pandas()
     random = np.random.default_rng(times)
     numbers = [c for c in contract.INPUTS if c.type == "number"]
@@ -130,7 +130,7 @@ def replicate(month: Path, times: int) -> None:
 
 def bench_growth(folder: Path) -> list[str]:
     lines = [
-        "| rows | stage | seconds | µs a row | peak MiB | bytes a row |",
+        "| rows | stage | seconds | µs per row | peak MiB | bytes per row |",
         "| ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     original = folder.parent / "months"
@@ -143,12 +143,12 @@ def bench_growth(folder: Path) -> list[str]:
         total = sum(pq.read_metadata(month).num_rows for month in (folder / "data").iterdir())
         holdout = pq.read_metadata(folder / "data/2013-07.parquet").num_rows
         for stage, rows in zip(STAGES, (total, total - holdout, holdout), strict=True):
-            found = []
+            timings = []
             for _ in range(3):
                 run(folder, sys.executable, "-m", f"lifecycle.pipeline.{stage}")
-                found.append(json.loads((folder / f"artifacts/timings/{stage}.json").read_text(encoding="utf-8")))
-            seconds = statistics.median(f["seconds"] for f in found)
-            peak = statistics.median(f["peak_mebibytes"] for f in found)
+                timings.append(json.loads((folder / f"artifacts/timings/{stage}.json").read_text(encoding="utf-8")))
+            seconds = statistics.median(timing["seconds"] for timing in timings)
+            peak = statistics.median(timing["peak_mebibytes"] for timing in timings)
             lines.append(
                 f"| {rows:,} | {stage} | {seconds:.1f} | {seconds / rows * 1e6:.1f} | {peak:,.0f} "
                 f"| {peak * 2**20 / rows:,.0f} |"

@@ -1,4 +1,4 @@
-"""Measure a proposal in clones of what is committed, and write benchmarks/propose.md."""
+"""Measure a proposal in clones of the last commit, and write benchmarks/propose.md."""
 
 import os
 import platform
@@ -32,21 +32,21 @@ HOLDOUT = "data/2013-07.parquet"
 TEMPLATE = """\
 # A proposal, measured
 
-Written by `make -C benchmarks propose` on {cores} cores, Python {python}; medians of {rounds} rounds, and the slowest
-of them.
+Written by `make -C benchmarks propose` on {cores} cores, Python {python}; medians and maxima of {rounds} rounds.
 
 From `git clone` to the report, on the full data, with the caches that CI restores:
 
 | | seconds | slowest | target |
 | --- | ---: | ---: | ---: |
-| nothing that the model is made from changes | {nothing:.1f} | {nothing_slowest:.1f} | 15 |
+| no change to the model's data, code or parameters | {nothing:.1f} | {nothing_slowest:.1f} | 15 |
 | a changed hyperparameter | {changed:.1f} | {changed_slowest:.1f} | 60 |
 
-A changed hyperparameter is trained and compared at {origins} origins. The comparison itself: two models, all metrics
-with intervals by days, {slices} slices. The holdout's rows 1, 10 and 34 times, with jitter; the memory is that of the
-whole of `make propose` after the stages.
+A changed hyperparameter is trained and compared at {origins} origins.
 
-| rows | seconds | µs a row | target | peak MiB | target |
+The comparison alone, of two models by all metrics with intervals by day, on {slices} slices. The rows of the holdout
+are repeated 1, 10 and 34 times, with jitter; the memory is that of the whole `make propose` after the stages.
+
+| rows | seconds | µs per row | target | peak MiB | target |
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {grown}
 """
@@ -54,7 +54,7 @@ whole of `make propose` after the stages.
 
 @dataclass(frozen=True)
 class Compared:
-    """A comparison of so many rows."""
+    """The measurements of a comparison."""
 
     rows: int
     slices: int
@@ -63,14 +63,14 @@ class Compared:
 
 
 def clone(folder: Path, cache: Path) -> None:
-    """Check out what is committed, with the caches of a run before."""
+    """Clone the last commit, with the caches of an earlier run."""
     run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
     (folder / ".venv").symlink_to(ROOT / ".venv")
     shutil.copytree(cache, folder / ".dvc/cache", symlinks=True)
 
 
 def change(folder: Path, **hyperparameters: float) -> None:
-    """Propose other hyperparameters."""
+    """Change hyperparameters in params.yaml."""
     path = folder / PARAMS
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     values["hyperparameters"][values["estimator"]] |= hyperparameters
@@ -78,30 +78,32 @@ def change(folder: Path, **hyperparameters: float) -> None:
 
 
 def propose(folder: Path) -> None:
-    """Propose against the commit; whether the gate passes does not matter here."""
+    """Run a proposal against the last commit, whether the gate passes or not."""
     command = [sys.executable, "-m", "lifecycle.proposal", "--base", "HEAD"]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    completed = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if not (folder / "artifacts/proposal/report.md").exists():
-        raise SystemExit(done.stdout)
+        raise SystemExit(completed.stdout)
 
 
-def rounds(what: str, temporary: Path, cache: Path, prepare: Callable[[Path, int], None]) -> list[float]:
-    """Seconds from checkout to report, each time in a new clone, after a round that does not count."""
-    found = []
-    for number in tqdm(range(ROUNDS + 1), what):
+def rounds(description: str, temporary: Path, cache: Path, prepare: Callable[[Path, int], None]) -> list[float]:
+    """Measure the seconds from checkout to report, each time in a new clone, after a warm-up round."""
+    seconds = []
+    for number in tqdm(range(ROUNDS + 1), description):
         folder = temporary / f"clone-{number}"
         started = time.perf_counter()
         clone(folder, cache)
         prepare(folder, number)
         propose(folder)
-        found.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - started)
         shutil.rmtree(folder)
-    return found[1:]
+    return seconds[1:]
 
 
 def grown(folder: Path, params: Params) -> list[Compared]:
-    """Compare on ever more rows."""
-    found = []
+    """Measure comparisons of a growing number of rows."""
+    comparisons = []
     original = (folder / HOLDOUT).read_bytes()
     for times in tqdm(GROWTH, "rows"):
         (folder / HOLDOUT).unlink()
@@ -110,7 +112,7 @@ def grown(folder: Path, params: Params) -> list[Compared]:
         run(folder, "dvc", "add", "--quiet", "data")
         run(folder, "git", "commit", "--quiet", "--all", "--message", f"{times} times the rows")
         change(folder, max_iter=150 + times)
-        # Twice: what is measured at the second time is a proposal whose pipeline has nothing left to do.
+        # The first proposal runs the pipeline, so that the second one, which is measured, only compares.
         propose(folder)
         command = [sys.executable, "-m", "benchmarks.propose", "--peak", str(folder)]
         peak = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
@@ -123,12 +125,12 @@ def grown(folder: Path, params: Params) -> list[Compared]:
             started = time.perf_counter()
             compare(rows, params)
             seconds.append(time.perf_counter() - started)
-        found.append(Compared(len(scored.target), len(scored.slices), statistics.median(seconds), peak))
-    return found
+        comparisons.append(Compared(len(scored.target), len(scored.slices), statistics.median(seconds), peak))
+    return comparisons
 
 
 def peak(folder: str) -> None:
-    """Propose, and print the peak memory in MiB of the largest process that was needed."""
+    """Run a proposal, and print the peak memory in MiB of its largest process."""
     propose(Path(folder))
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10)
 
@@ -147,10 +149,10 @@ def main() -> None:
         )
         compared = grown(first, params)
     lines = []
-    for one in compared:
-        small, large = (3 if one == compared[0] else ""), (2048 if one == compared[-1] else "")
-        per_row = one.seconds / one.rows * 1e6
-        lines.append(f"| {one.rows:,} | {one.seconds:.2f} | {per_row:.0f} | {small} | {one.mebibytes:,.0f} | {large} |")
+    for size in compared:
+        small, large = (3 if size == compared[0] else ""), (2048 if size == compared[-1] else "")
+        cells = (f"{size.rows:,}", f"{size.seconds:.2f}", f"{size.seconds / size.rows * 1e6:.0f}", small)
+        lines.append(f"| {' | '.join(map(str, cells))} | {size.mebibytes:,.0f} | {large} |")
     text = TEMPLATE.format(
         cores=os.cpu_count(),
         python=platform.python_version(),

@@ -1,7 +1,7 @@
 """Measure a release, a rollback and the registry, and write benchmarks/release.md.
 
-The release and the rollback are the real workflow and the real command, on the full data, against the stand-ins of the
-tests: GitHub's API, a registry of images and a host, all on this machine.
+Release and rollback run the real workflow and the real command on the full data, against the stand-ins of the tests for
+GitHub's API, an image registry and a host, all on this machine.
 """
 
 import json
@@ -39,21 +39,21 @@ FEW, MANY = 10, 1_000
 TEMPLATE = """\
 # A release, measured
 
-Written by `make -C benchmarks release` on {cores} cores, Python {python}, with {engine}. Everything is on this
-machine: the runner, the registry of images, the host. The data are all the months; caches are warm, the layers of the
-image among them.
+Written by `make -C benchmarks release` on {cores} cores, Python {python}, with {engine}. Everything runs on this
+machine: the runner, the image registry and the host. The data has all months; all caches are warm, including the layers
+of the image.
 
 | | median | slowest | target |
 | --- | ---: | ---: | ---: |
 | from a merge to the champion, image included, s ({releases} merges) | {release:.0f} | {release_slowest:.0f} | 180 |
-| from `make rollback` to the answers of that version, s ({rollbacks}) | {rollback:.1f} | {rollback_slowest:.1f} | 10 |
+| from `make rollback` to that version's first answer, s ({rollbacks}) | {rollback:.1f} | {rollback_slowest:.1f} | 10 |
 
-Meanwhile production was asked {requests:,} times, 50 times a second: {failed} requests failed (target 0).
+Meanwhile production got {requests:,} requests, 50 per second; {failed} failed (target 0).
 
 The image is {size:.0f} MB, {over:.0f} MB over its base (target 200).
 
-The registry on its branch, with {few:,} versions and with {many:,}; each line is a process of its own. Medians of
-{rounds} rounds, and of the rounds' ratios.
+The embedded registry with {few:,} and with {many:,} versions; each operation is a separate process. Medians of {rounds}
+rounds; the ratio is the median over the rounds.
 
 | | {few:,} versions, s | {many:,} versions, s | ratio | target |
 | --- | ---: | ---: | ---: | ---: |
@@ -63,7 +63,7 @@ The registry on its branch, with {few:,} versions and with {many:,}; each line i
 
 @dataclass(frozen=True)
 class Operation:
-    """What is done with the registry, and how Python is called for it."""
+    """An operation on the registry: its name and the arguments of Python that run it."""
 
     name: str
     arguments: tuple[str, ...]
@@ -73,42 +73,42 @@ PROMOTE = (
     "import sys; from lifecycle.release import deploy; deploy.promote(int(sys.argv[1]), 'measured', deployed=False)"
 )
 OPERATIONS = (
-    Operation("the table of versions", ("-m", "lifecycle.registry")),
-    Operation("who was champion when", ("-m", "lifecycle.registry", "history")),
-    Operation("what there is to release", ("-m", "lifecycle.release.plan")),
-    Operation("which is the champion", ("-c", "from lifecycle.proposal.champion import find; find('none')")),
+    Operation("list the versions", ("-m", "lifecycle.registry")),
+    Operation("list the champions", ("-m", "lifecycle.registry", "history")),
+    Operation("plan a release", ("-m", "lifecycle.release.plan")),
+    Operation("find the champion", ("-c", "from lifecycle.proposal.champion import find; find('none')")),
     Operation("promote a version", ("-c", PROMOTE)),
 )
 
 
 def merge_and_release(fork: Fork, number: int) -> float:
-    """Seconds from a merge to its champion."""
+    """Merge a change, and return the seconds until its model is the champion."""
     fork.main.must("git", "checkout", "--quiet", "--detach", "main")
     change_params(fork.main, **with_estimator(fork.main, max_iter=150 + number))
     merged = fork.merge(f"Merge {number}")
     started = time.perf_counter()
-    done = fork.release()
+    workflow = fork.release()
     seconds = time.perf_counter() - started
-    if not done.passed or fork.running()[1] != merged:
-        raise SystemExit(done.output)
+    if not workflow.passed or fork.running()[1] != merged:
+        raise SystemExit(workflow.output)
     return seconds
 
 
 def roll_back(fork: Fork, number: int) -> float:
-    """Seconds from the command to the first answer of a version."""
+    """Roll back to a version, and return the seconds until it answers first."""
     command = [sys.executable, "-m", "lifecycle.release.rollback", str(number), "--why", "measured"]
     environment = {**os.environ, **fork.host.environment, "GITHUB_ACTOR": "somebody"}
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=fork.main.folder, env=environment, stdout=subprocess.DEVNULL) as process:
         while fork.running()[0] != str(number):
             if process.poll():
-                raise SystemExit(f"rollback ended with {process.returncode}")
+                raise SystemExit(f"the rollback failed with exit status {process.returncode}")
             time.sleep(0.02)
         return time.perf_counter() - started
 
 
 def with_versions(fork: Fork, count: int, folder: Path) -> Repository:
-    """A clone whose registry has so many versions, each with a run as `make` makes it."""
+    """Make a clone whose registry has `count` versions, each with a run like one of `make`."""
     fork.main.must("git", "clone", "--quiet", "--bare", str(fork.main.folder), str(folder / f"{count}.git"))
     fork.main.must("git", "clone", "--quiet", str(folder / f"{count}.git"), str(folder / str(count)))
     clone = Repository(folder / str(count))
@@ -122,15 +122,15 @@ def with_versions(fork: Fork, count: int, folder: Path) -> Repository:
         metrics = [Metric(name, value, 0, 0) for name, value in run.data.metrics.items()]
         params = [Param(name, value) for name, value in run.data.params.items()]
         for number in range(len(registry.newest(count)), count):
-            made = client.create_run(run.info.experiment_id).info.run_id
-            client.log_batch(made, metrics, params)
+            run_id = client.create_run(run.info.experiment_id).info.run_id
+            client.log_batch(run_id, metrics, params)
             tags = dict(first.tags) | {"commit": f"{number:040x}"}
-            client.create_model_version(contract.NAME, "file:///nowhere", made, tags)
-        # All have been champion in turn. As `promote` writes it, which would take a minute.
+            client.create_model_version(contract.NAME, "file:///nowhere", run_id, tags)
+        # Each has been champion once. These are the tags of `promote`, which itself would take a minute.
         for number in range(1, count + 1):
             at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
-            said = json.dumps({"number": number, "who": "somebody", "why": "released"})
-            client.set_registered_model_tag(contract.NAME, f"promoted.{at:%Y-%m-%dT%H:%M:%S.%fZ}", said)
+            promotion = json.dumps({"number": number, "who": "somebody", "why": "released"})
+            client.set_registered_model_tag(contract.NAME, f"promoted.{at:%Y-%m-%dT%H:%M:%S.%fZ}", promotion)
 
     with in_process.inside(clone):
         change(fill, "Fill")
@@ -139,23 +139,23 @@ def with_versions(fork: Fork, count: int, folder: Path) -> Repository:
 
 
 def measure(clones: list[Repository], operation: Operation, number: int) -> list[float]:
-    """Seconds that it takes in each of the clones, in turn."""
-    found = []
+    """Return the seconds that an operation takes in each of the clones."""
+    seconds = []
     for clone in clones:
-        added = (str(1 + number % 2),) if operation.name.startswith("promote") else ()
+        version = (str(1 + number % 2),) if operation.name.startswith("promote") else ()
         started = time.perf_counter()
-        clone.must(sys.executable, *operation.arguments, *added)
-        found.append(time.perf_counter() - started)
-    return found
+        clone.must(sys.executable, *operation.arguments, *version)
+        seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 def registry_table(fork: Fork, folder: Path) -> str:
-    """How the registry's operations grow."""
+    """Measure the registry's operations with few and many versions; return the lines of a table."""
     clones = [with_versions(fork, count, folder) for count in (FEW, MANY)]
     lines = []
     for operation in OPERATIONS:
         rounds = [measure(clones, operation, number) for number in tqdm(range(ROUNDS + 1), operation.name)][1:]
-        few, many = (statistics.median(found) for found in zip(*rounds, strict=True))
+        few, many = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
         ratio = statistics.median(many / few for few, many in rounds)
         lines.append(f"| {operation.name} | {few:.2f} | {many:.2f} | {ratio:.2f} | 1.5 |")
     return "\n".join(lines)
@@ -171,7 +171,7 @@ def main() -> None:
             first = fork.release()
             if not first.passed:
                 raise SystemExit(first.output)
-            with traffic(fork.host.url) as seen:
+            with traffic(fork.host.url) as clients:
                 releases = [merge_and_release(fork, number) for number in tqdm(range(1, RELEASES + 1), "merge")]
                 rollbacks = [roll_back(fork, 1 + number % 2) for number in tqdm(range(ROLLBACKS), "rollback")]
             size = engine.size(f"localhost/{contract.NAME}:{fork.running()[1][:12]}") / 1e6
@@ -188,8 +188,8 @@ def main() -> None:
         rollbacks=ROLLBACKS,
         rollback=statistics.median(rollbacks),
         rollback_slowest=max(rollbacks),
-        requests=seen.requests,
-        failed=len(seen.failed),
+        requests=clients.requests,
+        failed=len(clients.failed),
         size=size,
         over=size - base,
         few=FEW,

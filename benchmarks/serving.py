@@ -1,7 +1,7 @@
-"""Measure the service beside others with the same model, and write benchmarks/serving.md.
+"""Measure the service and other servers of the same model, and write benchmarks/serving.md.
 
-Each round starts every server once, warms it and loads it, one at a time, with one worker each and single-row JSON
-requests. What is quoted are the medians of the rounds, and of the rounds' ratios. Needs wrk and a trained model.
+Each round starts every server once, warms it up and loads it, one at a time, with one worker and single-row JSON
+requests. The page shows medians over the rounds, also for ratios. Needs wrk and a trained model.
 """
 
 import json
@@ -37,7 +37,7 @@ REPORT = ROOT / "benchmarks/serving.md"
 ROUNDS = 5
 CONNECTIONS = 8
 SECONDS = 5
-PATIENCE = 90  # seconds
+START_TIMEOUT = 90  # seconds
 OK = 200
 EXAMPLE = {column.name: column.example for column in contract.INPUTS}
 
@@ -45,28 +45,28 @@ TEMPLATE = """\
 # The service, measured
 
 Written by `make -C benchmarks serving` on {cores} cores, Python {python}: {connections} connections of wrk on the
-same cores, requests of a single row, one worker each, the same model. Medians of {rounds} rounds in which the servers
-took turns; a ratio is the median of the rounds' ratios.
+same cores, single-row requests, one worker for each server, the same model. Medians of {rounds} rounds in which the
+servers took turns; a ratio is the median over the rounds.
 
 | server | requests/s | p50 ms | p99 ms | ready after s |
 | --- | ---: | ---: | ---: | ---: |
 {servers}
 
-| the service against | requests/s, ratio | target | p99, ratio | target |
+| the service compared with | requests/s, ratio | target | p99, ratio | target |
 | --- | ---: | ---: | ---: | ---: |
 {ratios}
 
-The prediction log and the counters by feature cost {cost:.0%} of the throughput; target: at most 15%.
+The prediction log and the feature counters cost {cost:.0%} of the throughput (target: at most 15%).
 
-Requests that arrive together are scored together, which is why the service comes near a server that does not even look
-at its requests. Client, worker and the process that drains the prediction log are three that want a core, and here are
-two: the 99th percentile is about how long one of them waits for its turn.
+The service scores requests that arrive together as one batch; so its throughput comes near that of a server that does
+not even validate its requests. The client, the worker and the process that drains the prediction log compete for
+{cores} cores, and the 99th percentile mostly shows how long one of them waits for a core.
 """
 
 
 @dataclass
 class Server:
-    """A way to serve the model, and what was measured of it, by round."""
+    """A server of the model, with the measurements of each round."""
 
     name: str
     command: list[str]
@@ -88,7 +88,7 @@ def free_port() -> int:
 
 @contextmanager
 def started(server: Server, folder: Path) -> Iterator[tuple[str, float, "subprocess.Popen[bytes]"]]:
-    """A server that answers: its URL, the seconds that took, and its process."""
+    """Start a server; yield its URL, the seconds until it answered, and its process."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     state = tempfile.mkdtemp(dir=folder)
@@ -109,7 +109,7 @@ def started(server: Server, folder: Path) -> Iterator[tuple[str, float, "subproc
                     if httpx.get(url + server.health, timeout=5).status_code == OK:
                         break
                 except httpx.TransportError:
-                    if process.poll() is not None or time.perf_counter() - since > PATIENCE:
+                    if process.poll() is not None or time.perf_counter() - since > START_TIMEOUT:
                         sys.exit(f"error: {server.name} does not start: {' '.join(server.command)}")
                     time.sleep(0.02)
             yield url, time.perf_counter() - since, process
@@ -118,7 +118,7 @@ def started(server: Server, folder: Path) -> Iterator[tuple[str, float, "subproc
 
 
 def wrk(url: str, body: object, folder: Path, seconds: int) -> tuple[float, float, float]:
-    """Load a URL: requests per second, median and 99th percentile of the latency in ms."""
+    """Load a URL; return requests per second, and median and 99th percentile of the latency in ms."""
     script = folder / "post.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.body = [[{json.dumps(body)}]]\nwrk.headers["Content-Type"] = "application/json"\n',
@@ -136,20 +136,20 @@ def wrk(url: str, body: object, folder: Path, seconds: int) -> tuple[float, floa
         str(script),
         url,
     ]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        sys.exit(f"error: requests to {url} fail:\n{said}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        sys.exit(f"error: requests to {url} fail:\n{output}")
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
 
-    def percentile(which: str) -> float:
-        number, unit = re.search(rf"{which}%\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
+    def percentile(rank: str) -> float:
+        number, unit = re.search(rf"{rank}%\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
         return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
 
     return rate, percentile("50"), percentile("99")
 
 
 def fit(path: Path) -> None:
-    """Fit the estimator that the model folder was exported from, and keep it as the blog would."""
+    """Fit the estimator of the model folder, and pickle it with its codes for the scikit-learn rival."""
     params = load_params()
     table = pq.read_table(stage.PREPARED / "train.parquet")
     matrix = np.column_stack([table.column(name).to_numpy() for name in NAMES]).astype(np.float32)
@@ -159,7 +159,7 @@ def fit(path: Path) -> None:
 
 
 def servers(folder: Path) -> list[Server]:
-    """The service, as it is and in two other ways, and its rivals."""
+    """Return the service, two variants of it, and its rivals."""
     model = {"MODEL_FOLDER": str(stage.MODEL.resolve())}
     bentoml = [sys.executable, "-m", "bentoml", "serve", "--port", "{port}"]
     service = "lifecycle.serving.service:ModelService"
@@ -169,7 +169,7 @@ def servers(folder: Path) -> list[Server]:
     tracked = f"runs:/{last['run']}/model"
     return [
         Server("this service", [*bentoml, service]),
-        Server("… by BentoML's public way only", [*bentoml, service], {"FAST_ROUTE": "false"}),
+        Server("… without the fast route", [*bentoml, service], {"FAST_ROUTE": "false"}),
         Server("… without log and counters", [*bentoml, "benchmarks.forgetful:ModelService"]),
         Server(
             "FastAPI + scikit-learn + pandas",
@@ -193,7 +193,7 @@ def servers(folder: Path) -> list[Server]:
     ]
 
 
-# Against whom, by how much at least in requests per second, and how much of its p99 at most.
+# For each rival the smallest ratio of requests per second and the largest ratio of the 99th percentiles.
 TARGETS = {
     "FastAPI + scikit-learn + pandas": (40.0, 0.05),
     "`mlflow models serve`": (60.0, None),
@@ -202,8 +202,8 @@ TARGETS = {
 }
 
 
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+def ratio(service: list[float], rival: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(service, rival, strict=True))
 
 
 def main() -> None:
@@ -228,9 +228,9 @@ def main() -> None:
         for s in measured
     ]
     ratios = [
-        f"| {name} | {ratio(service.rates, rivals[name].rates):.2f} | {faster:g} "
-        f"| {ratio(service.p99s, rivals[name].p99s):.3f} | {'' if quicker is None else f'{quicker:g}'} |"
-        for name, (faster, quicker) in TARGETS.items()
+        f"| {name} | {ratio(service.rates, rivals[name].rates):.2f} | {least_rate:g} "
+        f"| {ratio(service.p99s, rivals[name].p99s):.3f} | {'' if largest_p99 is None else f'{largest_p99:g}'} |"
+        for name, (least_rate, largest_p99) in TARGETS.items()
     ]
     text = TEMPLATE.format(
         cores=os.cpu_count(),

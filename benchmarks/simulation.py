@@ -1,8 +1,8 @@
-"""Replay the months after a model's window against the running service, under three policies of retraining.
+"""Replay the months after a model's window against the running service, under three retraining policies.
 
-Hour by hour the service is asked what was known then, and told each outcome a day later. At the end of a month a policy
-may retrain: new months are ingested, a model is trained and compared, and merged where it passes the gate. What the
-service stamps with today's time is moved to the simulated hour once a month is over; nothing else is made up.
+Hour by hour the service gets a request with the flights of that hour, and each outcome a day later. At the end of a
+month a policy may retrain: new months are ingested, a model is trained and compared, and merged if it passes the gate.
+After each month, the service's timestamps are replaced by the simulated hours; nothing else is changed.
 """
 
 import json
@@ -47,14 +47,14 @@ LIVE = month_range("2013-05", "2013-12")
 DAY = 86_400
 _CONFIDENCE = 0.95
 _GAINS = "| | gain | interval | |\n| --- | ---: | ---: | --- |"
-# Above the simulated times, below those that the service stamps.
+# Unix time between the simulated hours and the service's own timestamps.
 _TODAY = 1.6e9
 
 TEMPLATE = """\
 # Retraining, simulated
 
-Written by `make -C benchmarks simulation`: a model of {window}, judged on {holdout}, in front of the flights of {live}.
-Three policies, each with its own clone, registry, service and prediction log.
+Written by `make -C benchmarks simulation`: a model of {window}, evaluated on {holdout}, predicts the flights of {live}.
+There are three policies, each with its own clone, registry, service and prediction log.
 
 ![ROC AUC by month of three policies](simulation.svg)
 
@@ -62,25 +62,25 @@ Three policies, each with its own clone, registry, service and prediction log.
 | --- | {rule} | ---: | ---: |
 {lines}
 
-What a policy gains in mean ROC AUC over another one, with 95% intervals by days:
+Gain in mean ROC AUC of one policy over another, with 95% intervals by day:
 
 {gains}
 
-The triggered policy is what `retraining` in params.yaml says; it makes {share:.0%} of the trainings of the monthly one.
-The gates are those of params.yaml. What each trained for, and what the gate said:
+The triggered policy follows `retraining` in params.yaml; it trains {share:.0%} as often as the monthly one. The gates
+are those of params.yaml. Each training with its reason and the verdict of the gate:
 
 {trainings}
 
-And of a model of {short} alone, in place of the first one: {refused}.
+The verdict on a model of {short} alone, as a replacement of the first one: {refused}.
 
-What the triggered policy's checks have found at the ends of the months, with the weather of each season:
+Findings of the triggered policy's checks at the ends of the months:
 
-{found}
+{findings}
 """
 
 
 class Training(NamedTuple):
-    """A training, and what became of it."""
+    """A training and the verdict on its model."""
 
     month: str
     why: str
@@ -89,11 +89,11 @@ class Training(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What became of the predictions of a month.
+    """Live performance in a month.
 
     Attributes:
-        auc: ROC AUC of all of them.
-        without_a_day: ROC AUC without each of the days, of shape (days,).
+        auc: ROC AUC of all predictions.
+        without_a_day: ROC AUC with each of the days left out, of shape (days,).
     """
 
     auc: float
@@ -102,26 +102,26 @@ class Live(NamedTuple):
 
 @dataclass
 class Policy:
-    """A way to retrain, and what came of it.
+    """A retraining policy and its results.
 
     Attributes:
-        name: In the report.
-        asks: Whether to retrain at the end of a month, and why; empty where not.
-        live: By month, what became of the predictions.
-        trainings: At the ends of months.
-        found: What checks have found, in words.
+        name: Name in the report.
+        decide: Function that returns the reason to retrain at the end of a month; empty if there is none.
+        live: Live performance by month.
+        trainings: Trainings at the ends of months.
+        findings: Findings of the checks, as lines of a list.
     """
 
     name: str
-    asks: Callable[["Policy", Repository, str, datetime], str]
+    decide: Callable[["Policy", Repository, str, datetime], str]
     live: dict[str, "Live"] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
     @property
     def auc(self) -> dict[str, float]:
         """The ROC AUC by month."""
-        return {month: found.auc for month, found in self.live.items()}
+        return {month: performance.auc for month, performance in self.live.items()}
 
     @property
     def mean(self) -> float:
@@ -129,17 +129,17 @@ class Policy:
         return float(np.mean(list(self.auc.values())))
 
     def means_without_a_day(self) -> NDArray[np.float64]:
-        """That mean without each of the days, of shape (days,)."""
+        """Return the mean ROC AUC with each of the days left out, of shape (days,)."""
         months = len(self.live)
-        return np.concatenate([self.mean + (found.without_a_day - found.auc) / months for found in self.live.values()])
+        return np.concatenate([self.mean + (live.without_a_day - live.auc) / months for live in self.live.values()])
 
 
 def gain(policy: Policy, other: Policy) -> str:
-    """A line of the table: what a policy gains over another one, and whether that is more than chance."""
+    """Return a table line with the gain of a policy over another, and whether it is more than chance."""
     without = policy.means_without_a_day() - other.means_without_a_day()
-    found = jackknife(policy.mean - other.mean, without, _CONFIDENCE)
-    said = "better" if found.low > 0 else "worse" if found.high < 0 else "no difference beyond chance"
-    return f"| {policy.name} over {other.name} | {found.value:+.4f} | {found.low:+.4f} to {found.high:+.4f} | {said} |"
+    value, low, high = jackknife(policy.mean - other.mean, without, _CONFIDENCE)
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference beyond chance"
+    return f"| {policy.name} over {other.name} | {value:+.4f} | {low:+.4f} to {high:+.4f} | {verdict} |"
 
 
 def never(*_: object) -> str:
@@ -151,27 +151,27 @@ def monthly(*_: object) -> str:
 
 
 def triggered(policy: Policy, repository: Repository, log: str, until: datetime) -> str:
-    """As monitor.yml decides."""
+    """Decide as monitor.yml does."""
     with in_process.inside(repository):
         params = load_params()
         version, reference = watched(None, params)
         with open_log(log, until - pd.Timedelta(days=params.monitoring.days), until) as read:
-            found = check(read, version, reference, params)
+            result = check(read, version, reference, params)
         last = month_after(policy.trainings[-1].month) if policy.trainings else None
-        for finding in found.findings:
-            said = f"{finding.kind}: {finding.subject} {finding.evidence}"
-            policy.found.append(f"- {until - pd.Timedelta(days=1):%Y-%m}, {finding.level.name.lower()}: {said}")
-        known = reference.known_until
-        return due(as_json(found, known, outcomes_since(log, known)), last, params.retraining)
+        for finding in result.findings:
+            text = f"{finding.kind}: {finding.subject} {finding.evidence}"
+            policy.findings.append(f"- {until - pd.Timedelta(days=1):%Y-%m}, {finding.level.name.lower()}: {text}")
+        known_until = reference.known_until
+        return due(as_json(result, known_until, outcomes_since(log, known_until)), last, params.retraining)
 
 
 def month_after(month: str) -> datetime:
-    """The first moment after a month."""
+    """Return the start of the month after a month."""
     return (pd.Timestamp(month, tz=UTC) + pd.offsets.MonthBegin()).to_pydatetime()
 
 
 def begin(folder: Path) -> Repository:
-    """A repository with the first model in production."""
+    """Make a repository with the first model in production."""
     repository = copied_project(folder / "main")
     repository.must("dvc", "pull", "--quiet", "data.dvc")
     for path in (repository.folder / "data").glob("*.parquet"):
@@ -192,13 +192,13 @@ def begin(folder: Path) -> Repository:
 
 
 def release(repository: Repository, why: str) -> None:
-    """What is committed goes into production."""
+    """Register the committed model and make it the champion."""
     number = register(repository).split()[1]
     promote(repository, f"{number} simulation {why}")
 
 
 def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path) -> Live:
-    """Ask the service of the champion for each flight of a month, hour by hour, and see what became of its answers."""
+    """Send the flights of a month to the champion's service, hour by hour, and measure its live performance."""
     with in_process.inside(repository):
         version, _ = watched(None, load_params())
     log = folder / "log.db"
@@ -210,14 +210,15 @@ def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path)
         running(repository.folder, folder / f"state-{month}", **settings) as service,
         httpx.Client(base_url=service.url, timeout=30) as client,
     ):
-        for hour, now in tqdm(rows.groupby(hours), month, leave=False):
-            asked = json.loads(now[inputs].to_json(orient="records", date_format="iso", date_unit="s"))
-            for row in asked:
+        for hour, flights in tqdm(rows.groupby(hours), month, leave=False):
+            request = json.loads(flights[inputs].to_json(orient="records", date_format="iso", date_unit="s"))
+            for row in request:
                 row["scheduled_departure"] = row["scheduled_departure"][:19]
             stamp = {"X-Request-ID": str(int(hour.timestamp()))}
-            answer = client.post("/predict", json=asked, headers=stamp).raise_for_status().json()["predictions"]
-            told = zip(answer, now[contract.TARGET], strict=True)
-            waiting.append((hour, [{"prediction_id": one["id"], "outcome": bool(late)} for one, late in told]))
+            response = client.post("/predict", json=request, headers=stamp).raise_for_status()
+            pairs = zip(response.json()["predictions"], flights[contract.TARGET], strict=True)
+            outcomes = [{"prediction_id": prediction["id"], "outcome": bool(late)} for prediction, late in pairs]
+            waiting.append((hour, outcomes))
             while waiting and waiting[0][0] <= hour - pd.Timedelta(days=1):
                 client.post("/feedback", json=waiting.pop(0)[1]).raise_for_status()
         for _, outcomes in waiting:
@@ -231,20 +232,20 @@ def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path)
             (DAY, _TODAY),
         )
         begins, ends = pd.Timestamp(month, tz=UTC).timestamp(), month_after(month).timestamp()
-        known = connection.execute(
+        labelled = connection.execute(
             "SELECT outcome, probability, predictions.time FROM predictions JOIN feedback ON id = prediction_id "
             "WHERE predictions.time >= ? AND predictions.time < ?",
             (begins, ends),
         ).fetchall()
-    outcome, probability, moment = map(np.array, zip(*known, strict=True))
+    outcome, probability, time = map(np.array, zip(*labelled, strict=True))
     scores = Scores(outcome.astype(np.bool_), probability, bins=1)
     place = [*METRICS].index("roc_auc")
-    whole = scores.metrics(np.ones((1, len(known)), dtype=np.uint8))[0, place]
-    return Live(float(whole), leave_out_each(scores.metrics, (moment // DAY).astype(np.intp))[:, place])
+    auc = scores.metrics(np.ones((1, len(labelled)), dtype=np.uint8))[0, place]
+    return Live(float(auc), leave_out_each(scores.metrics, (time // DAY).astype(np.intp))[:, place])
 
 
 def retrain(repository: Repository, month: str, why: str) -> Training:
-    """Propose a model of the months up to this one, and merge it where it passes."""
+    """Propose a model of the months up to this one, and merge it if it passes."""
     with in_process.inside(repository):
         renew(load_params(), month_after(month))
     merged, verdict = propose(repository, f"Retrain on data up to {month}")
@@ -257,16 +258,16 @@ def retrain(repository: Repository, month: str, why: str) -> Training:
 
 
 def propose(repository: Repository, message: str) -> tuple[bool, str]:
-    """Train and compare as a pull request does: whether it may be merged, and the verdict."""
+    """Train and compare as for a pull request; return whether the gate passes, and the verdict."""
     repository.must("python", "-m", "lifecycle.pipeline", "--untracked")
     repository.commit(message)
-    judged = repository.run("python", "-m", "lifecycle.proposal", "--base", "HEAD~1")
+    proposal = repository.run("python", "-m", "lifecycle.proposal", "--base", "HEAD~1")
     report = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
-    return judged.returncode == 0, report.partition("\n")[0].lstrip("# ")
+    return proposal.returncode == 0, report.partition("\n")[0].lstrip("# ")
 
 
 def judge_short(first: Repository, folder: Path) -> tuple[bool, str]:
-    """Propose a model of the first month alone, on the holdout of the first."""
+    """Propose a model of the first month alone, with the holdout of the first model."""
     shutil.copytree(first.folder, folder, symlinks=True)
     repository = Repository(folder)
     change_params(repository, window={"first": WINDOW[0], "last": WINDOW[0]})
@@ -274,27 +275,27 @@ def judge_short(first: Repository, folder: Path) -> tuple[bool, str]:
 
 
 def simulate(policy: Policy, first: Repository, months: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Live through the months under a policy."""
+    """Replay the months under a policy."""
     shutil.copytree(first.folder.parent, folder, symlinks=True)
     repository = Repository(folder / "main")
     repository.must("git", "remote", "set-url", "origin", str(folder / "origin.git"))
     log = f"sqlite:///{folder / 'log.db'}"
     for month in tqdm(LIVE, policy.name):
         policy.live[month] = replay(repository, month, months[month], folder)
-        why = policy.asks(policy, repository, log, month_after(month)) if month != LIVE[-1] else ""
+        why = policy.decide(policy, repository, log, month_after(month)) if month != LIVE[-1] else ""
         if why:
             policy.trainings.append(retrain(repository, month, why))
         tqdm.write(f"{policy.name} {month}: ROC AUC {policy.auc[month]:.4f}{f', retrained: {why}' if why else ''}")
 
 
 def draw(policies: list[Policy]) -> str:
-    """The picture: live ROC AUC by month, and under it when each policy trained, filled where that was merged."""
+    """Draw the live ROC AUC by month, and below it the trainings of each policy, filled if they were merged."""
     names = [policy.name for policy in policies]
     legend = [f"{policy.name}: {len(policy.trainings)} trainings, mean {policy.mean:.3f}" for policy in policies]
     middle = {month: f"{month}-15" for month in LIVE}
     scores = [
-        {"time": middle[month], "policy": said, "auc": auc}
-        for policy, said in zip(policies, legend, strict=True)
+        {"time": middle[month], "policy": label, "auc": auc}
+        for policy, label in zip(policies, legend, strict=True)
         for month, auc in policy.auc.items()
     ]
     trainings = [
@@ -309,7 +310,7 @@ def draw(policies: list[Policy]) -> str:
         "axis": {"values": [*middle.values()], "format": "%Y-%m", "grid": False, "title": None},
     }
     colours = ["#888888", "#88bbee", "#cc3355"]
-    widths = {"type": "ordinal", "domain": legend, "range": [1.5, 6, 1.5]}  # two lines are the same for months
+    widths = {"type": "ordinal", "domain": legend, "range": [1.5, 6, 1.5]}  # two lines coincide for some months
     above = {
         "width": 640,
         "height": 280,
@@ -341,7 +342,7 @@ def draw(policies: list[Policy]) -> str:
     below = {
         "width": 640,
         "height": 60,
-        "title": {"text": "trainings: filled where merged, hollow where the gate refused", "anchor": "start"},
+        "title": {"text": "trainings: filled if merged, hollow if the gate failed", "anchor": "start"},
         "data": {"values": trainings},
         "layer": dots,
     }
@@ -365,16 +366,16 @@ def main() -> None:
         for policy in policies:
             simulate(policy, first, months, folder / policy.name)
     write_text(PICTURE, draw(policies))
-    none, each, some = policies
+    no_policy, monthly_policy, triggered_policy = policies
     lines = [
         f"| {policy.name} | {' | '.join(f'{policy.auc[month]:.3f}' for month in LIVE)} | "
         f"{policy.mean:.4f} | {len(policy.trainings)} |"
         for policy in policies
     ]
     trainings = [
-        f"- {policy.name}, after {one.month}: {one.why}. {one.verdict}."
+        f"- {policy.name}, after {training.month}: {training.why}. {training.verdict}."
         for policy in policies
-        for one in policy.trainings
+        for training in policy.trainings
     ]
     text = TEMPLATE.format(
         window=f"{WINDOW[0]} to {WINDOW[1]}",
@@ -383,12 +384,19 @@ def main() -> None:
         months=" | ".join(LIVE),
         rule=" | ".join(["---:"] * len(LIVE)),
         lines="\n".join(lines),
-        gains="\n".join([_GAINS, gain(each, none), gain(some, none), gain(some, each)]),
-        share=len(policies[2].trainings) / len(policies[1].trainings),
+        gains="\n".join(
+            [
+                _GAINS,
+                gain(monthly_policy, no_policy),
+                gain(triggered_policy, no_policy),
+                gain(triggered_policy, monthly_policy),
+            ]
+        ),
+        share=len(triggered_policy.trainings) / len(monthly_policy.trainings),
         trainings="\n".join(trainings),
         short=WINDOW[0],
         refused=refused,
-        found="\n".join(policies[2].found) or "nothing",
+        findings="\n".join(triggered_policy.findings) or "none",
     )
     REPORT.write_text(text, encoding="utf-8")
     print(text)

@@ -1,6 +1,7 @@
 """Load the service for ten minutes while its PostgreSQL is killed and stopped, and write benchmarks/soak.md.
 
-Needs wrk, h2load and PostgreSQL. What was acknowledged is counted by the client, and afterwards by the database.
+Needs wrk, h2load and PostgreSQL. The page compares the requests that the client counts as acknowledged with the rows in
+the database.
 """
 
 import json
@@ -26,28 +27,28 @@ from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
 REPORT = ROOT / "benchmarks/soak.md"
 SECONDS = 600
 SHARE = 0.8  # of the capacity
-LOOK = 5  # seconds between two looks
-# When PostgreSQL is ended, and for how long it is away, in seconds.
+INTERVAL = 5  # seconds between two samples
+# Seconds after which PostgreSQL is killed and stopped, and how long it stays down.
 KILLED, STOPPED, AWAY = 150, 330, 30
 MIB = 2**20
 
 TEMPLATE = """\
 # The service under load for {minutes:.0f} minutes
 
-Written by `make -C benchmarks soak` on {cores} cores, Python {python}. One worker with PostgreSQL as its prediction
-log, the client, the database and the service on the same cores. Capacity, measured by wrk just before:
-{capacity:,.0f} single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of it. PostgreSQL was killed
-(SIGKILL) after {killed} s and stopped after {stopped} s, each time for {away} s.
+Written by `make -C benchmarks soak` on {cores} cores, Python {python}. One worker, with PostgreSQL as its
+prediction log; client, database and service share the cores. Capacity, measured with wrk just before:
+{capacity:,.0f} single-row requests/s. Load: {rate:,.0f} requests/s, {share:.0%} of the capacity. PostgreSQL was killed
+(SIGKILL) after {killed} s and stopped after {stopped} s, and was down for {away} s each time.
 
 | | |
 | --- | ---: |
 | requests acknowledged (2xx) | {acknowledged:,} |
-| other answers, errors, timeouts | {failed:,} |
+| other responses, errors, timeouts | {failed:,} |
 | rows in the database afterwards | {rows:,} |
-| acknowledged and not in the database | {lost:,} |
-| worker's memory, second minute → last minute, median | {first:.0f} MiB → {last:.0f} MiB |
+| acknowledged but not in the database | {lost:,} |
+| median memory of the worker, second minute → last minute | {first:.0f} MiB → {last:.0f} MiB |
 
-Requests in flight when the client ends (at most {connections}) are in the database and were not counted by the client.
+Requests in flight when the client exits (at most {connections}) are in the database, but not in the client's count.
 
 | minute | worker MiB | drain MiB | spool MiB |
 | ---: | ---: | ---: | ---: |
@@ -56,8 +57,8 @@ Requests in flight when the client ends (at most {connections}) are in the datab
 
 
 @dataclass
-class Look:
-    """What was seen at a time."""
+class Sample:
+    """Memory of the processes and size of the spool in MiB, some seconds after the start."""
 
     seconds: float
     worker: float
@@ -70,17 +71,17 @@ def child(pid: int) -> int:
 
 
 def resident(pid: int) -> float:
-    """Memory of a process in MiB."""
+    """Return the memory of a process in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
-def watch(worker: int, spool: Path, looks: list[Look], ended: threading.Event) -> None:
+def watch(worker: int, spool: Path, samples: list[Sample], ended: threading.Event) -> None:
     since = time.monotonic()
     with tqdm(total=SECONDS, unit="s", desc="soak", disable=None) as bar:
-        while not ended.wait(LOOK):
-            seen = time.monotonic() - since
-            looks.append(Look(seen, resident(worker), resident(child(worker)), waiting_bytes(spool) / MIB))
-            bar.update(LOOK)
+        while not ended.wait(INTERVAL):
+            seconds = time.monotonic() - since
+            samples.append(Sample(seconds, resident(worker), resident(child(worker)), waiting_bytes(spool) / MIB))
+            bar.update(INTERVAL)
 
 
 def disturb(server: Postgresql, ended: threading.Event) -> None:
@@ -97,26 +98,26 @@ def disturb(server: Postgresql, ended: threading.Event) -> None:
 
 
 def load(url: str, body: Path, rate: float) -> tuple[int, int]:
-    """Load a URL: how many requests were answered with 2xx, and how many otherwise or not at all."""
+    """Load a URL; return the number of requests answered with 2xx, and of all others."""
     command = [
         *("h2load", "--h1", f"--clients={CONNECTIONS}", f"--rps={rate / CONNECTIONS:.0f}", f"--duration={SECONDS}"),
         *("--header=content-type: application/json", f"--data={body}", url),
     ]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    succeeded = int(re.search(r"(\d+) 2xx", said)[1])  # type: ignore[index]
-    other = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", said)
-    codes = re.search(r"(\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    succeeded = int(re.search(r"(\d+) 2xx", output)[1])  # type: ignore[index]
+    other = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", output)
+    codes = re.search(r"(\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
     if not other or not codes:
-        sys.exit(f"error: h2load says something else than expected:\n{said}")
+        sys.exit(f"error: unexpected output of h2load:\n{output}")
     return succeeded, max(map(int, other.groups())) + sum(map(int, codes.groups()))
 
 
 def count(url: str) -> int:
     engine = create_log_engine(url)
     with engine.connect() as connection:
-        found = int(connection.execute(sa.select(sa.func.count()).select_from(PREDICTIONS)).scalar_one())
+        rows = int(connection.execute(sa.select(sa.func.count()).select_from(PREDICTIONS)).scalar_one())
     engine.dispose()
-    return found
+    return rows
 
 
 def median(values: list[float]) -> float:
@@ -138,11 +139,11 @@ def main() -> None:
             "{port}",
             "lifecycle.serving.service:ModelService",
         ]
-        # A state of its own for the soak, on the disk and not in memory.
+        # A separate state directory, on disk instead of in memory.
         state = {"STATE_FOLDER": str(folder / "state"), "BENTOML_HOME": str(folder / "home")}
         service = Server("the service", command, {"PREDICTION_LOG_URL": url} | state)
         spool = folder / "state/spool"
-        looks: list[Look] = []
+        samples: list[Sample] = []
         ended = threading.Event()
         with started(service, folder) as (base, _, process):
             address = f"{base}/predict"
@@ -154,7 +155,7 @@ def main() -> None:
             before = count(url)
             worker = child(process.pid)
             threads = [
-                threading.Thread(target=watch, args=(worker, spool, looks, ended)),
+                threading.Thread(target=watch, args=(worker, spool, samples, ended)),
                 threading.Thread(target=disturb, args=(postgresql, ended)),
             ]
             for thread in threads:
@@ -165,7 +166,7 @@ def main() -> None:
                 ended.set()
                 for thread in threads:
                     thread.join()
-        # What the stopping service had no time for.
+        # Drain what the service had no time for when it stopped.
         subprocess.run(
             [sys.executable, "-m", "lifecycle.serving.drain"],
             env=os.environ | service.environment,
@@ -173,7 +174,9 @@ def main() -> None:
             check=True,
         )
         rows = count(url) - before
-    by_minute = [min(looks, key=lambda look: abs(look.seconds - 60 * minute)) for minute in range(SECONDS // 60 + 1)]
+    by_minute = [
+        min(samples, key=lambda sample: abs(sample.seconds - 60 * minute)) for minute in range(SECONDS // 60 + 1)
+    ]
     text = TEMPLATE.format(
         minutes=SECONDS / 60,
         cores=os.cpu_count(),
@@ -188,18 +191,18 @@ def main() -> None:
         failed=failed,
         rows=rows,
         lost=max(acknowledged - rows, 0),
-        first=median([look.worker for look in looks if 60 <= look.seconds < 120]),
-        last=median([look.worker for look in looks if look.seconds >= SECONDS - 60]),
+        first=median([sample.worker for sample in samples if 60 <= sample.seconds < 120]),
+        last=median([sample.worker for sample in samples if sample.seconds >= SECONDS - 60]),
         connections=CONNECTIONS,
         lines="\n".join(
-            f"| {look.seconds / 60:.0f} | {look.worker:.0f} | {look.drain:.0f} | {look.spool:.0f} |"
-            for look in by_minute
+            f"| {sample.seconds / 60:.0f} | {sample.worker:.0f} | {sample.drain:.0f} | {sample.spool:.0f} |"
+            for sample in by_minute
         ),
     )
     REPORT.write_text(text, encoding="utf-8")
     print(text)
     if failed or rows < acknowledged:
-        sys.exit("error: requests failed or are lost")
+        sys.exit("error: requests failed or were lost")
 
 
 if __name__ == "__main__":

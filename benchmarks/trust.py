@@ -1,4 +1,7 @@
-"""Can the verdicts be trusted? Equal models, real losses, small holdouts, days drawn anew: writes docs/verdict.md."""
+"""Measure how often verdicts are wrong, and write docs/verdict.md.
+
+The pairs compared are equal models, models with a real loss, models on small holdouts, and models on resampled days.
+"""
 
 import itertools
 import os
@@ -42,7 +45,7 @@ Probabilities = dict[tuple[str, str], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Month:
-    """The rows of a month that models are judged on."""
+    """The rows of a month that models are evaluated on."""
 
     target: NDArray[np.bool_]
     days: Clusters
@@ -54,11 +57,11 @@ class Month:
 EQUAL = {
     "seeds": "other seeds",
     "samples": "bootstrap samples of the rows",
-    "features": "an irrelevant feature more",
+    "features": "one more irrelevant feature",
     "halves": "halves of the days",
 }
 VARIANTS = 4
-# Recipes that are really worse, by what they change.
+# Changes to the hyperparameters that make a recipe worse.
 WORSE: dict[str, dict[str, Any]] = {
     "25 rounds": {"max_iter": 25},
     "30 rounds": {"max_iter": 30},
@@ -67,27 +70,27 @@ WORSE: dict[str, dict[str, Any]] = {
     "4 leaves": {"max_leaf_nodes": 4},
     "8 leaves": {"max_leaf_nodes": 8},
 }
-# Features without which a recipe loses much in some months and nothing in others.
+# Features that matter much in some months and not at all in others.
 DROPPED = {"no temperature": ("temperature", "dew_point")}
 WORSE_SEEDS = 2
 
 
 def train_all(params: Params, data: Path, folder: Path) -> Probabilities:
-    """The probabilities of all models: each trained on the months before a month, for that month."""
-    found: Probabilities = {}
+    """Train each model on the months before each judged month, and return its probabilities for that month."""
+    probabilities: Probabilities = {}
     for month in tqdm(JUDGED, "train"):
         back = len(month_range(month, params.holdout.first)) - 1
-        then = at_origin(params, back) if month <= params.holdout.first else _later(params, month)
+        shifted = at_origin(params, back) if month <= params.holdout.first else _later(params, month)
         prepared = folder / month
-        prepare(then, data, prepared)
+        prepare(shifted, data, prepared)
         rows = pq.read_table(prepared / "train.parquet")
         target = to_target(rows)
         matrix = np.column_stack([rows.column(name).to_numpy() for name in rows.column_names[:-1]])
-        days = _days_of(then, data)
+        days = _days_of(shifted, data)
         judged = _matrix_of(prepared)
         for name, fit in _models(params).items():
-            found[name, month] = fit(matrix, target, days, judged, YEAR.index(month))
-    return found
+            probabilities[name, month] = fit(matrix, target, days, judged, YEAR.index(month))
+    return probabilities
 
 
 def _later(params: Params, month: str) -> Params:
@@ -97,7 +100,7 @@ def _later(params: Params, month: str) -> Params:
 
 def _days_of(params: Params, data: Path) -> NDArray[np.intp]:
     tables = (read_month(month_path(month, data)).select(cluster_columns()) for month in params.window.months())
-    return np.concatenate([find_clusters(one).numbers for one in tables])
+    return np.concatenate([find_clusters(table).numbers for table in tables])
 
 
 def _matrix_of(prepared: Path) -> NDArray[np.float32]:
@@ -114,7 +117,7 @@ _Fit = Callable[..., NDArray[np.float32]]
 
 
 def _models(params: Params) -> dict[str, _Fit]:
-    """By name; of the kinds of EQUAL and of the recipes of WORSE."""
+    """Return the fit functions of all models by name: the kinds of EQUAL, and the recipes of WORSE and DROPPED."""
     models: dict[str, _Fit] = {}
     for number in range(VARIANTS):
         models[f"seeds {number}"] = _fitted(params, number)
@@ -140,7 +143,7 @@ def _seeded(params: Params, number: int) -> Any:
     return params.model_copy(update={"seed": number}).build_estimator()
 
 
-def _all(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:  # noqa: ARG001 - as the others
+def _all(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:  # noqa: ARG001 - same signature as the others
     return np.arange(len(days))
 
 
@@ -150,9 +153,9 @@ def _sampled(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.int
 
 
 def _halved(days: NDArray[np.intp], number: int, origin: int) -> NDArray[np.intp]:
-    """Numbers 0 and 1 are the two halves of a division, 2 and 3 those of another one, and so on."""
-    every = np.unique(days)
-    shuffled = np.random.default_rng([2, number // 2, origin]).permutation(every)
+    """Choose half of the days: numbers 0 and 1 are the halves of one division, 2 and 3 of another, and so on."""
+    unique_days = np.unique(days)
+    shuffled = np.random.default_rng([2, number // 2, origin]).permutation(unique_days)
     return np.flatnonzero(np.isin(days, shuffled[number % 2 :: 2]))
 
 
@@ -178,7 +181,7 @@ def _without(params: Params, number: int, features: Sequence[str]) -> _Fit:
 def _with_noise(params: Params, number: int) -> _Fit:
     def fit(matrix: Any, target: Any, days: Any, judged: Any, origin: int) -> NDArray[np.float32]:  # noqa: ARG001
         random = np.random.default_rng([3, number, origin])
-        wider, judged = (np.column_stack([one, random.normal(size=len(one))]) for one in (matrix, judged))
+        wider, judged = (np.column_stack([rows, random.normal(size=len(rows))]) for rows in (matrix, judged))
         pipeline = _seeded(params, number).fit(wider.astype(np.float32), target)
         return np.asarray(pipeline.predict_proba(judged.astype(np.float32))[:, 1], dtype=np.float32)
 
@@ -189,14 +192,14 @@ def _with_noise(params: Params, number: int) -> _Fit:
 
 
 class Court:
-    """Judges pairs of models as a proposal is judged, each month as if it were the holdout."""
+    """Judges pairs of models like proposals, with any month as the holdout."""
 
     def __init__(self, params: Params, months: Mapping[str, Month], scores: Probabilities) -> None:
         self.params, self.months, self.scores = params, months, scores
         self._points: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     def point(self, name: str, month: str) -> NDArray[np.float64]:
-        """The metrics of a model in a month."""
+        """Return the metrics of a model in a month."""
         if (name, month) not in self._points:
             self._points[name, month] = point_metrics(
                 self.months[month].target, self.scores[name, month], self.params.metrics
@@ -204,11 +207,11 @@ class Court:
         return self._points[name, month]
 
     def judge(self, champion: str, candidate: str, today: str) -> Proposal:
-        """The candidate as a proposal, with the champion in production."""
+        """Judge a candidate like a proposal, against a champion, with a month as the holdout."""
         periods = tuple(YEAR[YEAR.index(today) - self.params.comparison.origins + 1 : YEAR.index(today) + 1])
         differences = tuple(
-            dict(zip(METRICS, (self.point(candidate, one) - self.point(champion, one)).tolist(), strict=True))
-            for one in periods
+            dict(zip(METRICS, (self.point(candidate, period) - self.point(champion, period)).tolist(), strict=True))
+            for period in periods
         )
         origins = Origins(
             periods, differences, compare_over_origins(differences, self.params, len(self.months[today].target))
@@ -218,15 +221,15 @@ class Court:
         return judge(self.params, compare(rows, self.params), origins)
 
     def losses(self, champion: str, candidate: str) -> list[float]:
-        """What the candidate loses of the primary metric, by month."""
+        """Return the candidate's loss of the primary metric in each month."""
         place = [*METRICS].index(PRIMARY)
         return [float(self.point(champion, month)[place] - self.point(candidate, month)[place]) for month in JUDGED]
 
 
 def judge(params: Params, parts: Mapping[tuple[str, str], Part], origins: Origins | None) -> Proposal:
-    """A proposal as far as the comparison decides."""
-    nothing = Curves(0, 1, {})
-    comparison = Comparison("", dict(parts), origins, 0, {}, nothing, nothing)
+    """Make a proposal from a comparison alone."""
+    no_curves = Curves(0, 1, {})
+    comparison = Comparison("", dict(parts), origins, 0, {}, no_curves, no_curves)
     checks = tuple(against_champion(params, parts, origins))
     return Proposal(
         commit="",
@@ -241,7 +244,7 @@ def judge(params: Params, parts: Mapping[tuple[str, str], Part], origins: Origin
 
 @dataclass(frozen=True)
 class Share:
-    """A share of comparisons, with its standard error by leaving out one model at a time."""
+    """A share of comparisons with its standard error, by a jackknife over the models."""
 
     value: float
     error: float
@@ -252,26 +255,29 @@ class Share:
 
 
 def share(pairs: Sequence[tuple[str, str, bool]]) -> Share:
-    """How often something was so, for pairs of models.
+    """Compute the share of pairs of models for which a test is true.
 
-    Pairs that have a model in common are not independent of one another: the error is jackknifed by model.
+    Pairs that share a model are not independent: the standard error is a jackknife that leaves out one model at a time.
+
+    Args:
+        pairs: Names of the two models, and the result of the test.
     """
-    models = sorted({name for one, other, _ in pairs for name in (one, other)})
-    value = float(np.mean([found for _, _, found in pairs]))
-    without = [np.mean([found for one, other, found in pairs if name not in {one, other}]) for name in models]
+    models = sorted({name for first, second, _ in pairs for name in (first, second)})
+    value = float(np.mean([result for _, _, result in pairs]))
+    without = [np.mean([result for first, second, result in pairs if name not in {first, second}]) for name in models]
     count = len(models)
     return Share(value, float(np.sqrt((count - 1) / count * np.sum((without - np.mean(without)) ** 2))), len(pairs))
 
 
 def of_kind(court: Court, name: str) -> list[tuple[str, str]]:
-    """The unordered pairs of equal models of a kind."""
+    """Return the unordered pairs of equal models of a kind."""
     names = sorted({model for model, _ in court.scores if model.startswith(f"{name} ")})
     return list(itertools.combinations(names, 2))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a comparison of two models."""
+    """The result of a comparison of two models."""
 
     champion: str
     candidate: str
@@ -281,12 +287,12 @@ class Outcome:
 
     @property
     def is_told_apart(self) -> bool:
-        """Whether the verdict is that they differ."""
+        """Whether the verdict says that they differ."""
         return self.verdict in {"better", "worse"}
 
 
 def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
-    """What comes of pairs of models, in each of the months that have enough origins."""
+    """Judge pairs of models in each month that has enough origins."""
     return [
         Outcome(champion, candidate, month, str(proposal.verdict), not proposal.passed)
         for champion, candidate in pairs
@@ -295,30 +301,31 @@ def outcomes(court: Court, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
     ]
 
 
-def shares(found: Sequence[Outcome], *tests: Callable[[Outcome], bool]) -> list[str]:
-    """How often each of some tests is met."""
-    return [str(share([(one.champion, one.candidate, test(one)) for one in found])) for test in tests]
+def shares(results: Sequence[Outcome], *tests: Callable[[Outcome], bool]) -> list[str]:
+    """Compute for each test the share of outcomes for which it is true."""
+    return [str(share([(result.champion, result.candidate, test(result)) for result in results])) for test in tests]
 
 
-_TOLD_APART: Callable[[Outcome], bool] = lambda one: one.is_told_apart  # noqa: E731
-_UNCLEAR: Callable[[Outcome], bool] = lambda one: one.verdict == "unclear"  # noqa: E731
-_WORSE: Callable[[Outcome], bool] = lambda one: one.verdict == "worse"  # noqa: E731
-_REFUSED: Callable[[Outcome], bool] = lambda one: one.refused  # noqa: E731
+_TOLD_APART: Callable[[Outcome], bool] = lambda outcome: outcome.is_told_apart  # noqa: E731
+_UNCLEAR: Callable[[Outcome], bool] = lambda outcome: outcome.verdict == "unclear"  # noqa: E731
+_WORSE: Callable[[Outcome], bool] = lambda outcome: outcome.verdict == "worse"  # noqa: E731
+_REFUSED: Callable[[Outcome], bool] = lambda outcome: outcome.refused  # noqa: E731
 
 
 def equal_models(court: Court) -> str:
-    """A table of the kinds of equal models: each pair with either one as the champion."""
+    """Make a table of the kinds of equal models; each pair is compared in both directions."""
     rows, everything = [], list[Outcome]()
     for kind, words in EQUAL.items():
         pairs = of_kind(court, kind)
-        both_ways = tqdm([*pairs, *((other, one) for one, other in pairs)], f"equal: {words}")
-        found = outcomes(court, both_ways)
-        everything += found
-        rows.append([words, f"{len(found):,}", *shares(found, _TOLD_APART, _UNCLEAR, _REFUSED)])
+        both_ways = tqdm([*pairs, *((second, first) for first, second in pairs)], f"equal: {words}")
+        results = outcomes(court, both_ways)
+        everything += results
+        rows.append([words, f"{len(results):,}", *shares(results, _TOLD_APART, _UNCLEAR, _REFUSED)])
     rows.append(["**all**", f"{len(everything):,}", *shares(everything, _TOLD_APART, _UNCLEAR, _REFUSED)])
-    by_month = [[one for one in everything if one.month == month] for month in TODAYS]
+    by_month = [[result for result in everything if result.month == month] for month in TODAYS]
     worst = [
-        max(float(np.mean([test(one) for one in found])) for found in by_month) for test in (_TOLD_APART, _REFUSED)
+        max(float(np.mean([test(result) for result in results])) for results in by_month)
+        for test in (_TOLD_APART, _REFUSED)
     ]
     rows.append([f"the worst of {len(TODAYS)} months", "", f"{worst[0]:.1%}", "", f"{worst[1]:.1%}"])
     header = ["equal models", "comparisons", "better or worse", "too few rows to tell", "refused"]
@@ -326,7 +333,7 @@ def equal_models(court: Court) -> str:
 
 
 def real_losses(court: Court) -> str:
-    """A table of recipes that are worse than the shipped one, by how much, and how often the gate refuses them."""
+    """Make a table of worse recipes: what they lose, and how often the gate refuses them."""
     rows = []
     for recipe in tqdm([*WORSE, *DROPPED], "real losses"):
         pairs = [
@@ -334,9 +341,10 @@ def real_losses(court: Court) -> str:
             for champion, candidate in itertools.product(range(WORSE_SEEDS), repeat=2)
         ]
         by_month = np.mean([court.losses(*pair) for pair in pairs], axis=0)
-        found = outcomes(court, pairs)
-        lost, least, most = (f"{value:.4f}" for value in (by_month.mean(), by_month.min(), by_month.max()))
-        rows.append([recipe, lost, f"{least} to {most}", f"{len(found):,}", *shares(found, _WORSE, _UNCLEAR, _REFUSED)])
+        results = outcomes(court, pairs)
+        mean, least, most = (f"{value:.4f}" for value in (by_month.mean(), by_month.min(), by_month.max()))
+        cells = [recipe, mean, f"{least} to {most}", f"{len(results):,}"]
+        rows.append([*cells, *shares(results, _WORSE, _UNCLEAR, _REFUSED)])
     header = ["recipe", "ROC AUC lost", "by month", "comparisons", "worse", "too few rows to tell", "refused"]
     return table(header, rows, "lrrrrrr")
 
@@ -348,21 +356,21 @@ SMALL_TRIALS = 40
 
 
 def small_holdouts(court: Court) -> str:
-    """A table of holdouts of few rows, equal models on them, and how the report is headed."""
+    """Make a table of the verdicts on equal models with holdouts of few rows."""
     rows = []
     for size, origins in itertools.product(SIZES, (1, court.params.comparison.origins)):
         proposals: list[Proposal] = []
         for trial in tqdm(range(SMALL_TRIALS), f"{size} rows, {origins} origins"):
             random = np.random.default_rng([4, size, trial])
             few = _few_rows(court, size, random)
-            one, other = (f"samples {number}" for number in random.choice(VARIANTS, 2, replace=False))
-            proposals += [_judge_few(few, one, other, today, origins) for today in TODAYS]
+            champion, candidate = (f"samples {number}" for number in random.choice(VARIANTS, 2, replace=False))
+            proposals += [_judge_few(few, champion, candidate, today, origins) for today in TODAYS]
         counted = [np.mean([proposal.verdict == name for proposal in proposals]) for name in _SMALL_VERDICTS]
         counted.append(np.mean([not proposal.passed for proposal in proposals]))
         counted.append(np.mean([headline(proposal).startswith("❌") for proposal in proposals]))
         rows.append([f"{size:,}", str(origins), f"{len(proposals):,}", *(f"{value:.1%}" for value in counted)])
     header = ["rows", "origins", "comparisons", "better", "no worse", "too few rows to tell", "worse", "refused"]
-    header.append("headed like a loss (❌)")
+    header.append("red headline (❌)")
     return table(header, rows, "r" * len(header))
 
 
@@ -370,12 +378,14 @@ _SMALL_VERDICTS = ("better", "no worse", "unclear", "worse")
 
 
 def _few_rows(court: Court, size: int, random: np.random.Generator) -> Court:
-    """The same models on some rows of each month."""
+    """Return the same models on a random sample of each month's rows."""
     months, scores = {}, dict[tuple[str, str], NDArray[np.float32]]()
     for name, month in court.months.items():
         chosen = np.sort(random.choice(len(month.target), size, replace=False))
         months[name] = Month(month.target[chosen], Clusters("day", month.days.numbers[chosen]), {})
-        scores |= {key: found[chosen] for key, found in court.scores.items() if key[1] == name and "samples" in key[0]}
+        scores |= {
+            key: all_rows[chosen] for key, all_rows in court.scores.items() if key[1] == name and "samples" in key[0]
+        }
     return Court(court.params, months, scores)
 
 
@@ -393,11 +403,11 @@ WORLDS = 500
 
 
 def independent_nulls(params: Params) -> str:
-    """How often equal models of made-up worlds are called better or worse."""
-    found = {1: 0, params.comparison.origins: 0}
-    for world in tqdm(range(WORLDS), "made-up worlds"):
+    """Make a table of how often the verdict tells equal models of simulated worlds apart."""
+    told_apart = {1: 0, params.comparison.origins: 0}
+    for world in tqdm(range(WORLDS), "simulated worlds"):
         random = np.random.default_rng([5, world])
-        months = [_made_up(random) for _ in range(params.comparison.origins)]
+        months = [_simulated(random) for _ in range(params.comparison.origins)]
         differences = [
             dict(
                 zip(
@@ -414,25 +424,25 @@ def independent_nulls(params: Params) -> str:
         over = compare_over_origins(differences, params, len(months[-1].target))[PRIMARY][0]
         single = compare(months[-1], params)[WHOLE].metrics[PRIMARY].delta
         for count, delta in ((params.comparison.origins, over), (1, single)):
-            found[count] += not delta.low <= 0 <= delta.high
-    rows = [[str(count), f"{WORLDS}", _wilson(number, WORLDS)] for count, number in found.items()]
-    return table(["origins", "worlds", "interval without 0"], rows, "rrr")
+            told_apart[count] += not delta.low <= 0 <= delta.high
+    rows = [[str(count), f"{WORLDS}", _wilson(number, WORLDS)] for count, number in told_apart.items()]
+    return table(["origins", "worlds", "interval excludes 0"], rows, "rrr")
 
 
-def _made_up(random: np.random.Generator, days: int = 30, flights: int = 60) -> Rows:
-    """A month in which days have moods, and two models that are equally far from the truth."""
-    known = random.normal(-0.8, 1, (days, flights))
-    mood = random.normal(0, 0.7, (days, 1))
-    target = random.random((days, flights)) < _sigmoid(known + mood)
-    # Each model is off by row, and by day: what it makes of a day's weather.
-    one, other = (
-        _sigmoid(known + random.normal(0, 0.3, (days, flights)) + random.normal(0, 0.3, (days, 1))) for _ in range(2)
+def _simulated(random: np.random.Generator, days: int = 30, flights: int = 60) -> Rows:
+    """Simulate a month with a random effect of each day, and two models that are equally far from the truth."""
+    logits = random.normal(-0.8, 1, (days, flights))
+    day_effect = random.normal(0, 0.7, (days, 1))
+    target = random.random((days, flights)) < _sigmoid(logits + day_effect)
+    # Each model has an error for each row, and one for each day, such as for its weather.
+    champion, candidate = (
+        _sigmoid(logits + random.normal(0, 0.3, (days, flights)) + random.normal(0, 0.3, (days, 1))) for _ in range(2)
     )
     numbers = np.repeat(np.arange(days), flights)
     return Rows(
         target.ravel(),
-        one.ravel().astype(np.float32),
-        other.ravel().astype(np.float32),
+        champion.ravel().astype(np.float32),
+        candidate.ravel().astype(np.float32),
         Clusters("day", numbers),
         {},
     )
@@ -443,7 +453,7 @@ def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _wilson(number: int, trials: int) -> str:
-    """A share with its interval (Wilson 1927)."""
+    """Format a share with its 95% interval (Wilson 1927)."""
     z, observed = 1.96, number / trials
     middle = (observed + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * np.sqrt(observed * (1 - observed) / trials + z**2 / (4 * trials**2))
@@ -458,28 +468,27 @@ DAYS = 30
 
 
 def coverage(court: Court) -> str:
-    """A table of methods: how often their intervals hold the value of all days, where 30 days are drawn."""
+    """Make a table of how often the intervals of each method, for 30 drawn days, cover the value of all days."""
     pools = {"one model": ("seeds 0", None), "difference": ("samples 0", "samples 1")}
     lines = []
-    for what, (one, other) in pools.items():
-        held: dict[str, list[NDArray[np.bool_]]] = {}
+    for quantity, (first, second) in pools.items():
+        covered: dict[str, list[NDArray[np.bool_]]] = {}
         target = np.concatenate([court.months[m].target for m in TODAYS])
         days = np.concatenate([court.months[m].days.numbers for m in TODAYS])
-        models = [np.concatenate([court.scores[name, m] for m in TODAYS]) for name in (one, other) if name]
+        models = [np.concatenate([court.scores[name, m] for m in TODAYS]) for name in (first, second) if name]
         truth = _value(court.params, target, models)
-        every = np.unique(days)
-        rows_of = {day: np.flatnonzero(days == day) for day in every}
-        for trial in tqdm(range(COVERAGE_TRIALS), f"coverage: {what}"):
+        unique_days = np.unique(days)
+        rows_of = {day: np.flatnonzero(days == day) for day in unique_days}
+        for trial in tqdm(range(COVERAGE_TRIALS), f"coverage: {quantity}"):
             random = np.random.default_rng([6, trial])
-            parts = [rows_of[day] for day in random.choice(every, DAYS)]
+            parts = [rows_of[day] for day in random.choice(unique_days, DAYS)]
             drawn = np.concatenate(parts)
             clusters = np.repeat(np.arange(DAYS), list(map(len, parts)))
             sample, scores = target[drawn], [model[drawn] for model in models]
             for method, ends in _intervals(court.params, sample, scores, clusters, random).items():
-                held.setdefault(method, []).append((ends[0] <= truth) & (truth <= ends[1]))
-        for method, found in held.items():
-            shares = np.mean(found, axis=0)
-            lines.append([what, method, *(f"{one:.1%}" for one in shares)])
+                covered.setdefault(method, []).append((ends[0] <= truth) & (truth <= ends[1]))
+        for method, trials in covered.items():
+            lines.append([quantity, method, *(f"{value:.1%}" for value in np.mean(trials, axis=0))])
     return table(["", "method", *(metric.label for metric in METRICS.values())], lines, "llrrrrr")
 
 
@@ -498,7 +507,7 @@ def _intervals(
     scores = [Scores(target, model, bins=params.metrics.calibration_bins) for model in models]
 
     def measure(weights: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
-        points = [one.metrics(weights) for one in scores]
+        points = [model.metrics(weights) for model in scores]
         return points[0] if len(points) == 1 else points[1] - points[0]
 
     whole = measure(np.ones((1, len(target)), dtype=np.uint8))[0]
@@ -506,7 +515,7 @@ def _intervals(
     def jackknifed(groups: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         without = leave_out_each(measure, groups)
         ends = [jackknife(value, without[:, at], params.metrics.confidence) for at, value in enumerate(whole)]
-        return np.array([one.low for one in ends]), np.array([one.high for one in ends])
+        return np.array([interval.low for interval in ends]), np.array([interval.high for interval in ends])
 
     def percentiles(weights: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         low, high = np.quantile(measure(weights), [0.025, 0.975], axis=0)
@@ -524,27 +533,29 @@ def _intervals(
 
 
 def later_months(court: Court) -> str:
-    """How often the difference that equal models show in later months lies inside of what July has said."""
+    """Make a table of how often the mean difference of later months lies in the interval of an earlier one."""
     rows = []
     for kind, words in EQUAL.items():
         inside: dict[str, list[bool]] = {"one": [], "several": []}
-        for one, other in of_kind(court, kind):
+        for first, second in of_kind(court, kind):
             for today in TODAYS[:-1]:
                 differences = [
-                    dict(zip(METRICS, (court.point(other, m) - court.point(one, m)).tolist(), strict=True))
+                    dict(zip(METRICS, (court.point(second, m) - court.point(first, m)).tolist(), strict=True))
                     for m in YEAR[YEAR.index(today) - court.params.comparison.origins + 1 : YEAR.index(today) + 1]
                 ]
                 month = court.months[today]
                 over = compare_over_origins(differences, court.params, len(month.target))[PRIMARY][0]
-                both = Rows(month.target, court.scores[one, today], court.scores[other, today], month.days, {})
+                both = Rows(month.target, court.scores[first, today], court.scores[second, today], month.days, {})
                 single = compare(both, court.params)[WHOLE].metrics[PRIMARY].delta
                 place = [*METRICS].index(PRIMARY)
                 following = YEAR[YEAR.index(today) + 1 :]
-                later = float(np.mean([court.point(other, m)[place] - court.point(one, m)[place] for m in following]))
+                later = float(
+                    np.mean([court.point(second, m)[place] - court.point(first, m)[place] for m in following])
+                )
                 inside["one"].append(single.low <= later <= single.high)
                 inside["several"].append(over.low <= later <= over.high)
-        rows.append([words, f"{len(inside['one'])}", *(f"{np.mean(found):.1%}" for found in inside.values())])
-    header = ["equal models", "comparisons", "inside of the holdout's interval", "inside of that over the origins"]
+        rows.append([words, f"{len(inside['one'])}", *(f"{np.mean(flags):.1%}" for flags in inside.values())])
+    header = ["equal models", "comparisons", "inside the holdout's interval", "inside the interval over the origins"]
     return table(header, rows, "lrrr")
 
 
@@ -552,12 +563,14 @@ def later_months(court: Court) -> str:
 
 
 def deviations(court: Court) -> str:
-    """What equal models differ by: within a month by its days, and from month to month."""
+    """Make a table of the typical difference between equal models in each month."""
     place, rows = [*METRICS].index(PRIMARY), []
     for kind, words in EQUAL.items():
         pairs = of_kind(court, kind)
-        by_month = [[court.point(other, m)[place] - court.point(one, m)[place] for m in JUDGED] for one, other in pairs]
-        rows.append([words, *(f"{np.sqrt(np.mean(np.square(one))):.4f}" for one in np.transpose(by_month))])
+        by_pair = [
+            [court.point(second, m)[place] - court.point(first, m)[place] for m in JUDGED] for first, second in pairs
+        ]
+        rows.append([words, *(f"{np.sqrt(np.mean(np.square(month))):.4f}" for month in np.transpose(by_pair))])
     return table(["typical difference in ROC AUC", *JUDGED], rows, "l" + "r" * len(JUDGED))
 
 
@@ -572,7 +585,7 @@ def main() -> None:
         months = {month: _month(params, data, month) for month in JUDGED}
     court = Court(params, months, scores)
     text = (ROOT / "benchmarks/trust_template.md").read_text(encoding="utf-8")
-    found = {
+    values = {
         "EQUAL": equal_models(court),
         "LOSSES": real_losses(court),
         "SMALL": small_holdouts(court),
@@ -586,7 +599,7 @@ def main() -> None:
         "ENOUGH_ROWS": f"{ENOUGH_ROWS:,}",
         "MACHINE": f"{os.cpu_count()} cores, Python {platform.python_version()}",
     }
-    for key, value in found.items():
+    for key, value in values.items():
         text = text.replace(f"{{{key}}}", value)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the service and the check are compared with, in an environment of its own: requirements/rivals.txt."""
+"""Programs that the service and the check are compared with, in a separate environment (requirements/rivals.txt)."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ _PYTHON = Path(__file__).parents[2] / ".venv-rivals/bin/python"
 
 
 def rivals_python() -> str:
-    """The interpreter of their environment, which is made by the targets of the Makefile that need it."""
+    """Return the interpreter of the rivals' environment, or exit if it has not been made yet."""
     if not _PYTHON.exists():
-        sys.exit("error: there is no .venv-rivals. `make .venv-rivals/.ready` makes it.")
+        sys.exit("error: there is no .venv-rivals. Start the benchmark with `make -C benchmarks`, which makes it.")
     return str(_PYTHON)

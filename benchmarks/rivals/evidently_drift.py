@@ -1,4 +1,4 @@
-"""Evidently, asked what the check is asked, on data frames."""
+"""Evidently on data frames, with the task of the check."""
 
 import sys
 from importlib.metadata import version
@@ -17,7 +17,7 @@ THRESHOLD = 0.1
 
 
 def main(folder: Path) -> None:
-    """Compare two data frames: drift of inputs and probability, missing and unknown values, metrics of the labelled."""
+    """Compare two data frames: drift, missing and unknown values, metrics of labelled rows."""
     numbers = [column.name for column in contract.INPUTS if column.type in {"integer", "number"}]
     categories = [column.name for column in contract.INPUTS if column.type == "category"]
     live, reference = (pd.read_parquet(path) for path in (folder / "typed/rows.parquet", folder / "reference.parquet"))
@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
         classification=[BinaryClassification(target=contract.TARGET, prediction_probas=PROBABILITY)],
     )
     bounds = reference[numbers].agg(["min", "max"])
-    of_columns = [
+    column_metrics = [
         DataDriftPreset(columns=[*numbers, *categories, PROBABILITY], method="jensenshannon", threshold=THRESHOLD),
         *(MissingValueCount(column=name) for name in [*numbers, *categories]),
         *(OutRangeValueCount(column=name, left=bounds[name]["min"], right=bounds[name]["max"]) for name in numbers),
@@ -35,8 +35,12 @@ def main(folder: Path) -> None:
     ]
     labelled = live[live[contract.TARGET].notna()].astype({contract.TARGET: int})
     dataset = Dataset.from_pandas(live, data_definition=definition)
-    found = Report(of_columns).run(dataset, Dataset.from_pandas(reference, data_definition=definition)).dict()
-    drifts = {one["config"]["column"]: one["value"] for one in found["metrics"] if "ValueDrift" in one["metric_name"]}
+    report = Report(column_metrics).run(dataset, Dataset.from_pandas(reference, data_definition=definition)).dict()
+    drifts = {
+        metric["config"]["column"]: metric["value"]
+        for metric in report["metrics"]
+        if "ValueDrift" in metric["metric_name"]
+    }
     Report([RocAuc(), LogLoss()]).run(Dataset.from_pandas(labelled, data_definition=definition)).dict()
     drifted = sorted(name for name, distance in drifts.items() if distance > THRESHOLD)
     answer(len(live), drifted, version("evidently"))

@@ -19,18 +19,18 @@ codes = json.loads((_FOLDER / "metadata.json").read_text(encoding="utf-8"))["cod
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 session = onnxruntime.InferenceSession(_FOLDER / "model.onnx", options)
-(_INPUT,) = (one.name for one in session.get_inputs())
+(_INPUT,) = (node.name for node in session.get_inputs())
 _DTYPES: dict[str, Any] = {"category": object, "timestamp": "datetime64[s]", "integer": float, "number": float}
 
 
 @app.get("/readyz")
 async def ready() -> None:
-    """Whether it is ready."""
+    """Answer that the service is ready."""
 
 
 @app.post("/predict")
 async def predict(row: Row) -> dict[str, float]:
     """Predict a row."""
     columns = {c.name: np.array([getattr(row, c.name)], dtype=_DTYPES[c.type]) for c in contract.INPUTS}
-    (found,) = session.run(["probabilities"], {_INPUT: features(columns, codes)})
-    return {"probability": float(found[0, 1])}
+    (probabilities,) = session.run(["probabilities"], {_INPUT: features(columns, codes)})
+    return {"probability": float(probabilities[0, 1])}

@@ -1,4 +1,4 @@
-"""The usual blog version: FastAPI, a pickled scikit-learn pipeline, a frame for each request."""
+"""The service of a typical blog post: FastAPI, a pickled scikit-learn pipeline, a data frame for each request."""
 
 import os
 from typing import Any
@@ -16,7 +16,7 @@ fitted: dict[str, Any] = joblib.load(os.environ["PIPELINE"])
 
 @app.get("/readyz")
 def ready() -> None:
-    """Whether it is ready."""
+    """Answer that the service is ready."""
 
 
 @app.post("/predict")

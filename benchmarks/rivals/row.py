@@ -1,4 +1,4 @@
-"""The request of the FastAPI rivals."""
+"""The request body of the FastAPI rivals."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Row(BaseModel):
-    """A flight."""
+    """The inputs of a flight."""
 
     scheduled_departure: datetime
     carrier: str

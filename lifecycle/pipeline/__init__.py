@@ -1,6 +1,6 @@
-"""The stages of dvc.yaml (prepare, train, evaluate), and what `make` does around them."""
+"""The stages of dvc.yaml (prepare, train, evaluate), and the commands around them."""
 
 import time
 
-# A package is imported before its modules and all that they import, which is a good part of a stage's time.
+# Python runs this before it imports a stage and its libraries. Importing them takes a good part of a stage's time.
 STARTED = time.perf_counter()

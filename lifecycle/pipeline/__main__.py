@@ -1,6 +1,6 @@
-"""What `make` does: fetch the data, bring the pipeline up to date, track it, and say what came out.
+"""The command behind `make`: fetch the data, bring the pipeline up to date, track the run and print a summary.
 
-`python -m lifecycle.pipeline --untracked` leaves MLflow out: what is proposed need not become a run.
+`python -m lifecycle.pipeline --untracked` skips the tracking: a proposal need not become an MLflow run.
 """
 
 import json
@@ -18,16 +18,16 @@ DATA_FILE = Path("data.dvc")
 
 
 def main() -> None:
-    """Bring everything up to date; quick where everything is."""
+    """Run the stages that are out of date, track the run and print a summary."""
     tracked = "--untracked" not in sys.argv[1:]
-    asked = subprocess.Popen(
+    status = subprocess.Popen(
         ["dvc", "status", "--json", "dvc.yaml", "data.dvc"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
     )
-    # DVC takes half a second to answer: meanwhile the slow imports are done and the parameters are read.
+    # `dvc status` takes half a second. The slow imports and the parameters are loaded meanwhile.
     from lifecycle.pipeline.summary import summary
     from lifecycle.pipeline.track import track
     from lifecycle.shared.params import load_params
@@ -35,30 +35,30 @@ def main() -> None:
     try:
         params = load_params()
     except UserError:
-        asked.kill()
-        asked.communicate()
+        status.kill()
+        status.communicate()
         raise
-    changed = _answer(asked)
-    data_was = DATA_FILE.read_bytes()
+    changed = _changes(status)
+    data_before = DATA_FILE.read_bytes()
     if changed:
         _reproduce(changed)
     else:
         print("Nothing has changed: data, model and metrics are up to date.")
     print(f"\n{summary(params, track() if tracked else None)}")
-    if DATA_FILE.read_bytes() != data_was:
+    if DATA_FILE.read_bytes() != data_before:
         print(
-            "\nThe data has changed, and data.dvc with it. So that others get it:\n"
+            "\nThe data has changed, and data.dvc with it. To share it with others:\n"
             "  .venv/bin/dvc push data.dvc && git add data.dvc .dvc/remote && git commit"
         )
 
 
-def _answer(asked: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What `dvc status` says has changed, by stage; empty where nothing has."""
-    output, errors = asked.communicate()
-    if asked.returncode:
+def _changes(status: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Wait for `dvc status` and return the changes it reports, by stage; empty if everything is up to date."""
+    output, errors = status.communicate()
+    if status.returncode:
         raise UserError(f"`dvc status` failed:\n{errors.strip()}")
-    found: dict[str, Any] = json.loads(output)
-    return found
+    changed: dict[str, Any] = json.loads(output)
+    return changed
 
 
 def _reproduce(changed: dict[str, Any]) -> None:
@@ -67,19 +67,19 @@ def _reproduce(changed: dict[str, Any]) -> None:
     if not DATA.exists():
         _pull()
     elif DATA_FILE.name in changed:
-        # `dvc repro` would record the changed data in data.dvc before any stage looks at it. Bad data stops here.
+        # `dvc repro` would record the changed data in data.dvc before any stage validates it. Validate it first.
         _dvc("repro", "--single-item", "prepare")
-    deleted = [name for name, found in changed.items() if _has_lost_outputs(found)]
-    if deleted:
-        # What has been made before is in the cache, where CI restores it, and need not be made again. Outputs that
-        # persist have no part in the cache of runs, by which `dvc repro` would find it by itself.
-        _dvc("checkout", "--quiet", "--allow-missing", *deleted)
+    incomplete = [name for name, reported in changed.items() if _has_deleted_outputs(reported)]
+    if incomplete:
+        # Outputs made before are in the cache, which CI restores. `dvc repro` does not find them there by itself: its
+        # run cache does not cover outputs with `persist`.
+        _dvc("checkout", "--quiet", "--allow-missing", *incomplete)
     _dvc("repro")
 
 
-def _has_lost_outputs(found: list[Any]) -> bool:
-    """Whether a stage's status says so; its parts are texts, or differences by what they are of."""
-    return any("deleted" in one.get("changed outs", {}).values() for one in found if isinstance(one, dict))
+def _has_deleted_outputs(reported: list[Any]) -> bool:
+    """Return whether `dvc status` reports a deleted output of a stage; its entries are texts or mappings."""
+    return any("deleted" in entry.get("changed outs", {}).values() for entry in reported if isinstance(entry, dict))
 
 
 def _pull() -> None:
@@ -90,14 +90,14 @@ def _pull() -> None:
         _dvc("pull", str(DATA_FILE))
     except UserError as error:
         raise UserError(
-            "the data could not be fetched, see above. `dvc remote list` tells which remote was asked: is it spelt "
-            "right in .dvc/config, can it be reached, are the credentials set? Then run `make` again."
+            "the data could not be fetched, see above. `dvc remote list` shows the remote. Check that its address in "
+            ".dvc/config is right, that it can be reached and that the credentials are set. Then run `make` again."
         ) from error
 
 
 def _dvc(*arguments: str) -> None:
     if subprocess.run(["dvc", *arguments], check=False).returncode:
-        raise UserError(f"`dvc {' '.join(arguments)}` failed, see above. The last good outputs are where they were.")
+        raise UserError(f"`dvc {' '.join(arguments)}` failed, see above. The last good outputs are still in place.")
 
 
 if __name__ == "__main__":

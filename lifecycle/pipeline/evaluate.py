@@ -1,6 +1,6 @@
-"""Third stage: metrics with intervals, by slice and beside a trivial baseline, permutation importance, plots.
+"""Third stage: metrics with intervals, by slice and for a trivial baseline; permutation importance; plots.
 
-The holdout is scored from the model folder, in the contract's columns, the way the service scores a request.
+The stage scores the holdout as the service scores a request: with the model folder, in the contract's columns.
 """
 
 import csv
@@ -29,13 +29,13 @@ from model import contract
 
 _DIGITS = 6
 _CURVE_POINTS = 200
-# The importance of a column is read off a sample: more rows would not change the order of the columns.
+# A sample is enough for the importance: more rows would not change the order of the columns.
 _IMPORTANCE_ROWS = 10_000
 _IMPORTANCE_REPEATS = 3
 
 Target = NDArray[np.bool_]
 Probability = NDArray[np.float32]
-# Row numbers by column and value; WHOLE are all.
+# Row numbers by column and value. WHOLE is the key of all rows.
 Slices = dict[tuple[str, str], NDArray[np.intp]]
 WHOLE = ("", "")
 
@@ -49,13 +49,13 @@ def evaluate(
     """Score the holdout and write the reports.
 
     Args:
-        params: Their seed, metrics and slices are used.
-        model: The model folder.
-        holdout: The rows to score.
-        output: Folder to write metrics.json, slices.json and plots/ to.
+        params: Parameters; seed, metrics and slices are used.
+        model: Model folder.
+        holdout: Parquet file of the rows to score.
+        output: Directory to write metrics.json, slices.json and plots/ to.
 
     Returns:
-        What was done, in a line.
+        One line that summarizes the result.
     """
     predictor = Predictor.load(model)
     scored = score(predictor, holdout, params.slices)
@@ -79,18 +79,18 @@ def evaluate(
     )
     by_slice: dict[str, dict[str, Any]] = {name: {} for name in params.slices}
     for (name, value), rows in scored.slices.items():
-        about = {"rows": len(rows), "base_rate": _rounded(target[rows].mean())}
-        by_slice[name][value] = about | _as_json(measured[name, value])
+        size = {"rows": len(rows), "base_rate": _rounded(target[rows].mean())}
+        by_slice[name][value] = size | _as_json(measured[name, value])
     write_json(output / "slices.json", by_slice)
     with replacing_folder(output / "plots") as folder:
         _plot_curves(folder, target, probability)
         _plot_calibration(folder, target, probability, params.metrics.calibration_bins)
         _plot_confusion(folder, target, probability >= predictor.metadata["threshold"])
         _write_csv(folder / "importance.csv", ("column", "roc_auc_lost", "log_loss_gained"), importance)
-    metric, found = METRICS[params.metrics.primary], measured[WHOLE][params.metrics.primary]
+    metric, interval = METRICS[params.metrics.primary], measured[WHOLE][params.metrics.primary]
     return (
         f"{len(target):,} rows in {scored.clusters.in_words()} scored, "
-        f"{metric.label} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+        f"{metric.label} {interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
     )
 
 
@@ -99,9 +99,9 @@ class Scored:
     """Rows with a model's predictions.
 
     Attributes:
-        target: Of shape (rows,).
+        target: Observed target, of shape (rows,).
         probability: Predicted probability of the target, of shape (rows,).
-        clusters: Which rows are not independent of one another.
+        clusters: Cluster of each row.
         slices: Row numbers by column and value.
     """
 
@@ -112,11 +112,11 @@ class Scored:
 
 
 def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> Scored:
-    """Score the rows of a file, a batch at a time.
+    """Score the rows of a file, one batch at a time.
 
     Args:
-        predictor: The model.
-        holdout: The file, with the target.
+        predictor: Model to score with.
+        holdout: Parquet file with the contract's columns and the target.
         names: Columns to slice by.
     """
     file = pq.ParquetFile(holdout)
@@ -134,7 +134,7 @@ def score(predictor: Predictor, holdout: Path, names: Sequence[str]) -> Scored:
 
 
 def slices_of(table: pa.Table) -> Slices:
-    """The row numbers of each value of each column of a table."""
+    """Return the row numbers of each value of each column of a table."""
     slices: Slices = {}
     for name in table.column_names:
         values = to_texts(table.column(name))
@@ -144,31 +144,31 @@ def slices_of(table: pa.Table) -> Slices:
 
 
 def _measure(scored: Scored, settings: Metrics) -> dict[tuple[str, str], dict[str, Interval]]:
-    """The metrics of the whole holdout, under the key WHOLE, and of each slice."""
+    """Compute the metrics of the whole holdout, under the key WHOLE, and of each slice."""
     groups = groups_of(scored.clusters.numbers)
     parts: Slices = {WHOLE: np.arange(len(groups)), **scored.slices}
-    shown = tqdm(parts.items(), "intervals", unit="slice", disable=None)
+    progress = tqdm(parts.items(), "intervals", unit="slice", disable=None)
     return {
         key: _with_intervals(scored.target[rows], scored.probability[rows], groups[rows], settings)
-        for key, rows in shown
+        for key, rows in progress
     }
 
 
 def _with_intervals(target: Target, probability: Probability, groups: Groups, settings: Metrics) -> dict[str, Interval]:
     scores = Scores(target, probability, bins=settings.calibration_bins)
     values, without = scores.metrics(_once(target))[0], leave_out_each(scores.metrics, groups)
-    found = {}
+    intervals = {}
     for position, (name, metric) in enumerate(METRICS.items()):
         value, low, high = jackknife(values[position], without[:, position], settings.confidence)
-        most = 1.0 if metric.higher_is_better else np.inf
-        found[name] = Interval(value, float(np.clip(low, 0, most)), float(np.clip(high, 0, most)))
-    return found
+        upper_bound = 1.0 if metric.higher_is_better else np.inf
+        intervals[name] = Interval(value, float(np.clip(low, 0, upper_bound)), float(np.clip(high, 0, upper_bound)))
+    return intervals
 
 
 def point_metrics(target: Target, probability: NDArray[np.floating], settings: Metrics) -> NDArray[np.float64]:
-    """The metrics of some rows, in the order of `METRICS`."""
-    (found,) = Scores(target, probability, bins=settings.calibration_bins).metrics(_once(target))
-    return np.asarray(found)
+    """Compute the metrics of some rows, in the order of `METRICS`."""
+    (values,) = Scores(target, probability, bins=settings.calibration_bins).metrics(_once(target))
+    return np.asarray(values)
 
 
 def _once(rows: NDArray[np.generic]) -> Weights:
@@ -176,10 +176,11 @@ def _once(rows: NDArray[np.generic]) -> Weights:
 
 
 def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tuple[str, float, float]]:
-    """How much worse the model gets when a column of the contract is shuffled (Breiman 2001), most important first.
+    """Compute how much worse the model gets if a column of the contract is shuffled (Breiman 2001).
 
     Returns:
-        For each column its name, the ROC AUC lost and the log loss gained, means of the repeats.
+        For each column its name, the loss of ROC AUC and the rise of log loss, averaged over the repeats. The most
+        important column comes first.
     """
     random = np.random.default_rng(params.seed)
     file = pq.ParquetFile(holdout)
@@ -195,25 +196,25 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
     columns = {name: np.concatenate([part[name] for part in sampled]) for name in sampled[0]}
     target = columns.pop(contract.TARGET).astype(np.bool_)
 
-    def points(columns: Columns) -> NDArray[np.float64]:
-        found = point_metrics(target, predictor.probabilities(columns), params.metrics)
-        return np.array([found[_ROC_AUC], found[_LOG_LOSS]])
+    def metrics_of(columns: Columns) -> NDArray[np.float64]:
+        values = point_metrics(target, predictor.probabilities(columns), params.metrics)
+        return np.array([values[_ROC_AUC], values[_LOG_LOSS]])
 
-    def lost(position: int) -> NDArray[np.float64]:
+    def change_if_shuffled(position: int) -> NDArray[np.float64]:
         name = contract.INPUTS[position].name
         draws = np.random.default_rng([params.seed, position])
-        repeats = [points(columns | {name: draws.permutation(columns[name])}) for _ in range(_IMPORTANCE_REPEATS)]
-        return np.asarray(np.mean(repeats, axis=0) - whole)
+        repeats = [metrics_of(columns | {name: draws.permutation(columns[name])}) for _ in range(_IMPORTANCE_REPEATS)]
+        return np.asarray(np.mean(repeats, axis=0) - unshuffled)
 
-    whole = points(columns)
-    found = []
+    unshuffled = metrics_of(columns)
+    importance = []
     with ThreadPoolExecutor(stage.cores()) as threads:
-        losses = threads.map(lost, range(len(contract.INPUTS)))
+        changes = threads.map(change_if_shuffled, range(len(contract.INPUTS)))
         total = len(contract.INPUTS)
-        shown = tqdm(losses, "permutation importance", total=total, unit="column", disable=None)
-        for column, (auc, loss) in zip(contract.INPUTS, shown, strict=True):
-            found.append((column.name, _rounded(-auc), _rounded(loss)))
-    return sorted(found, key=lambda row: -row[1])
+        progress = tqdm(changes, "permutation importance", total=total, unit="column", disable=None)
+        for column, (auc, loss) in zip(contract.INPUTS, progress, strict=True):
+            importance.append((column.name, _rounded(-auc), _rounded(loss)))
+    return sorted(importance, key=lambda row: -row[1])
 
 
 def _with_target(table: pa.Table) -> Columns:
@@ -224,7 +225,7 @@ _ROC_AUC, _LOG_LOSS = [*METRICS].index("roc_auc"), [*METRICS].index("log_loss")
 
 
 def _plot_curves(folder: Path, target: Target, probability: Probability) -> None:
-    """ROC and precision-recall curves, thinned to points that are evenly spaced along them."""
+    """Write the ROC and precision-recall curves, thinned to evenly spaced points."""
     false, true = curves.roc(target, probability)
     along = _thinned(false + true)
     points = zip(false[along], true[along], strict=True)
@@ -236,7 +237,7 @@ def _plot_curves(folder: Path, target: Target, probability: Probability) -> None
 
 
 def _thinned(position: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Indices of at most `_CURVE_POINTS` points that are about evenly spaced in an ascending position."""
+    """Choose at most `_CURVE_POINTS` roughly evenly spaced points; return their indices into ascending positions."""
     even = np.linspace(position[0], position[-1], _CURVE_POINTS)
     return np.unique(np.minimum(np.searchsorted(position, even), len(position) - 1))
 
@@ -265,14 +266,14 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def _as_json(intervals: dict[str, Interval]) -> dict[str, dict[str, float | None]]:
     return {
-        name: {key: None if np.isnan(number) else _rounded(number) for key, number in found._asdict().items()}
-        for name, found in intervals.items()
+        name: {key: None if np.isnan(number) else _rounded(number) for key, number in interval._asdict().items()}
+        for name, interval in intervals.items()
     }
 
 
 def _rounded(number: float | np.floating) -> float:
-    # Further digits differ between machines, and mean nothing.
-    return round(float(number), _DIGITS) + 0.0  # no -0.0
+    # Further digits are noise, and differ between machines.
+    return round(float(number), _DIGITS) + 0.0  # turns -0.0 into 0.0
 
 
 if __name__ == "__main__":

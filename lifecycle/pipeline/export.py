@@ -1,4 +1,4 @@
-"""The trained pipeline as a file: ONNX, or skops where it cannot be exported."""
+"""Write the trained pipeline to a file: as ONNX, or as skops if it has no ONNX export."""
 
 from copy import copy
 from pathlib import Path
@@ -11,10 +11,12 @@ from model.features import NAMES
 
 
 def write_onnx(pipeline: Any, path: Path) -> None:
-    """Export a fitted pipeline to ONNX: `features` of shape (rows, features) in, `probabilities` (rows, 2) out.
+    """Export a fitted pipeline to ONNX.
+
+    The input is `features` of shape (rows, features), the output `probabilities` of shape (rows, 2).
 
     Raises:
-        UserError: Where there is no export for one of its steps.
+        UserError: If one of its steps cannot be exported.
     """
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
@@ -27,29 +29,29 @@ def write_onnx(pipeline: Any, path: Path) -> None:
             pipeline,
             initial_types=[("features", FloatTensorType([None, len(NAMES)]))],
             options={id(classifier): {"zipmap": False}},
-            target_opset={"": 18, "ai.onnx.ml": 3},  # the newest that every exporter used here knows
+            target_opset={"": 18, "ai.onnx.ml": 3},  # the newest that all exporters used here support
         )
-    except Exception as error:  # the exporter raises many kinds, few of them its own
+    except Exception as error:  # the exporters raise errors of many types
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{type(classifier).__name__} cannot be exported to ONNX: {reason}\n"
-            f"Set `model_format: skops` in params.yaml to keep it as it is; what that costs is said there."
+            f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."
         ) from error
     path.write_bytes(exported.SerializeToString(deterministic=True))
 
 
 def write_skops(pipeline: Any, path: Path) -> None:
-    """Keep a fitted pipeline as skops: without pickle, but bound to the version of scikit-learn it was trained with."""
+    """Write a fitted pipeline as skops: no pickle, but loading it needs the scikit-learn version that trained it."""
     import skops.io
 
     skops.io.dump(pipeline, path)
 
 
 def _prepare_lightgbm(pipeline: Any) -> Any:
-    """Register LightGBM with the exporter, and make its thresholds fit ONNX.
+    """Register LightGBM with the exporter, and round its thresholds down to single precision.
 
-    LightGBM compares in double precision and ONNX in single. A threshold rounded up to the next single lets a row pass
-    that LightGBM would not; rounded down, both agree for every feature in single precision.
+    LightGBM compares in double precision, ONNX in single precision. If a threshold is rounded up, a row can take a
+    branch that it does not take in LightGBM. If it is rounded down, both agree on any feature in single precision.
     """
     from lightgbm import Booster, LGBMClassifier
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
@@ -68,10 +70,10 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
         name, _, values = line.partition("=")
         if name == "threshold":
             lines.append(f"threshold={' '.join(_rounded_down(float(value)) for value in values.split())}")
-        elif name != "tree_sizes":  # in characters, and no longer true; optional
+        elif name != "tree_sizes":  # optional; the sizes in characters are no longer right
             lines.append(line)
     classifier = copy(pipeline[-1])
-    classifier._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  there is no public way
+    classifier._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  no public API sets it
     steps = copy(pipeline)
     steps.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], classifier)]
     return steps
@@ -79,5 +81,5 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
 
 def _rounded_down(threshold: float) -> str:
     single = np.float32(threshold)
-    # As Python floats: NumPy would compare in single precision, where both are the same.
+    # Compared as Python floats: NumPy would compare in single precision, where the two are equal.
     return repr(float(single if float(single) <= threshold else np.nextafter(single, np.float32(-np.inf))))

@@ -1,4 +1,4 @@
-"""Add a month to the data: `python -m lifecycle.pipeline.ingest MONTH` fetches, validates and writes it."""
+"""Add a month to the data: `python -m lifecycle.pipeline.ingest MONTH` fetches it, validates it and writes its file."""
 
 import argparse
 import re
@@ -16,32 +16,32 @@ from model import contract, data
 
 
 class NoRowsError(UserError):
-    """The source has no rows for a month."""
+    """Raised if the source has no rows for a month."""
 
 
 def ingest(month: str, folder: Path = DATA) -> bool:
-    """Fetch a month, validate it and write its file: byte for byte the same for the same rows.
+    """Fetch a month, validate it and write its file. The same rows give the same bytes.
 
     Args:
-        month: The month, as ``YYYY-MM``.
-        folder: Where the month files are.
+        month: Month to fetch, as ``YYYY-MM``.
+        folder: Directory of the month files.
 
     Returns:
         Whether the file is new or has changed.
 
     Raises:
-        UserError: Where the source has no such month, or its rows break the contract. Nothing is written then.
+        UserError: If the source does not have the month or its rows violate the contract. Nothing is written then.
     """
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
-        raise UserError(f"{month!r} is no month. Write it as year and month, YYYY-MM.")
+        raise UserError(f"{month!r} is not a month. Write year and month as YYYY-MM.")
     rows = data.fetch(month)
     if rows.empty:
         raise NoRowsError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
     try:
-        # Sorted by what identifies a row, so that the order in which the source returns rows leaves no trace.
+        # Sorted by identity, so that the file does not depend on the order in which the source returns rows.
         table = pa.Table.from_pandas(rows.sort_values(list(contract.IDENTITY)), ARROW_SCHEMA, preserve_index=False)
     except (pa.ArrowException, KeyError):
-        # What does not fit the schema breaks the contract, and validation says it best.
+        # Rows that do not fit the schema violate the contract. Validation has the better error message.
         validate(rows.reset_index(drop=True), source=f"fetch({month!r})", month=month)
         raise
     validate(as_pandas(table), source=f"fetch({month!r})", month=month)
@@ -53,15 +53,15 @@ def ingest(month: str, folder: Path = DATA) -> bool:
 
 
 def main() -> None:
-    """Ingest a month, and say whether it changed anything."""
+    """Ingest a month, and print whether its file changed."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.pipeline.ingest", description=__doc__)
     parser.add_argument("month", help="month to add, as YYYY-MM")
     month = parser.parse_args().month
     path = month_path(month)
     if ingest(month):
-        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. `make` takes it up.")
+        print(f"{path}: {pq.read_metadata(path).num_rows:,} rows. Run `make` to use them.")
     else:
-        print(f"{path} is there already, byte for byte.")
+        print(f"{path} is up to date.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m lifecycle.pipeline.latency ROWS`: print the median time, in milliseconds, that the model takes for a row.
+"""`python -m lifecycle.pipeline.latency ROWS`: print the median time in milliseconds to predict a single row.
 
-The row is the first one of a Parquet file; the time is without HTTP.
+ROWS is a Parquet file, whose first row is used. The time excludes HTTP.
 """
 
 import statistics
@@ -18,15 +18,15 @@ _CALLS = 300
 
 
 def latency(rows: Path, model: Path = MODEL) -> float:
-    """Measure the median time that a model takes for the first row of a file, in milliseconds."""
+    """Measure the median time in milliseconds that a model takes to predict the first row of a file."""
     predictor = Predictor.load(model)
     row = to_columns(pq.read_table(rows).slice(0, 1))
-    taken = []
+    seconds = []
     for _ in range(_CALLS):
         start = time.perf_counter()
         predictor.probabilities(row)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1000
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds) * 1000
 
 
 if __name__ == "__main__":

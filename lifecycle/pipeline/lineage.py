@@ -1,6 +1,6 @@
-"""The lineage of a trained model: from what it was made, and what it reached. The service tells it with each answer.
+"""The lineage of a trained model: its commit, data, lock and metrics. The service returns it with each prediction.
 
-`python -m lifecycle.pipeline.lineage` writes artifacts/lineage.json beside the model folder.
+`python -m lifecycle.pipeline.lineage` writes artifacts/lineage.json, next to the model folder.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
     """Write the lineage of the model that `make` has trained.
 
     Returns:
-        What was written.
+        The content of the file.
 
     Raises:
-        UserError: Where there is no trained model.
+        UserError: If there is no trained model.
     """
-    # Here, so that the service can read a lineage without what the pipeline imports.
+    # Imported here so that the service can read a lineage without the imports of the pipeline.
     from lifecycle.pipeline import stage, track
     from lifecycle.shared.yaml_text import parse_yaml
 
@@ -34,7 +34,7 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
     lock = hashlib.sha256(track.LOCK.read_bytes()).hexdigest()
     commit, as_committed = track.checked_out()
     lineage = {
-        # Before it is registered: by its commit, which may get a version, or by its lock, which cannot.
+        # Name until the model is registered: the commit, or the lock if uncommitted changes rule out a release.
         "version": commit[:12] if as_committed else f"uncommitted-{lock[:12]}",
         "commit": commit,
         "uncommitted_changes": not as_committed,
@@ -51,18 +51,18 @@ def read_lineage(path: Path, model_folder: Path) -> dict[str, Any]:
     """Read the lineage that belongs to a model folder.
 
     Raises:
-        UserError: Where there is none, or it is another model's.
+        UserError: If the file is missing, is damaged or belongs to another model.
     """
-    again = "`make serve` and `make bento` write it."
+    remedy = "`make serve` and `make bento` write it."
     try:
         lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         model = lineage["model"]
     except FileNotFoundError as error:
-        raise UserError(f"the lineage {path} is missing. {again}") from error
+        raise UserError(f"the lineage {path} is missing. {remedy}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the lineage {path} is damaged. {again}") from error
+        raise UserError(f"the lineage {path} is damaged. {remedy}") from error
     if model != model_hash(model_folder):
-        raise UserError(f"the lineage {path} is not that of the model in {model_folder}. {again}")
+        raise UserError(f"the lineage {path} does not belong to the model in {model_folder}. {remedy}")
     return lineage
 
 

@@ -1,4 +1,4 @@
-"""The model folder as an MLflow model: rows of the contract's columns in, probabilities out."""
+"""The model folder as an MLflow model, which maps the contract's inputs to probabilities."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from model import contract
 
 
 class MlflowModel(PythonModel):
-    """What `mlflow.pyfunc.load_model` returns for a tracked run."""
+    """The model that `mlflow.pyfunc.load_model` returns for a tracked run."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder that was logged with the run."""
@@ -27,7 +27,7 @@ class MlflowModel(PythonModel):
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
-        """Probability of the target for each row of a frame with the contract's inputs."""
+        """Predict the probability of the target for each row of a frame with the contract's inputs."""
         columns = {c.name: model_input[c.name].to_numpy(c.forms.numpy) for c in contract.INPUTS}
         return self._predictor.probabilities(columns)
 

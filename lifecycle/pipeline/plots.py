@@ -1,4 +1,4 @@
-"""The plots of dvc.yaml on a page: of a run in MLflow, and of candidate and champion in a proposal."""
+"""An HTML page with the plots of dvc.yaml: for a run in MLflow, or for candidate and champion of a proposal."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,16 @@ from lifecycle.shared.commands import CommandError, run
 from lifecycle.shared.vega import DrawingError, Picture, page, to_svg
 from model import contract
 
-_ABOUT_BOTH = "Each as its own commit evaluated it, on its own holdout. The report compares them on the same rows."
+_ABOUT_BOTH = "Each model is shown on the holdout of its own commit. The report compares both on the same rows."
 
 
 def plots_page(name: str, about: str = "", champion: str | None = None) -> str:
-    """The page, as HTML; which plots there are is up to dvc.yaml.
+    """Render the plots that dvc.yaml declares as an HTML page.
 
     Args:
-        name: What the model of the working tree is called in the plots.
-        about: Text above them.
-        champion: Commit of the model to draw beside it; None where there is none.
+        name: Name of the working tree's model in the plots.
+        about: Text above the plots.
+        champion: Commit of the champion, to draw its curves as well; None for the working tree alone.
     """
     command = ["dvc", "plots", "diff", champion, "--json"] if champion else ["dvc", "plots", "show", "--json"]
     names = {"workspace": name} | ({champion: "champion"} if champion else {})
@@ -34,16 +34,16 @@ def plots_page(name: str, about: str = "", champion: str | None = None) -> str:
 
 
 def _specifications(printed: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The title and the Vega-Lite specification of each plot, with revisions by their names.
+    """Yield title and Vega-Lite specification of each plot, with names in place of revisions.
 
     Args:
-        printed: What `dvc plots` printed.
-        names: By revision.
+        printed: JSON output of `dvc plots`.
+        names: Name of each revision.
     """
     plots_by_title: dict[str, list[dict[str, Any]]] = json.loads(printed)["data"]
     for title, plots in plots_by_title.items():
         for plot in plots:
-            if plot["type"] == "vega":  # the others are pictures already
+            if plot["type"] == "vega":  # the other types are images
                 content = plot["content"]
                 specification = content if isinstance(content, str) else json.dumps(content)
                 for revision, name in names.items():

@@ -1,6 +1,6 @@
 """`python -m lifecycle.pipeline.predict IN OUT`: score a file in batches, with the features and model of the service.
 
-IN and OUT are Parquet or CSV by their suffix. OUT has the rows of IN with two columns more, probability and label.
+The suffixes of IN and OUT choose Parquet or CSV. OUT has the rows of IN with the added columns probability and label.
 """
 
 import argparse
@@ -28,22 +28,22 @@ _INPUTS = pa.schema([ARROW_SCHEMA.field(column.name) for column in contract.INPU
 
 
 def predict(source: Path, target: Path, predictor: Predictor) -> int:
-    """Score the rows of a file, a batch at a time.
+    """Score the rows of a file, one batch at a time.
 
     Args:
-        source: Its columns are the contract's inputs; the contract's target may be among them, and goes through.
-        target: Replaced when all rows are scored.
-        predictor: The model.
+        source: File with the contract's inputs as columns. It may have the contract's target, which is copied.
+        target: File to write. It is replaced once all rows are scored.
+        predictor: Model to score with.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: Where a file is none of the kinds, is damaged, or breaks the contract.
+        UserError: If a file is neither Parquet nor CSV, is damaged or violates the contract.
     """
     for path in (source, target):
         if path.suffix not in _ENDINGS:
-            raise UserError(f"{path} is neither Parquet nor CSV; the name has to end in {' or '.join(_ENDINGS)}.")
+            raise UserError(f"{path} is neither Parquet nor CSV; its name has to end with {' or '.join(_ENDINGS)}.")
     rows = 0
     with ExitStack() as stack:
         aside = stack.enter_context(replacing_file(target))
@@ -72,7 +72,7 @@ def _batches(source: Path) -> Iterator[pa.Table]:
             for batch in pq.ParquetFile(source).iter_batches(_BATCH):
                 yield pa.Table.from_batches([batch])
         else:
-            # As texts, not as it looks in the first rows: the contract says what they are.
+            # Read as texts, since Arrow would infer types from the first rows; `_typed` casts to the contract's types.
             with pa.csv.open_csv(source) as reader:
                 names = reader.schema.names
             texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
@@ -85,7 +85,7 @@ def _batches(source: Path) -> Iterator[pa.Table]:
 
 
 def _typed(batch: pa.Table) -> pa.Table:
-    """With each column in the contract's type, where it can be without loss: validation says what the others are."""
+    """Cast each column to the contract's type if that loses nothing; validation reports the other columns."""
     for position, name in enumerate(batch.column_names):
         if name in ARROW_SCHEMA.names:
             with suppress(pa.ArrowInvalid):
@@ -94,13 +94,13 @@ def _typed(batch: pa.Table) -> pa.Table:
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    # Whole numbers among which some are missing are written as 2001.0 by pandas.
-    by_way_of = pa.float64() if pa.types.is_string(column.type) and pa.types.is_integer(kind) else column.type
-    return column.cast(by_way_of).cast(kind)
+    # Pandas writes integers as 2001.0 if some values of the column are missing.
+    intermediate = pa.float64() if pa.types.is_string(column.type) and pa.types.is_integer(kind) else column.type
+    return column.cast(intermediate).cast(kind)
 
 
 def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
-    """The inputs of a batch whose first row is number ``start`` of its file."""
+    """Validate a batch whose first row has number ``start`` in its file, and return its inputs."""
     if contract.TARGET in batch.column_names:
         batch = batch.drop_columns(contract.TARGET)
     frame = as_pandas(batch)
@@ -110,7 +110,7 @@ def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
 
 
 def main() -> None:
-    """Score a file."""
+    """Score the file named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.pipeline.predict", description=__doc__)
     parser.add_argument("source", type=Path, metavar="IN", help="file to score, .parquet or .csv")
     parser.add_argument("target", type=Path, metavar="OUT", help="file to write, .parquet or .csv")

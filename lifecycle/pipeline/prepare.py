@@ -1,6 +1,6 @@
-"""First stage: validate the months, split them by time, compute the training features.
+"""First stage: validate the months, split them by time and compute the training features.
 
-The holdout is passed on as it came, in the contract's columns: it is scored the way the service scores a request.
+The holdout keeps the contract's columns, so that `evaluate` can score it as the service scores a request.
 """
 
 from collections.abc import Iterable
@@ -21,28 +21,28 @@ from model.features import CODED, NAMES, features
 
 TRAIN_SCHEMA = pa.schema([pa.field(name, pa.float32()) for name in NAMES] + [pa.field(contract.TARGET, pa.bool_())])
 
-_ROOM = 64 * 2**20  # bytes to spare beside the outputs
+_ROOM = 64 * 2**20  # bytes of free space required in addition to the outputs
 
 
 def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) -> str:
     """Write the training features, the holdout and the category codes.
 
-    One month at a time is in memory, however many the window has.
+    Only one month at a time is in memory.
 
     Args:
-        params: Their window and holdout are used.
-        data: Folder of the month files.
-        output: Folder that is replaced: train.parquet, holdout.parquet, codes.json.
+        params: Parameters; window and holdout are used.
+        data: Directory of the month files.
+        output: Directory to replace, with train.parquet, holdout.parquet and codes.json.
 
     Returns:
-        What was done, in a line.
+        One line that summarizes the result.
 
     Raises:
-        UserError: Where a month is missing or breaks the contract, or the disk has too little room.
+        UserError: If a month is missing or violates the contract, or the disk has too little free space.
     """
     window, holdout = params.window.months(), params.holdout.months()
     rows = {month: open_month(month_path(month, data)).metadata.num_rows for month in [*window, *holdout]}
-    # Uncompressed, and once more in DVC's cache.
+    # Estimated without compression. DVC's cache takes the same space again.
     require_space(output, 2 * sum(rows.values()) * (len(NAMES) * 4 + 1) + _ROOM)
 
     codes = _validate(window, holdout, data)
@@ -66,7 +66,7 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
 
 
 def _validate(window: list[str], holdout: list[str], data: Path) -> dict[str, dict[str, int]]:
-    """Validate all months, and number the categories of the training window in alphabetical order."""
+    """Validate all months, and return codes for the categories of the training window, in alphabetical order."""
     seen: dict[str, set[str]] = {name: set() for name in CODED}
     for month in _progress("validate", [*window, *holdout]):
         path = month_path(month, data)
@@ -77,8 +77,8 @@ def _validate(window: list[str], holdout: list[str], data: Path) -> dict[str, di
     return {name: {category: code for code, category in enumerate(sorted(seen[name]))} for name in CODED}
 
 
-def _progress(what: str, months: list[str]) -> Iterable[str]:
-    return tqdm(months, what, unit="month", disable=None)
+def _progress(description: str, months: list[str]) -> Iterable[str]:
+    return tqdm(months, description, unit="month", disable=None)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The reference: what a model in production is compared with. Kept with its version; no row of the data is needed then.
+"""The reference of a model: the distributions and metrics that monitoring compares production with.
 
-Each month of window and holdout by itself: how much they differ from one another is what the model has got used to.
+It is stored with the model's version, so that monitoring needs no training data. Each month of window and holdout is
+counted separately: the differences between these months are normal for the model.
 """
 
 import csv
@@ -25,14 +26,14 @@ REFERENCE = "reference.json"
 
 
 class Reference(Settings):
-    """What a model was trained and judged on, in numbers.
+    """Distributions and metrics of the data that a model was trained and evaluated on.
 
     Attributes:
-        bins: Of each variable, by the rows of the window.
-        months: Of window and holdout, with the model's own probabilities.
-        holdout: The months among them that it was judged on.
-        importance: By column, the log loss gained where it is shuffled; 0 where none is.
-        metrics: Of the holdout, with intervals; as metrics.json has them.
+        bins: Histogram bins of each variable, from the rows of the window.
+        months: Distributions of each month of window and holdout, with the model's own probabilities.
+        holdout: Months of the holdout.
+        importance: Rise of the log loss for each column when the column is shuffled; 0 if there is none.
+        metrics: Metrics of the holdout with their intervals, as in metrics.json.
     """
 
     bins: dict[str, Bins]
@@ -43,20 +44,20 @@ class Reference(Settings):
 
     @property
     def known_until(self) -> datetime:
-        """End of the last month that the model was trained or judged on."""
+        """End of the last month that the model was trained or evaluated on."""
         year, month = map(int, max(self.months).split("-"))
         return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
 
 
 def make_reference(params: Params, data: Path = DATA) -> Reference:
-    """Count the months of window and holdout, as the trained model sees them.
+    """Make the reference of the trained model from the months of its window and holdout.
 
     Args:
-        params: Of the trained model.
-        data: Folder of the month files.
+        params: Parameters of the trained model.
+        data: Directory of the month files.
     """
     window, holdout = params.window.months(), params.holdout.months()
-    # With one thread, so that sums are always added up in the same order.
+    # One thread, so that sums are always computed in the same order.
     connection = duckdb.connect(config={"threads": 1})
     names = ", ".join(f'"{column.name}"' for column in contract.INPUTS)
     bins = make_variable_bins(

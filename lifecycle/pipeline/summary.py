@@ -1,4 +1,4 @@
-"""The end of `make`: what came out, how long it took, what to try next."""
+"""The summary that `make` prints last: the metrics, the time of each stage, and next steps."""
 
 import json
 from typing import Any
@@ -14,16 +14,21 @@ from model import contract
 
 
 def summary(params: Params, run: str | None) -> str:
-    """The result of the last run, in a screenful; without the id of its MLflow run where it was not tracked."""
+    """Describe the result of the last run.
+
+    Args:
+        params: Parameters of the run.
+        run: Id of its MLflow run; None if it was not tracked.
+    """
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
     window, holdout = metadata["window"], params.holdout
     rate = f"{reported['base_rate']:.1%} {contract.TARGET}"
     times = [(name, stage.seconds_taken(name)) for name in stage.STAGES]
-    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
+    timings = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
     clusters = count_in_words(**reported["clusters"])
     floors = {check.metric: check for check in reported_floors(params.gates, reported)}
-    following = np.datetime64(holdout.last, "M") + 1
+    next_month = np.datetime64(holdout.last, "M") + 1
     return "\n".join(
         [
             f"{contract.NAME}: {metadata['estimator']}",
@@ -33,13 +38,13 @@ def summary(params: Params, run: str | None) -> str:
             f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   skill",
             *(_line(name, reported, floors.get(name)) for name in METRICS),
             "",
-            f"  stages: {took or 'all from the cache'}",
+            f"  stages: {timings or 'all from the cache'}",
             *([f"  MLflow run: {run}"] if run else []),
             "",
             "Next:",
             "  make ui                look at the run, its plots and its model in MLflow",
             "  another estimator      `estimator: lightgbm` in params.yaml, `make`, `.venv/bin/dvc metrics diff`",
-            f"  the next month         `make ingest MONTH={following}`, move window and holdout on by a month in",
+            f"  the next month         `make ingest MONTH={next_month}`, move window and holdout on by a month in",
             "                         params.yaml, `make`",
         ]
     )
@@ -50,11 +55,11 @@ def _span(first: str, last: str) -> str:
 
 
 def _line(name: str, reported: dict[str, Any], floor: Check | None) -> str:
-    found = reported["model"][name]
-    between = f"{in_digits(found['low'])} to {in_digits(found['high'])}"
-    value, baseline = in_digits(found["value"]), in_digits(reported["baseline"][name])
+    metric = reported["model"][name]
+    interval = f"{in_digits(metric['low'])} to {in_digits(metric['high'])}"
+    value, baseline = in_digits(metric["value"]), in_digits(reported["baseline"][name])
     gate = ""
     if floor:
         skill = "-" if floor.found is None else f"{floor.found:.3f}"
         gate = f"{skill}, at least {floor.allowed:g}: {'passed' if floor.passed else 'MISSED'}"
-    return f"  {METRICS[name].label:18} {value:>7}   {between:18} {baseline:>9}   {gate}"
+    return f"  {METRICS[name].label:18} {value:>7}   {interval:18} {baseline:>9}   {gate}"

@@ -1,7 +1,8 @@
-"""Tracking: one finished dvc.lock becomes one MLflow run, however often this is run.
+"""Tracking: log the finished pipeline as an MLflow run, exactly one for each dvc.lock.
 
-Not a stage: stages read files and write files, and are cached. `python -m lifecycle.pipeline.track` projects what they
-left onto MLflow, in .mlflow/ or on the server that MLFLOW_TRACKING_URI names. `… track ui` opens it.
+Tracking is not a stage: stages only read and write files, so that DVC can cache them. `python -m
+lifecycle.pipeline.track` logs their results to .mlflow/ or to the server that MLFLOW_TRACKING_URI names; with the
+argument `ui` it serves the MLflow pages.
 """
 
 import hashlib
@@ -21,18 +22,18 @@ from lifecycle.shared.yaml_text import parse_yaml
 from model import contract
 
 LOCK = Path("dvc.lock")
-# What the pipeline and the comparison write that is in git.
+# Files in git that the pipeline and the comparison write.
 RECORDED = ("dvc.lock", "lifecycle/proposal/dvc.lock", "reports")
 STORE = Path(".mlflow")
 _LOCK_TAG = "dvc.lock"
-# What was tracked last, so that a `make` with nothing to do need not import MLflow to find out.
+# Record of the last tracked run, so that `make` need not import MLflow if there is nothing to do.
 _LAST = STORE / "last.json"
-# What a model needs beside NumPy, by its format.
+# Libraries that a model needs in addition to NumPy and pandas, by its format.
 _SERVED_WITH = {"onnx": ["onnxruntime"], "skops": ["scikit-learn", "skops", "lightgbm"]}
 
 
 def tracking_uri() -> str:
-    """Where runs are tracked: MLFLOW_TRACKING_URI, or a SQLite file."""
+    """Return the address where runs are tracked: MLFLOW_TRACKING_URI, or else a SQLite file."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}/mlflow.db"
 
 
@@ -40,13 +41,13 @@ def track() -> str:
     """Track the finished pipeline, unless it is tracked already.
 
     Returns:
-        The run's id.
+        Id of the run.
 
     Raises:
-        UserError: Where the pipeline is not finished or the tracking server cannot be reached.
+        UserError: If the pipeline is not finished or the tracking server cannot be reached.
     """
     if not LOCK.exists():
-        raise UserError(f"there is no {LOCK}, so there is nothing to track. `make` runs the pipeline.")
+        raise UserError(f"there is no {LOCK}, so there is nothing to track. Run the pipeline with `make`.")
     uri, lock = tracking_uri(), hashlib.sha256(LOCK.read_bytes()).hexdigest()
     local = not os.environ.get("MLFLOW_TRACKING_URI")
     if _LAST.exists() and (not local or (STORE / "mlflow.db").exists()):
@@ -63,27 +64,27 @@ def track() -> str:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"the run could not be tracked at {uri}: {reason}\n"
-            f"The model is finished. `make` tries again to track it; unset MLFLOW_TRACKING_URI to track locally."
+            f"The model itself is finished. Run `make` to retry; unset MLFLOW_TRACKING_URI to track locally."
         ) from error
     write_json(_LAST, {"uri": uri, "lock": lock, "run": run})
     return run
 
 
 def find_or_log(uri: str) -> str:
-    """The run of the finished pipeline at an address of MLflow; logged there unless it is there already.
+    """Find the run of the finished pipeline at an MLflow address, or log it there.
 
     Returns:
-        The run's id.
+        Id of the run.
     """
     import mlflow
 
-    set_before = os.environ.get("MLFLOW_TRACKING_URI")
+    previous_uri = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
         return _find_or_log(hashlib.sha256(LOCK.read_bytes()).hexdigest(), uri)
     finally:
-        # It has set the environment's variable, too, by which others would take the file for a server.
-        mlflow.set_tracking_uri(set_before)  # type: ignore[arg-type]  # None unsets it
+        # `set_tracking_uri` also sets the environment variable, and other code would take the SQLite file for a server.
+        mlflow.set_tracking_uri(previous_uri)  # type: ignore[arg-type]  # None unsets it
 
 
 def _find_or_log(lock: str, uri: str) -> str:
@@ -92,14 +93,14 @@ def _find_or_log(lock: str, uri: str) -> str:
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(contract.NAME)
     if experiment is None:
-        # A server knows where its artifacts belong; with a file they lie beside it.
+        # A server has its own artifact location. The artifacts of a SQLite file go next to it.
         file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
         location = (Path(file).parent / "artifacts").resolve().as_uri() if file else None
         experiment = client.get_experiment(client.create_experiment(contract.NAME, location))
-    for found in client.search_runs([experiment.experiment_id], f"tags.`{_LOCK_TAG}` = '{lock}'"):
-        if found.info.status == "FINISHED":
-            return str(found.info.run_id)
-        client.delete_run(found.info.run_id)  # cut off half-way; logged again below
+    for logged in client.search_runs([experiment.experiment_id], f"tags.`{_LOCK_TAG}` = '{lock}'"):
+        if logged.info.status == "FINISHED":
+            return str(logged.info.run_id)
+        client.delete_run(logged.info.run_id)  # its logging was interrupted; logged again below
 
     from lifecycle.pipeline.plots import plots_page
 
@@ -126,7 +127,7 @@ def _find_or_log(lock: str, uri: str) -> str:
 
 
 def checked_out() -> tuple[str, bool]:
-    """The commit that is checked out, and whether its files are as it says; the pipeline's own do not count."""
+    """Return the checked-out commit, and whether the files match it, apart from those that the pipeline writes."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
@@ -138,12 +139,12 @@ def checked_out() -> tuple[str, bool]:
 
 
 def _params() -> dict[str, Any]:
-    """What dvc.lock says the stages were run with, flattened."""
+    """Return the parameters that dvc.lock records for the stages, flattened."""
     lock = parse_yaml(LOCK.read_text(encoding="utf-8"))
     flat: dict[str, Any] = {}
     for entry in lock["stages"].values():
         for name, value in entry.get("params", {}).get("params.yaml", {}).items():
-            # `hyperparameters.lightgbm` -> `learning_rate`: the estimator is a parameter of its own.
+            # `hyperparameters.lightgbm.learning_rate` -> `learning_rate`: the estimator is a separate parameter.
             prefix = "" if name.startswith("hyperparameters.") else f"{name}."
             flat |= {f"{prefix}{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
     return flat
@@ -152,8 +153,8 @@ def _params() -> dict[str, Any]:
 def _metrics() -> dict[str, float]:
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     flat = {"rows": reported["rows"], "base_rate": reported["base_rate"]}
-    for name, found in reported["model"].items():
-        flat |= {name if end == "value" else f"{name}_{end}": number for end, number in found.items()}
+    for name, interval in reported["model"].items():
+        flat |= {name if end == "value" else f"{name}_{end}": number for end, number in interval.items()}
     flat |= {f"baseline_{name}": number for name, number in reported["baseline"].items()}
     return {name: number for name, number in flat.items() if number is not None}
 
@@ -167,9 +168,9 @@ def _log_datasets(commit: str) -> None:
     digest = next(dep["md5"] for dep in lock["stages"]["prepare"]["deps"] if dep["path"] == "data")
     spans = lock["stages"]["prepare"]["params"]["params.yaml"]
     for span, context in (("window", "training"), ("holdout", "evaluation")):
-        # Commit and data.dvc lead to the data, wherever the remote is by then.
+        # Commit and data.dvc identify the data even after the remote has moved.
         source = CodeDatasetSource({"mlflow.source.git.commit": commit, "dvc.file": "data.dvc"})
-        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, meant to be used
+        dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, made for direct use
         mlflow.log_input(dataset, context, tags={key: str(month) for key, month in spans[span].items()})
 
 
@@ -179,7 +180,7 @@ def _log_model(model_format: str) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    # Whole numbers with missing ones among them are floats in pandas.
+    # Pandas represents integers as floats if some values are missing.
     floats = {c.name for c in contract.INPUTS if c.type == "number" or (c.type == "integer" and c.nullable)}
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double if c.name in floats else DataType[c.forms.mlflow], c.name, required=not c.nullable)
@@ -207,18 +208,23 @@ def open_ui() -> None:
     """Serve the MLflow pages on localhost, until interrupted."""
     uri = tracking_uri()
     if uri.startswith("http"):
-        print(f"the runs are tracked on a server: {uri}")
+        print(f"the runs are tracked on a server: open {uri}")
         return
     show(uri)
 
 
 def show(uri: str, page: str = "") -> NoReturn:
-    """Serve the MLflow pages of a store in this process's place, and name one of them; PORT chooses the port."""
+    """Replace this process by a server of the MLflow pages of a store, on the port that the variable PORT names.
+
+    Args:
+        uri: Address of the store.
+        page: Path of the page whose link is printed.
+    """
     port = os.environ.get("PORT", "5000")
     print(f"http://127.0.0.1:{port}{page} (stop with Ctrl-C)", flush=True)
-    # One reader needs one process, not four.
+    # One reader needs one worker, not MLflow's default of four.
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    os.execvp("mlflow", command)  # noqa: S606 - no shell is wanted
+    os.execvp("mlflow", command)  # noqa: S606 - deliberately without a shell
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Second stage: fit the estimator and write the model folder, after proving that its file predicts the same."""
+"""Second stage: fit the estimator, export it, and check that the exported model predicts the same."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ from lifecycle.shared.schema import contract_version, json_schema
 from model import contract
 from model.features import NAMES, features
 
-# The largest difference in probability between the fitted pipeline and the model file that is passed. Rounding to
-# single precision makes about 3e-7; an export that goes wrong makes far more.
+# The largest difference in probability between the fitted pipeline and the model file that still passes. Rounding to
+# single precision causes about 3e-7; a wrong export causes far more.
 TOLERANCE = 1e-5
 
 
@@ -30,15 +30,15 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
     """Fit the estimator that the parameters name and write the model folder.
 
     Args:
-        params: Their estimator, hyperparameters, seed, format, threshold and window are used.
-        prepared: Folder that `prepare` wrote.
-        output: The model folder, which is replaced; see predictor.py.
+        params: Parameters; estimator, hyperparameters, seed, format, threshold and window are used.
+        prepared: Directory that `prepare` wrote.
+        output: Model folder to replace; predictor.py describes its files.
 
     Returns:
-        What was done, in a line.
+        One line that summarizes the result.
 
     Raises:
-        UserError: Where the estimator fails on these settings or data, cannot be exported, or is exported wrongly.
+        UserError: If the estimator fails on these settings or data, or if it cannot be exported correctly.
     """
     codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
     matrix, target = _read_train(prepared / "train.parquet")
@@ -46,7 +46,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
         pipeline = params.build_estimator()
         print(f"fitting {params.estimator} on {len(matrix):,} rows and {len(NAMES)} features …", flush=True)
         pipeline.fit(matrix, target)
-    except (ValueError, ImportError, OSError) as error:  # a shared library that is missing is an OSError
+    except (ValueError, ImportError, OSError) as error:  # a missing shared library raises OSError
         raise UserError(f"{params.estimator} cannot be fitted: {error}") from error
 
     with replacing_folder(output) as folder:
@@ -54,7 +54,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
             write_onnx(pipeline, folder / "model.onnx")
         else:
             write_skops(pipeline, folder / "model.skops")
-            print("model_format is skops: serving needs scikit-learn in this very version, and is many times slower.")
+            print("model_format is skops: serving needs exactly this scikit-learn version and is many times slower.")
         write_json(folder / "contract.json", json_schema())
         write_json(
             folder / "metadata.json",
@@ -71,7 +71,9 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
                 "threshold": params.threshold,
                 "features": list(NAMES),
                 "codes": codes,
-                "histograms": {name: one.model_dump() for name, one in feature_histograms(matrix, codes).items()},
+                "histograms": {
+                    name: histogram.model_dump() for name, histogram in feature_histograms(matrix, codes).items()
+                },
             },
         )
         difference = _difference(pipeline, Predictor.load(folder), prepared / "holdout.parquet")
@@ -83,7 +85,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
 
 
 def _read_train(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The feature matrix of shape (rows, features) and the target of shape (rows,)."""
+    """Read the feature matrix of shape (rows, features) and the target of shape (rows,)."""
     file = pq.ParquetFile(path)
     matrix = np.empty((file.metadata.num_rows, len(NAMES)), dtype=np.float32)
     target = np.empty(file.metadata.num_rows, dtype=np.bool_)
@@ -98,10 +100,10 @@ def _read_train(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
-    """The largest difference in probability between pipeline and model file on the holdout.
+    """Compute the largest difference in probability between pipeline and model file on the holdout.
 
     Raises:
-        UserError: Where it is beyond `TOLERANCE`.
+        UserError: If it exceeds `TOLERANCE`.
     """
     worst, differing, rows = 0.0, 0, 0
     for batch in pq.ParquetFile(holdout).iter_batches():
@@ -113,10 +115,11 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
         rows += len(differences)
     if not worst <= TOLERANCE:
         raise UserError(
-            f"the exported model does not predict what was trained: {differing:,} of {rows:,} holdout rows differ by "
-            f"more than {TOLERANCE:g} in probability, at worst by {worst:.2g}. The export of this estimator is wrong "
-            f"for these settings (native categorical splits are a known case). Change the estimator, or set "
-            f"`model_format: skops` in params.yaml to keep it as it is. The last good model was left in place."
+            f"the exported model differs from the trained one: the probabilities of {differing:,} of {rows:,} holdout "
+            f"rows differ by more than {TOLERANCE:g}, the largest difference is {worst:.2g}. The export of this "
+            f"estimator is wrong for these settings (native categorical splits are a known case). Change the "
+            f"estimator, or set `model_format: skops` in params.yaml to save it without an export. The last good model "
+            f"is still in place."
         )
     return worst
 

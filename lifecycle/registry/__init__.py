@@ -1,1 +1,1 @@
-"""The model registry: which versions there are, from what each was made, and which of them is the champion."""
+"""The model registry: the versions, the lineage of each, and which of them is the champion."""

@@ -1,4 +1,4 @@
-"""The registry as tables: `make registry`, and `make history`: who was champion from when to when, and why."""
+"""The commands behind `make registry`, a table of the versions, and `make history`, a table of the champions."""
 
 import os
 import sys
@@ -17,12 +17,12 @@ _FOLDER = Path(".registry/pages")
 
 
 def main() -> None:
-    """Show what is asked for."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else "versions"
-    if asked == "ui":
+    """Print the table or open the pages that the argument names."""
+    view = sys.argv[1] if len(sys.argv) > 1 else "versions"
+    if view == "ui":
         _open_pages()
     with existing() as registry:
-        for line in _columns(_history(registry) if asked == "history" else _versions(registry)):
+        for line in _columns(_history(registry) if view == "history" else _versions(registry)):
             print(line)
 
 
@@ -32,40 +32,40 @@ def _versions(registry: Registry) -> list[list[str]]:
         ["version", "", "registered", "commit", "pull request", "author", "trained on", "ROC AUC", "against", "image"]
     ]
     newest = registry.newest(_SHOWN)
-    if champion and champion.number not in {one.number for one in newest}:
+    if champion and champion.number not in {version.number for version in newest}:
         newest.append(champion)
-    for one in newest:
-        auc = one.structured("metrics").get("roc_auc", {}).get("value")
+    for version in newest:
+        auc = version.structured("metrics").get("roc_auc", {}).get("value")
         lines.append(
             [
-                str(one.number),
-                "champion" if champion and one.number == champion.number else "",
-                f"{one.created:%Y-%m-%d %H:%M}",
-                one.commit[:12],
-                f"#{one.tags['pull_request']}" if one.tags.get("pull_request") else "-",
-                one.tags.get("author", "-"),
-                one.tags.get("window", "-"),
+                str(version.number),
+                "champion" if champion and version.number == champion.number else "",
+                f"{version.created:%Y-%m-%d %H:%M}",
+                version.commit[:12],
+                f"#{version.tags['pull_request']}" if version.tags.get("pull_request") else "-",
+                version.tags.get("author", "-"),
+                version.tags.get("window", "-"),
                 "-" if auc is None else f"{auc:.4f}",
-                _against(one),
-                one.tags.get("image", "").rpartition("@")[2][:19] or "-",
+                _worst_verdict(version),
+                version.tags.get("image", "").rpartition("@")[2][:19] or "-",
             ]
         )
     return lines
 
 
-def _against(version: Version) -> str:
-    """In a word, how it was judged against the champion before it."""
+def _worst_verdict(version: Version) -> str:
+    """Return the worst verdict of its metrics against the champion before it; a dash if it was not compared."""
     metrics = version.structured("compared").get("metrics", {})
-    verdicts = {found["verdict"] for found in metrics.values()}
+    verdicts = {comparison["verdict"] for comparison in metrics.values()}
     return next((verdict for verdict in ("worse", "unclear", "better", "no worse") if verdict in verdicts), "-")
 
 
 def _history(registry: Registry) -> list[list[str]]:
-    past = registry.history()
+    promotions = registry.history()
     lines = [["version", "from", "to", "by", "why"]]
-    for one, following in [*pairwise(past), *((last, None) for last in past[-1:])]:
-        until = f"{following.at:%Y-%m-%d %H:%M}" if following else "now"
-        lines.append([str(one.number), f"{one.at:%Y-%m-%d %H:%M}", until, one.who, one.why])
+    for promotion, successor in [*pairwise(promotions), *((last, None) for last in promotions[-1:])]:
+        until = f"{successor.at:%Y-%m-%d %H:%M}" if successor else "now"
+        lines.append([str(promotion.number), f"{promotion.at:%Y-%m-%d %H:%M}", until, promotion.who, promotion.why])
     return lines
 
 
@@ -75,10 +75,10 @@ def _columns(lines: list[list[str]]) -> list[str]:
 
 
 def _open_pages() -> None:
-    """Serve MLflow's pages of it, until interrupted."""
+    """Serve MLflow's pages of the registry, until interrupted."""
     server = os.environ.get("MLFLOW_TRACKING_URI")
     if server:
-        raise UserError(f"the registry is on a server: {server}")
+        raise UserError(f"the registry is on a server: open {server}")
     show(export(_FOLDER), f"/#/models/{contract.NAME}")
 
 

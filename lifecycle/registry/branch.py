@@ -1,7 +1,7 @@
-"""A branch without history, in which files are kept: read, and replaced by compare-and-swap.
+"""A branch without history that stores files, replaced by compare-and-swap.
 
-Its one commit has no parent, so that what was replaced is gone. Whoever replaces it names the commit that was read; if
-somebody has been faster, nothing happens.
+The branch has a single commit without a parent, so that replaced files do not pile up. A writer names the commit that
+it has read. If the branch has moved since then, the write is rejected.
 """
 
 import os
@@ -24,17 +24,17 @@ _T = TypeVar("_T")
 
 
 class LostError(Exception):
-    """Somebody else has replaced the branch meanwhile."""
+    """Raised if the branch has been replaced by another writer since it was read."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch of the repository that `origin` names.
+    """A branch of a remote repository.
 
     Attributes:
-        name: Of the branch.
-        folder: Where a repository is kept for it, apart from the one that is worked in.
-        remote: The repository's address.
+        name: Name of the branch.
+        folder: Directory of a bare repository for this branch, separate from the working one.
+        remote: Address of the remote repository.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Branch:
     remote: str
 
     def fetch(self) -> str | None:
-        """Fetch it without the contents of its files, and return its commit; None where there is no such branch.
+        """Fetch the branch without the contents of its files, and return its commit; None if it does not exist.
 
         Raises:
-            UserError: Where the repository cannot be reached.
+            UserError: If the repository cannot be reached.
         """
         if not (self.folder / "HEAD").exists():
             git("init", "--quiet", "--bare", str(self.folder))
             self._git("config", "gc.auto", "0")
-            # A database of many versions takes a second otherwise.
+            # At Git's default levels, compressing a database of many versions takes a second.
             self._git("config", "core.looseCompression", "0")
             self._git("config", "pack.compression", "1")
-        # Contents are asked for when they are read: of hundreds of versions, that is one.
+        # Git downloads a file when it is read, so that reading one version does not download hundreds.
         settings = {"url": self.remote, "promisor": "true", "partialclonefilter": "blob:none"}
         for key, value in settings.items():
             self._git("config", f"remote.origin.{key}", value)
@@ -63,50 +63,57 @@ class Branch:
         return commit
 
     def read(self, commit: str, path: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file.
+
+        Raises:
+            UserError: If it cannot be read.
+        """
         command = ["git", "cat-file", "blob", f"{commit}:{path}"]
-        done = subprocess.run(
+        completed = subprocess.run(
             command, cwd=self.folder, env=os.environ | git_credentials(self.remote), capture_output=True, check=False
         )
-        if done.returncode:
-            raise UserError(f"{path} cannot be read from the branch {self.name}: {done.stderr.decode().strip()}")
-        return done.stdout
+        if completed.returncode:
+            raise UserError(f"{path} cannot be read from the branch {self.name}: {completed.stderr.decode().strip()}")
+        return completed.stdout
 
     def paths(self, commit: str, folder: str) -> list[str]:
-        """The files in a folder."""
+        """Return the paths of the files in a directory."""
         return self._git("ls-tree", "--name-only", commit, f"{folder}/").splitlines()
 
     def change(self, operation: Callable[[str | None, Path], _T]) -> _T:
-        """Change it in one step for whoever reads it.
+        """Change the branch atomically.
 
         Args:
-            operation: Is called with the commit that was fetched, None where there is none, and with an empty folder,
-                and calls `replace`; once more with a newer commit, where somebody else has been faster.
+            operation: Called with the fetched commit (None if the branch does not exist) and an empty directory; has to
+                call `replace`. It is called again with the newer commit each time another writer has been faster.
+
+        Returns:
+            The result of the operation.
 
         Raises:
-            UserError: Where somebody else is always faster.
+            UserError: If another writer is faster every time.
         """
         for attempt in range(_TRIES):
             commit = self.fetch()
             with tempfile.TemporaryDirectory() as folder, suppress(LostError):
                 return operation(commit, Path(folder))
-            time.sleep(random.uniform(0, 0.2 * (attempt + 1)))  # noqa: S311 - so that not all try again at once
+            time.sleep(random.uniform(0, 0.2 * (attempt + 1)))  # noqa: S311 - so that writers do not retry at once
         raise UserError(
-            f"the branch {self.name} could not be changed: somebody else was faster {_TRIES} times. Try again later."
+            f"the branch {self.name} could not be changed: another writer was faster {_TRIES} times. Try again later."
         )
 
     def replace(self, base: str | None, files: Mapping[str, Path], message: str, without: Sequence[str] = ()) -> None:
-        """Put files into it, beside those that it has.
+        """Replace the branch by a commit with added and removed files; its other files stay.
 
         Args:
-            base: The commit that was fetched; None where there was none.
-            files: By their paths in the branch.
-            message: Of the commit.
-            without: Paths that it is not to have any more.
+            base: The fetched commit; None if the branch does not exist.
+            files: Files to add or overwrite, by their paths in the branch.
+            message: Commit message.
+            without: Paths to remove.
 
         Raises:
-            LostError: Where the branch is not at `base` any more.
-            UserError: Where it cannot be pushed.
+            LostError: If the branch is no longer at `base`.
+            UserError: If it cannot be pushed.
         """
         index = {"GIT_INDEX_FILE": str((self.folder / "index.new").resolve())}
         self._git("read-tree", *([base] if base else ["--empty"]), **index)
@@ -114,11 +121,11 @@ class Branch:
             content = self._git("hash-object", "-w", str(file.resolve())).strip()
             self._git("update-index", "--add", "--cacheinfo", f"100644,{content},{path}", **index)
         for path in without:
-            # Git wants to be in a work tree for that, and looks at none.
+            # Git demands a work tree for this command, but does not read it.
             self._git("update-index", "--force-remove", path, **index, GIT_WORK_TREE=str(self.folder.resolve()))
         tree = self._git("write-tree", "--missing-ok", **index).strip()
-        who = {f"GIT_{role}_{what}": BOT for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        commit = self._git("commit-tree", tree, "-m", message, **who).strip()
+        identity = {f"GIT_{role}_{field}": BOT for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
+        commit = self._git("commit-tree", tree, "-m", message, **identity).strip()
         reference = f"refs/heads/{self.name}"
         try:
             self._git(
@@ -126,7 +133,7 @@ class Branch:
             )
         except CommandError as error:
             newest = self._newest()
-            if newest == commit:  # it has arrived, and only the answer has not
+            if newest == commit:  # the push succeeded, only its answer was lost
                 return
             if newest != base:
                 raise LostError from error
@@ -134,10 +141,10 @@ class Branch:
 
     def _newest(self) -> str | None:
         try:
-            said = self._git("ls-remote", "origin", f"refs/heads/{self.name}")
+            listed = self._git("ls-remote", "origin", f"refs/heads/{self.name}")
         except CommandError as error:
-            raise UserError(f"the branch {self.name} of {self.remote} cannot be asked for:\n{error}") from error
-        return said.split()[0] if said.strip() else None
+            raise UserError(f"the branch {self.name} of {self.remote} cannot be looked up:\n{error}") from error
+        return listed.split()[0] if listed.strip() else None
 
     def _git(self, *arguments: str, **environment: str) -> str:
         return git("-C", str(self.folder), *arguments, **git_credentials(self.remote) | environment)

@@ -1,8 +1,8 @@
-"""Where the registry is: on the server that MLFLOW_TRACKING_URI names, or embedded in this repository.
+"""Open the registry: on the server that MLFLOW_TRACKING_URI names, or else embedded in this repository.
 
-The embedded one is a SQLite file and the artifacts of its runs on the branch `mlflow` of `origin`. The branch has no
-history, the database has it. It is changed in a copy, and replaced by compare-and-swap: who loses does it once more on
-what the winner has left.
+The embedded registry is a SQLite file, with the artifacts of its runs, on the branch `mlflow` of `origin`. The branch
+has no history, but the database has. A change is made in a copy that replaces the branch by compare-and-swap. A writer
+that loses the race repeats its change on the winner's copy.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from lifecycle.shared.console import UserError
 _BRANCH = "mlflow"
 _FOLDER = Path(".registry")
 _DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
-# The address that the artifacts have in the database while it lies on the branch: MLflow keeps absolute ones.
+# MLflow stores absolute addresses of artifacts. On the branch they start with this placeholder.
 _AWAY = "file:///registry"
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -34,16 +34,16 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-_NONE = "there is no registry yet: a merge to main makes the first version."
+_NONE = "there is no registry yet: a merge to main registers the first version."
 _T = TypeVar("_T")
 
 
 @contextmanager
 def open_registry() -> Iterator[Registry | None]:
-    """Open the registry to read it; None where there is none yet.
+    """Open the registry for reading; yield None if there is no registry yet.
 
     Raises:
-        UserError: Where it cannot be reached.
+        UserError: If it cannot be reached.
     """
     server = os.environ.get("MLFLOW_TRACKING_URI")
     branch = None if server else _branch()
@@ -59,10 +59,10 @@ def open_registry() -> Iterator[Registry | None]:
 
 @contextmanager
 def existing() -> Iterator[Registry]:
-    """Open the registry to read it.
+    """Open a registry that has to exist for reading.
 
     Raises:
-        UserError: Where it cannot be reached, or there is none yet.
+        UserError: If it cannot be reached or does not exist yet.
     """
     with open_registry() as registry:
         if registry is None:
@@ -70,15 +70,18 @@ def existing() -> Iterator[Registry]:
         yield registry
 
 
-def change(operation: Callable[[Registry], _T], what: str) -> _T:
-    """Change the registry, in one step for whoever reads it.
+def change(operation: Callable[[Registry], _T], message: str) -> _T:
+    """Change the registry; the embedded one atomically.
 
     Args:
-        operation: Is called with the registry; again with a newer one, where somebody else has been faster.
-        what: Is done, in a few words.
+        operation: Called with the registry; called again with the newer one each time another writer has been faster.
+        message: Commit message for the embedded registry.
+
+    Returns:
+        The result of the operation.
 
     Raises:
-        UserError: Where the registry cannot be reached, or is always changed by somebody else.
+        UserError: If the registry cannot be reached, or another writer is faster every time.
     """
     server = os.environ.get("MLFLOW_TRACKING_URI")
     if server:
@@ -86,24 +89,27 @@ def change(operation: Callable[[Registry], _T], what: str) -> _T:
     branch = _branch()
     if not branch:
         raise UserError(
-            "there is nowhere to keep the registry: this repository has no remote `origin`, and MLFLOW_TRACKING_URI is "
-            "not set."
+            "there is no place for the registry: this repository has no remote `origin` and MLFLOW_TRACKING_URI is not "
+            "set. Add the remote or set the variable."
         )
 
     def changed(commit: str | None, folder: Path) -> _T:
         checkout = _Checkout(branch, commit, folder / "registry")
-        found = operation(checkout.registry())
-        branch.replace(commit, checkout.packed(folder), what)
-        return found
+        result = operation(checkout.registry())
+        branch.replace(commit, checkout.packed(folder), message)
+        return result
 
     return branch.change(changed)
 
 
 def export(folder: Path) -> str:
-    """Put the whole registry into a folder, for MLflow's pages; its address there.
+    """Write the whole embedded registry to a directory, for MLflow's pages.
+
+    Returns:
+        MLflow's address of the copy.
 
     Raises:
-        UserError: Where there is none.
+        UserError: If there is no registry yet.
     """
     branch = _branch()
     commit = branch.fetch() if branch else None
@@ -116,7 +122,7 @@ def export(folder: Path) -> str:
 
 
 def _branch() -> Branch | None:
-    """The registry's branch; None where the repository has no `origin`."""
+    """Return the registry's branch; None if the repository has no `origin`."""
     try:
         remote = git("remote", "get-url", "origin").strip()
     except CommandError:
@@ -125,11 +131,11 @@ def _branch() -> Branch | None:
 
 
 def _nothing_to_fetch(_: str) -> None:
-    """A server has its artifacts at hand."""
+    """Do nothing: a server has the artifacts already."""
 
 
 class _Checkout:
-    """The embedded registry in a folder. The artifacts of a run are fetched when they are asked for."""
+    """A copy of the embedded registry in a directory. It fetches the artifacts of a run on demand."""
 
     def __init__(self, branch: Branch, commit: str | None, folder: Path) -> None:
         self._branch, self._commit, self._folder = branch, commit, folder.resolve()
@@ -145,7 +151,7 @@ class _Checkout:
         return Registry(self.uri, self.fetch)
 
     def fetch(self, run: str) -> None:
-        """Fetch the artifacts of the run; of all, where none is named."""
+        """Fetch the artifacts of the run; of all runs if it is empty."""
         before = self._files()
         for path in self._branch.paths(self._commit, _ARTIFACTS) if self._commit else ():
             if self._commit and Path(path).name.startswith(run):
@@ -153,7 +159,11 @@ class _Checkout:
         self._fetched |= self._files() - before
 
     def packed(self, target: Path) -> dict[str, Path]:
-        """What has become of it, as files of the branch: the database, and what is new beside it."""
+        """Write the database and an archive of the new artifacts to a directory.
+
+        Returns:
+            The files by their paths in the branch.
+        """
         database, artifacts = target / _DATABASE, target / "new.tar.gz"
         with closing(sqlite3.connect(self._database)) as used, closing(sqlite3.connect(database)) as copy:
             used.backup(copy)
@@ -164,7 +174,7 @@ class _Checkout:
         with tarfile.open(artifacts, "w:gz") as packed:
             for file in added:
                 packed.add(self._folder / _ARTIFACTS / file, file)
-        # By the run that they are of, for `fetch` to find them; the files of its model are in a folder of another name.
+        # Named after their run, so that `fetch` finds them. The files of its model are in the directory `models`.
         (run,) = {file.parts[0] for file in added} - {"models"}
         content = hashlib.sha256(artifacts.read_bytes()).hexdigest()[:12]
         return {_DATABASE: database, f"{_ARTIFACTS}/{run}.{content}.tar.gz": artifacts}
@@ -175,7 +185,7 @@ class _Checkout:
 
 
 def _unpack(content: bytes, folder: Path) -> None:
-    """Write the files of an archive below a folder, and nothing else; `filter="data"` would, from Python 3.11.4 on."""
+    """Extract the files of an archive inside a directory only, as `filter="data"` does from Python 3.11.4 on."""
     with tarfile.open(fileobj=BytesIO(content)) as packed:
         for member in packed:
             path, file = (folder / member.name).resolve(), packed.extractfile(member)
@@ -185,8 +195,8 @@ def _unpack(content: bytes, folder: Path) -> None:
 
 
 def _readdress(database: Path, old: str, new: str) -> None:
-    """Have the addresses of the artifacts begin otherwise."""
+    """Replace the prefix of the artifact addresses in a database."""
     with closing(sqlite3.connect(database)) as connection, connection:
         for table, column in _ADDRESSES:
             replaced = f"{column} = ? || substr({column}, length(?) + 1)"
-            connection.execute(f"UPDATE {table} SET {replaced} WHERE {column} LIKE ? || '%'", (new, old, old))  # noqa: S608 - names of our own
+            connection.execute(f"UPDATE {table} SET {replaced} WHERE {column} LIKE ? || '%'", (new, old, old))  # noqa: S608 - constant names

@@ -1,4 +1,4 @@
-"""The versions in MLflow's model registry. Which registry that is, `store.py` knows."""
+"""The versions in MLflow's model registry. `store.py` opens the registry."""
 
 import json
 import re
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# A tag of a version: its last promotion. With a time behind it, tags of the model: all promotions, found in one call.
+# Tag of a version with its last promotion. With a time appended, tags of the model: one call returns all promotions.
 _PROMOTED = "promoted"
-_MOST = 10_000  # versions; MLflow gives no more at a time
+_MOST = 10_000  # versions; MLflow's limit for a single search
 _T = TypeVar("_T")
 
 
@@ -30,10 +30,10 @@ class Version:
     """A registered version.
 
     Attributes:
-        number: Of the version.
-        run: The MLflow run that it comes from.
-        tags: Its lineage, by name; texts, the structured ones in JSON.
-        created: When it was registered.
+        number: Version number.
+        run: Id of the MLflow run that logged the model.
+        tags: Lineage by name, as texts; structured values are JSON.
+        created: Time of the registration.
     """
 
     number: int
@@ -43,34 +43,34 @@ class Version:
 
     @property
     def commit(self) -> str:
-        """The commit it was made from; empty where its tag is none."""
-        found = self.tags.get("commit", "")
-        return found if _COMMIT.fullmatch(found) else ""
+        """The commit that the model was trained from; empty if the tag is missing or no commit hash."""
+        commit = self.tags.get("commit", "")
+        return commit if _COMMIT.fullmatch(commit) else ""
 
     @property
     def was_champion(self) -> bool:
-        """Whether it is or has been in production."""
+        """Whether it is or was the champion."""
         return _PROMOTED in self.tags
 
     @property
     def deployed(self) -> bool:
-        """Whether it went to a host when it was made the champion the last time."""
+        """Whether its last promotion deployed it to a host."""
         return bool(self.structured(_PROMOTED).get("deployed"))
 
     def structured(self, name: str) -> Any:
-        """A tag that is JSON; an empty mapping where there is none."""
+        """Parse a tag that is JSON; an empty mapping if there is no such tag."""
         return json.loads(self.tags.get(name, "{}"))
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """That a version became the champion.
+    """A promotion of a version to champion.
 
     Attributes:
-        at: When.
-        number: Of the version.
-        who: Did it.
-        why: Was it done.
+        at: Time of the promotion.
+        number: Version number.
+        who: GitHub user, or git user name, who promoted it.
+        why: Reason given for the promotion.
     """
 
     at: datetime
@@ -83,111 +83,111 @@ class Registry:
     """An opened registry.
 
     Attributes:
-        uri: MLflow's address of it.
+        uri: Address of the registry for MLflow.
     """
 
     def __init__(self, uri: str, fetch: Callable[[str], None]) -> None:
-        """Use `store.opened` or `store.change`."""
+        """Create a registry; use `store.open_registry` or `store.change` instead."""
         import mlflow
 
         self.uri = uri
         self._client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._fetch = fetch
 
-    def newest(self, most: int) -> list[Version]:
-        """The newest versions, the newest first."""
-        return self._search("", most)
+    def newest(self, limit: int) -> list[Version]:
+        """Return the newest versions in descending order."""
+        return self._search("", limit)
 
     def after(self, number: int) -> list[Version]:
-        """The versions after one, the newest first."""
+        """Return the versions with a higher number, in descending order."""
         return self._search(f" and version_number > {number}", _MOST)
 
     def version(self, number: int) -> Version:
-        """A version.
+        """Return the version with a number.
 
         Raises:
-            UserError: Where there is none with this number.
+            UserError: If there is no such version.
         """
-        found = self._known(lambda: self._client.get_model_version(contract.NAME, str(number)))
-        if found is None:
-            raise UserError(f"there is no version {number} of {contract.NAME}. `make registry` shows which there are.")
-        return _version(found)
+        version = self._if_known(lambda: self._client.get_model_version(contract.NAME, str(number)))
+        if version is None:
+            raise UserError(f"there is no version {number} of {contract.NAME}. `make registry` lists the versions.")
+        return _version(version)
 
     def of_commit(self, commit: str) -> Version | None:
-        """The version that was made from a commit."""
-        found = self._search(f" and tags.commit = '{commit}'", 1)
-        return found[0] if found else None
+        """Return the version whose model was trained from a commit; None if there is none."""
+        versions = self._search(f" and tags.commit = '{commit}'", 1)
+        return versions[0] if versions else None
 
     def champion(self) -> Version | None:
-        """The version in production."""
-        found = self._known(lambda: self._client.get_model_version_by_alias(contract.NAME, CHAMPION))
-        return _version(found) if found else None
+        """Return the version in production; None if there is none yet."""
+        version = self._if_known(lambda: self._client.get_model_version_by_alias(contract.NAME, CHAMPION))
+        return _version(version) if version else None
 
     def register(self, run: str, tags: Mapping[str, str]) -> Version:
-        """Make a version of a run's model, unless the commit in its tags has one already."""
+        """Register a run's model as a version; return the existing version if the commit in the tags has one."""
         existing = self.of_commit(tags["commit"])
         if existing:
             return existing
-        if self._known(lambda: self._client.get_registered_model(contract.NAME)) is None:
+        if self._if_known(lambda: self._client.get_registered_model(contract.NAME)) is None:
             with self._errors_for_people():
                 self._client.create_registered_model(contract.NAME, description=contract.TARGET_DESCRIPTION)
         with self._errors_for_people():
             outputs = self._client.get_run(run).outputs
-            models = [one.model_id for one in outputs.model_outputs] if outputs else []
+            models = [output.model_id for output in outputs.model_outputs] if outputs else []
             model = self._client.get_logged_model(models[0])
-            made = self._client.create_model_version(
+            registered = self._client.create_model_version(
                 contract.NAME, model.artifact_location, run, dict(tags), model_id=model.model_id
             )
-        return _version(made)
+        return _version(registered)
 
     def promote(self, number: int, who: str, why: str, *, deployed: bool) -> None:
-        """Make a version the champion, and record it; nothing where it is that and its record is there.
+        """Make a version the champion and record the promotion; do nothing if both have been done.
 
         Args:
-            number: Of the version.
-            who: Does it.
-            why: Is it done.
+            number: Version number.
+            who: User who promotes it.
+            why: Reason for the promotion.
             deployed: Whether it runs on a host that this repository deploys to.
         """
-        champion, name, past = self.champion(), str(self.version(number).number), self.history()
+        champion, name, promotions = self.champion(), str(self.version(number).number), self.history()
         with self._errors_for_people():
             if champion is None or champion.number != number:
                 self._client.set_registered_model_alias(contract.NAME, CHAMPION, name)
-            # The alias keeps no history.
-            if not past or past[-1].number != number:
-                said = {"number": number, "who": who, "why": why}
-                last = json.dumps({**said, "deployed": deployed}, ensure_ascii=False)
+            # The alias has no history, so promotions are recorded in tags.
+            if not promotions or promotions[-1].number != number:
+                promotion = {"number": number, "who": who, "why": why}
+                last = json.dumps({**promotion, "deployed": deployed}, ensure_ascii=False)
                 self._client.set_model_version_tag(contract.NAME, name, _PROMOTED, last)
                 key = f"{_PROMOTED}.{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-                self._client.set_registered_model_tag(contract.NAME, key, json.dumps(said, ensure_ascii=False))
+                self._client.set_registered_model_tag(contract.NAME, key, json.dumps(promotion, ensure_ascii=False))
 
     def history(self) -> list[Promotion]:
-        """Who was made champion, the first at first."""
-        model = self._known(lambda: self._client.get_registered_model(contract.NAME))
-        found = [
-            Promotion(datetime.fromisoformat(key.removeprefix(f"{_PROMOTED}.")), **json.loads(said))
-            for key, said in (model.tags if model else {}).items()
+        """Return all promotions, the oldest first."""
+        model = self._if_known(lambda: self._client.get_registered_model(contract.NAME))
+        promotions = [
+            Promotion(datetime.fromisoformat(key.removeprefix(f"{_PROMOTED}.")), **json.loads(value))
+            for key, value in (model.tags if model else {}).items()
             if key.startswith(f"{_PROMOTED}.")
         ]
-        return sorted(found, key=lambda one: one.at)
+        return sorted(promotions, key=lambda promotion: promotion.at)
 
     def add_document(self, run: str, commit: str, name: str, text: str) -> None:
-        """Keep a text with the version of a run that was made from a commit."""
+        """Store a text with the artifacts of a run, for the version of a commit."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         with tempfile.TemporaryDirectory() as folder, self._errors_for_people():
             file = Path(folder, name)
             file.write_text(text, encoding="utf-8")
-            # Not by the client: it remembers where the artifacts of a run lie, also when the registry has been opened
-            # anew in another folder.
+            # Not with the client: it caches the artifact location of a run, even after the registry has been opened
+            # again in another directory.
             artifacts = get_artifact_repository(self._artifacts(run), tracking_uri=self.uri)
-            artifacts.log_artifact(str(file), _documents(commit))  # type: ignore[no-untyped-call]  # MLflow's
+            artifacts.log_artifact(str(file), _documents(commit))  # type: ignore[no-untyped-call]  # MLflow has no types here
 
     def document(self, version: Version, name: str) -> str:
-        """A text that was kept with a version.
+        """Return a text that was stored with a version.
 
         Raises:
-            UserError: Where it is not there.
+            UserError: If there is no such text.
         """
         import mlflow
 
@@ -201,40 +201,40 @@ class Registry:
             return Path(path).read_text(encoding="utf-8")
 
     def model(self, version: Version, folder: Path) -> Path:
-        """The model folder of a version, put into a folder.
+        """Download the model folder of a version into a directory, and return its path.
 
         Raises:
-            UserError: Where it is not there.
+            UserError: If it cannot be downloaded.
         """
         import mlflow
 
         self._fetch("")
         with self._errors_for_people():
             source = self._client.get_model_version(contract.NAME, str(version.number)).source
-            found = mlflow.artifacts.download_artifacts(
+            path = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{source}/artifacts/model", dst_path=str(folder), tracking_uri=self.uri
             )
-        return Path(found)
+        return Path(path)
 
     def _artifacts(self, run: str) -> str:
-        """The address of a run's artifacts."""
+        """Return the address of a run's artifacts."""
         return str(self._client.get_run(run).info.artifact_uri)
 
-    def _search(self, condition: str, most: int) -> list[Version]:
-        asked = f"name = '{contract.NAME}'{condition}"
+    def _search(self, condition: str, limit: int) -> list[Version]:
+        query = f"name = '{contract.NAME}'{condition}"
         with self._errors_for_people():
-            found = self._client.search_model_versions(asked, max_results=most, order_by=["version_number DESC"])
-        return [_version(one) for one in found]
+            versions = self._client.search_model_versions(query, max_results=limit, order_by=["version_number DESC"])
+        return [_version(version) for version in versions]
 
-    def _known(self, ask: Callable[[], _T]) -> _T | None:
-        """The answer to a question; None where MLflow does not know what is asked for."""
+    def _if_known(self, request: Callable[[], _T]) -> _T | None:
+        """Return the result of a request; None if MLflow does not have the requested object."""
         from mlflow.exceptions import MlflowException
 
         with self._errors_for_people():
             try:
-                return ask()
+                return request()
             except MlflowException as error:
-                # By the first it has no such model or version, by the second the model has no such alias.
+                # The first means that there is no such model or version, the second that the alias is not set.
                 if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                     return None
                 raise
@@ -247,14 +247,14 @@ class Registry:
             yield
         except (MlflowException, OSError) as error:
             reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"the registry at {self.uri} did not do what it was asked: {reason}") from error
+            raise UserError(f"the registry at {self.uri} failed: {reason}") from error
 
 
-def _version(found: "ModelVersion") -> Version:
-    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
-    return Version(int(found.version), str(found.run_id), found.tags, created)
+def _version(version: "ModelVersion") -> Version:
+    created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    return Version(int(version.version), str(version.run_id), version.tags, created)
 
 
 def _documents(commit: str) -> str:
-    """Where in its run's artifacts the documents of a version are; several versions may come of one run."""
+    """Return the path of a version's documents in the artifacts of its run, which several versions may share."""
     return f"versions/{commit}"

@@ -10,7 +10,7 @@ from tests.lifecycle.repository import Repository
 
 @pytest.fixture(scope="session")
 def finished(finished: Repository) -> Repository:
-    """Tracked, too, as `make` leaves it."""
+    """The finished repository with a tracked run, as `make` leaves it."""
     with in_process.inside(finished):
         track()
     return finished
@@ -18,7 +18,7 @@ def finished(finished: Repository) -> Repository:
 
 @pytest.fixture
 def model_copy(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the model folder that a test may change, with that of the prepared rows beside it."""
+    """A copy of the model folder that a test may change, next to a copy of the prepared rows."""
     copy = shutil.copytree(trained / "artifacts", tmp_path / "trained")
     return Path(copy, "model")
 

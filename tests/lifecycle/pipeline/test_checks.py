@@ -1,4 +1,4 @@
-"""What is demanded of a model reads as a sentence."""
+"""Checks of a model as values and as sentences."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def around(value: float, reach: float) -> Interval:
 
 
 @pytest.mark.parametrize(
-    ("check", "said"),
+    ("check", "sentence"),
     [
         (
             difference("roc_auc", 0.003, around(-0.0395, 0.0055), passed=False),
@@ -52,16 +52,16 @@ def around(value: float, reach: float) -> Interval:
         ),
     ],
 )
-def test_sentences(check: Check, said: str) -> None:
-    assert in_words(check, 0.95) == said
+def test_sentences(check: Check, sentence: str) -> None:
+    assert in_words(check, 0.95) == sentence
 
 
-def test_the_confidence_is_that_of_the_judge() -> None:
+def test_the_confidence_level_is_named() -> None:
     assert "(90% CI " in in_words(difference("roc_auc", 0.1, around(0.1, 0.1), passed=True), 0.9)
 
 
 def test_floors_are_skill_over_the_baseline_on_the_same_rows(params: Callable[..., Params]) -> None:
-    """A month in which fewer are late has other values of each metric, for the baseline as well."""
+    """A month with fewer late flights changes the metrics of the model and of the baseline."""
     gates = params().gates.model_copy(update={"skill_at_least": {"log_loss": 0.1, "roc_auc": 0.3}})
     month = skill_floors(gates, {"log_loss": 0.54, "roc_auc": 0.75}, {"log_loss": 0.65, "roc_auc": 0.5})
     assert [(check.metric, check.passed) for check in month] == [("log_loss", True), ("roc_auc", True)]

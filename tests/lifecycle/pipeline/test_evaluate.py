@@ -40,9 +40,9 @@ def test_metrics_with_intervals_beside_the_baseline(reports: Path, model_copy: P
     assert list(metrics["model"]) == list(metrics["baseline"]) == list(METRICS)
     assert metrics["model"]["roc_auc"]["value"] == pytest.approx(roc_auc_score(target, probability), abs=1e-6)
     for name in ("roc_auc", "average_precision", "log_loss", "brier_score"):
-        found = metrics["model"][name]
-        assert found["low"] < found["value"] < found["high"]
-    # A prediction of the training window's base rate ranks nothing; the model beats it on every count that matters.
+        interval = metrics["model"][name]
+        assert interval["low"] < interval["value"] < interval["high"]
+    # The baseline predicts the base rate of the training window for every row.
     assert metrics["baseline"]["roc_auc"] == 0.5
     assert metrics["model"]["log_loss"]["value"] < metrics["baseline"]["log_loss"]
     assert metrics["model"]["brier_score"]["high"] < metrics["baseline"]["brier_score"]
@@ -54,8 +54,8 @@ def test_slices_cover_the_holdout(reports: Path) -> None:
     assert list(slices) == ["origin", "carrier"]
     assert list(slices["origin"]) == ["EWR", "JFK", "LGA"]
     for values in slices.values():
-        assert sum(found["rows"] for found in values.values()) == 3_000
-    assert all(found["roc_auc"]["low"] < found["roc_auc"]["high"] for found in slices["origin"].values())
+        assert sum(metrics["rows"] for metrics in values.values()) == 3_000
+    assert all(metrics["roc_auc"]["low"] < metrics["roc_auc"]["high"] for metrics in slices["origin"].values())
 
 
 def test_slice_of_one_class_has_no_roc_auc(model_copy: Path, prepared: Path, params: Make, tmp_path: Path) -> None:
@@ -66,13 +66,13 @@ def test_slice_of_one_class_has_no_roc_auc(model_copy: Path, prepared: Path, par
     carriers[late.index(True)] = "Z9"
     pq.write_table(table.set_column(table.column_names.index("carrier"), "carrier", pa.array(carriers)), path)
     evaluate(params(), model_copy, path, tmp_path / "reports")
-    found = json.loads((tmp_path / "reports/slices.json").read_text(encoding="utf-8"))["carrier"]["Z9"]
-    assert found["rows"] == 1
-    assert found["roc_auc"] == {"value": None, "low": None, "high": None}
-    assert found["log_loss"]["value"] > 0
+    metrics = json.loads((tmp_path / "reports/slices.json").read_text(encoding="utf-8"))["carrier"]["Z9"]
+    assert metrics["rows"] == 1
+    assert metrics["roc_auc"] == {"value": None, "low": None, "high": None}
+    assert metrics["log_loss"]["value"] > 0
 
 
-def test_importance_knows_what_the_model_uses(reports: Path) -> None:
+def test_importance_reflects_what_the_model_uses(reports: Path) -> None:
     importance = {row["column"]: float(row["roc_auc_lost"]) for row in rows(reports / "plots/importance.csv")}
     assert len(importance) == 19
     assert importance["flight_number"] == 0
@@ -110,7 +110,7 @@ def test_same_bytes_twice(reports: Path, model_copy: Path, prepared: Path, param
 
 
 def test_evaluating_onnx_imports_no_large_library(model_copy: Path, prepared: Path, tmp_path: Path) -> None:
-    """Importing scikit-learn or pandas would cost more than the evaluation itself; of SciPy, one module is needed."""
+    """Importing scikit-learn or pandas would take longer than the evaluation; of SciPy, only one module is needed."""
     write_params(tmp_path / "params.yaml")
     script = (
         "import sys; from pathlib import Path; from lifecycle.shared.params import load_params;"
@@ -119,5 +119,5 @@ def test_evaluating_onnx_imports_no_large_library(model_copy: Path, prepared: Pa
         "print([m for m in ('pandas', 'sklearn', 'scipy.stats', 'mlflow') if m in sys.modules])"
     )
     arguments = [tmp_path / "params.yaml", model_copy, prepared / "holdout.parquet", tmp_path / "reports"]
-    done = run_with_example(sys.executable, "-c", script, *arguments)
-    assert (done.stdout.strip(), done.returncode) == ("[]", 0)
+    completed = run_with_example(sys.executable, "-c", script, *arguments)
+    assert (completed.stdout.strip(), completed.returncode) == ("[]", 0)

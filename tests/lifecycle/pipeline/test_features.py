@@ -43,9 +43,9 @@ def columns(**changes: object) -> Columns:
 
 def test_one_row_by_hand() -> None:
     (row,) = features(columns(), CODES)
-    found = dict(zip(NAMES, row.tolist(), strict=True))
-    assert np.isnan(found.pop("wind_gust"))
-    assert found == {
+    values = dict(zip(NAMES, row.tolist(), strict=True))
+    assert np.isnan(values.pop("wind_gust"))
+    assert values == {
         "carrier": 1,
         "origin": 2,
         "destination": 1,
@@ -59,7 +59,7 @@ def test_one_row_by_hand() -> None:
             if name in columns() and name not in {*CATEGORICAL, "wind_gust"}
         },
     }
-    assert found["distance"] == 1416
+    assert values["distance"] == 1416
     assert row.dtype == np.float32
 
 
@@ -75,7 +75,7 @@ def test_weekdays_of_a_week() -> None:
     assert features(rows, CODES)[:, NAMES.index("weekday")].tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_a_row_alone_has_the_features_it_has_in_its_month(small: Path) -> None:
+def test_features_of_a_single_row_equal_those_in_its_month(small: Path) -> None:
     month = to_columns(pq.read_table(month_path("2013-01", small)))
     together = features(month, CODES)
     for row in (0, 17, 2_999):
@@ -84,10 +84,10 @@ def test_a_row_alone_has_the_features_it_has_in_its_month(small: Path) -> None:
 
 
 def test_serving_needs_neither_pandas_nor_scikit_learn() -> None:
-    """What the service imports of the model: the predictor, with its features and its contract."""
+    """The service imports the predictor, which imports features and contract."""
     script = (
         "import sys; import lifecycle.shared.predictor, onnxruntime; "
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow', 'mlflow', 'dvc') if m in sys.modules])"
     )
-    done = run_with_example(sys.executable, "-c", script)
-    assert (done.stdout.strip(), done.returncode) == ("[]", 0)
+    completed = run_with_example(sys.executable, "-c", script)
+    assert (completed.stdout.strip(), completed.returncode) == ("[]", 0)

@@ -15,12 +15,12 @@ from lifecycle.shared.months import month_path
 from model import contract, data
 from tests.lifecycle.repository import MONTHS, ROOT
 
-# What the source knows of a flight only once it has left, or has failed to.
+# Columns of the source that are filled in only after the departure or cancellation of a flight.
 AFTERWARDS = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
 
 
 def test_same_file_as_the_versioned_one(months: Path) -> None:
-    """What `ingest` makes here is byte for byte what was versioned on another machine."""
+    """Ingesting gives the same bytes as the versioned files, which another machine wrote."""
     out = yaml.safe_load((ROOT / "data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
     listing = json.loads((ROOT / ".dvc/remote/files/md5" / out[:2] / out[2:]).read_text(encoding="utf-8"))
     versioned = {entry["relpath"]: entry["md5"] for entry in listing}
@@ -31,11 +31,11 @@ def test_same_file_as_the_versioned_one(months: Path) -> None:
 
 @pytest.fixture(scope="module")
 def january() -> pd.DataFrame:
-    """What the source has of the month; nobody changes it."""
+    """The rows of the source for January; tests must not change them."""
     return data.fetch("2013-01")
 
 
-# The last month is the one that is furthest from the others.
+# The last month is the one that differs most from the others.
 @pytest.mark.parametrize(
     "month", [*(pytest.param(f"2013-{n:02}", marks=pytest.mark.long) for n in range(5, 12)), "2013-12"]
 )
@@ -51,7 +51,7 @@ def test_ingest_again_changes_nothing(months: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_order_of_the_source_leaves_no_trace(
+def test_order_of_the_source_does_not_matter(
     months: Path, january: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "fetch", lambda _month: january.sample(frac=1, random_state=1))
@@ -63,16 +63,16 @@ def test_target_counts_cancelled_and_diverted_flights(january: pd.DataFrame) -> 
     flights = data._flights()
     source = flights[flights["month"] == 1]
     assert len(january) == len(source) == 27_004
-    late, never = (source["arr_delay"] > 15).sum(), source["arr_delay"].isna().sum()
-    assert never > 0
-    assert january["late"].sum() == late + never
+    late, not_arrived = (source["arr_delay"] > 15).sum(), source["arr_delay"].isna().sum()
+    assert not_arrived > 0
+    assert january["late"].sum() == late + not_arrived
 
 
 def test_no_input_depends_on_what_is_known_after_departure(monkeypatch: pytest.MonkeyPatch) -> None:
     before = data.fetch("2013-02")
     table = data._table
 
-    def otherwise(name: str) -> pd.DataFrame:
+    def shuffled(name: str) -> pd.DataFrame:
         rows = table(name).copy()
         if name == "flights.csv.zip":
             random = np.random.default_rng(0)
@@ -80,15 +80,15 @@ def test_no_input_depends_on_what_is_known_after_departure(monkeypatch: pytest.M
                 rows[column] = random.permutation(rows[column].to_numpy())
         return rows
 
-    monkeypatch.setattr(data, "_table", otherwise)
+    monkeypatch.setattr(data, "_table", shuffled)
     after = data.fetch("2013-02")
     inputs = [c.name for c in contract.INPUTS]
     pd.testing.assert_frame_equal(before[inputs], after[inputs])
     assert not before["late"].equals(after["late"])
 
 
-def test_missing_plane_does_not_give_a_cancellation_away() -> None:
-    """The record has lost the plane of a third of the cancelled flights, and of no other."""
+def test_missing_plane_does_not_reveal_a_cancellation() -> None:
+    """The source lacks the plane of a third of the cancelled flights, and of no other flight."""
     flights = data._flights()
     cancelled = flights["dep_time"].isna()
     rows = flights.merge(data._planes(), on="tailnum", how="left")
@@ -100,7 +100,7 @@ def test_missing_plane_does_not_give_a_cancellation_away() -> None:
 
 
 @pytest.mark.parametrize("month", ["2013-13", "2013-1", "January", "2013-01-01", "../2013-01"])
-def test_no_month(month: str, tmp_path: Path) -> None:
+def test_invalid_month(month: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(repr(month))):
         ingest.ingest(month, tmp_path)
 

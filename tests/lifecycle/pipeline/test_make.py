@@ -1,4 +1,4 @@
-"""`make` as its user meets it: in a clone, with the real DVC, on changed parameters, bad data and no disk."""
+"""`make` as a user runs it: in a clone, with the real DVC, after changed parameters, with bad data or a full disk."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from model.data import fetch
 from tests.lifecycle import in_process
 from tests.lifecycle.repository import ROOT, Repository, copy_repository, write_params
 
-SENTENCES = ("Traceback", 'File "')
+TRACEBACK = ("Traceback", 'File "')
 
 
 @pytest.fixture
 def unchanged(finished: Repository) -> Iterator[Repository]:
-    """The finished repository, for something that must fail and leave all outputs as they are."""
+    """The finished repository, for tests that must leave all outputs unchanged."""
     before = finished.outputs()
     assert {"artifacts/model/model.onnx", "reports/metrics.json", "dvc.lock", "data.dvc"} <= before.keys()
     yield finished
@@ -34,68 +34,68 @@ def unchanged(finished: Repository) -> Iterator[Repository]:
     finished.must("dvc", "checkout", "--quiet", "--force", "data.dvc")
 
 
-def failed(done: "subprocess.CompletedProcess[str]", *messages: str) -> None:
-    assert done.returncode != 0
+def failed(completed: "subprocess.CompletedProcess[str]", *messages: str) -> None:
+    assert completed.returncode != 0
     for message in messages:
-        assert message in done.stdout
-    assert not any(sentence in done.stdout for sentence in SENTENCES), done.stdout
+        assert message in completed.stdout
+    assert not any(text in completed.stdout for text in TRACEBACK), completed.stdout
 
 
-def test_first_run_says_what_came_out(small: Path, tmp_path: Path) -> None:
-    """From a clone: data pulled from the repository's own remote, model trained, run tracked."""
+def test_first_run_prints_a_summary(small: Path, tmp_path: Path) -> None:
+    """In a clone, `make` pulls the data from the repository's own remote, trains the model and tracks the run."""
     origin = copy_repository(tmp_path / "origin", small)
     folder = tmp_path / "clone"
     origin.must("git", "clone", "--quiet", str(origin.folder), str(folder))
     clone = Repository(folder)
     assert not (folder / "data").exists()
 
-    done = clone.make()
-    assert done.returncode == 0, done.stdout
-    assert "fetching the data" in done.stdout
+    completed = clone.make()
+    assert completed.returncode == 0, completed.stdout
+    assert "fetching the data" in completed.stdout
     metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))["model"]["roc_auc"]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("  ROC AUC"))
+    line = next(line for line in completed.stdout.splitlines() if line.startswith("  ROC AUC"))
     assert f"{metrics['value']:.4f}   {metrics['low']:.4f} to {metrics['high']:.4f}" in line
     assert re.search(r"0\.5000   0\.\d{3}, at least 0\.25: passed", line)
-    assert "  stages: prepare " in done.stdout
-    assert done.stdout.count("make ui") == 1
+    assert "  stages: prepare " in completed.stdout
+    assert completed.stdout.count("make ui") == 1
     assert (folder / ".mlflow/mlflow.db").exists()
 
 
 def test_second_run_does_nothing_and_says_so(unchanged: Repository) -> None:
-    done = unchanged.make()
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.startswith("Nothing has changed")
-    assert "Running stage" not in done.stdout
+    completed = unchanged.make()
+    assert completed.returncode == 0, completed.stdout
+    assert completed.stdout.startswith("Nothing has changed")
+    assert "Running stage" not in completed.stdout
 
 
 def test_make_itself(unchanged: Repository) -> None:
-    """The Makefile, with this environment in the place of the one it would make."""
+    """The Makefile, with the environment of this test run instead of a new one."""
     folder = unchanged.folder
     (folder / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
     for name in ("bootstrap", "development"):
         os.utime(folder / f"requirements/{name}.txt", (0, 0))
-    done = unchanged.run("make")
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.startswith("Nothing has changed")
+    completed = unchanged.run("make")
+    assert completed.returncode == 0, completed.stdout
+    assert completed.stdout.startswith("Nothing has changed")
     listed = unchanged.must("make", "help")
     for target in ("make ", "make test", "make lint", "make lock", "make ui", "make clean"):
         assert f"  {target}" in listed
 
 
-def test_what_was_made_before_is_taken_from_the_cache(finished: Repository, tmp_path: Path) -> None:
-    """As in CI, which has nothing but DVC's cache from the run before."""
+def test_earlier_outputs_are_taken_from_the_cache(finished: Repository, tmp_path: Path) -> None:
+    """As in CI, which only keeps DVC's cache from the previous run."""
     folder = tmp_path / "clone"
     finished.must("git", "clone", "--quiet", str(finished.folder), str(folder))
     shutil.copytree(finished.folder / ".dvc/cache", folder / ".dvc/cache")
     clone = Repository(folder)
-    done = clone.make()
-    assert done.returncode == 0, done.stdout
-    assert "Running stage" not in done.stdout
+    completed = clone.make()
+    assert completed.returncode == 0, completed.stdout
+    assert "Running stage" not in completed.stdout
     assert clone.must("git", "status", "--porcelain") == ""
 
 
 def test_two_clones_write_the_same_lock(finished: Repository, tmp_path: Path) -> None:
-    """Bit for bit: data, features, model file, metrics and plots; cold, without any cache, with another thread more."""
+    """Without a cache and with one more thread, all outputs are the same bit for bit."""
     folder = tmp_path / "clone"
     finished.must("git", "clone", "--quiet", str(finished.folder), str(folder))
     clone = Repository(folder)
@@ -109,8 +109,8 @@ def test_two_clones_write_the_same_lock(finished: Repository, tmp_path: Path) ->
     assert b"artifacts/model" in lock
 
 
-def ran(done: "subprocess.CompletedProcess[str]") -> list[str]:
-    return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+def stages_run(completed: "subprocess.CompletedProcess[str]") -> list[str]:
+    return [line.split("'")[1] for line in completed.stdout.splitlines() if line.startswith("Running stage")]
 
 
 @pytest.mark.parametrize(
@@ -122,22 +122,22 @@ def ran(done: "subprocess.CompletedProcess[str]") -> list[str]:
         (lambda v: v["gates"]["skill_at_least"].update(roc_auc=0.4), []),
     ],
 )
-def test_a_change_runs_what_depends_on_it(
+def test_a_change_runs_the_stages_that_depend_on_it(
     change: Callable[[dict[str, object]], None], stages: list[str], finished: Repository
 ) -> None:
     path = finished.folder / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(values)
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    done = finished.run("dvc", "repro")
-    assert done.returncode == 0, done.stdout
-    assert ran(done) == stages
+    completed = finished.run("dvc", "repro")
+    assert completed.returncode == 0, completed.stdout
+    assert stages_run(completed) == stages
     finished.must("git", "checkout", "--quiet", ".")
     finished.must("dvc", "checkout", "--quiet", "--force", "dvc.yaml", "data.dvc")
 
 
 def test_next_month(finished: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ingest, move the window, make: the new month is validated, trained on and versioned."""
+    """After `make ingest` and new months in params.yaml, `make` validates and versions the new month."""
     rows = fetch("2013-05").sample(3_000, random_state=0)
     monkeypatch.setattr(data, "fetch", lambda _month: rows)
     folder = tmp_path / "clone"
@@ -146,17 +146,17 @@ def test_next_month(finished: Repository, tmp_path: Path, monkeypatch: pytest.Mo
     clone.must("dvc", "pull", "--quiet", "data.dvc")
     ingest = ("lifecycle.pipeline.ingest", "2013-05")
     assert in_process.must(clone, *ingest).startswith("data/2013-05.parquet: 3,000 rows")
-    assert in_process.must(clone, *ingest).startswith("data/2013-05.parquet is there")
+    assert in_process.must(clone, *ingest).startswith("data/2013-05.parquet is up to date.")
     write_params(folder / "params.yaml", holdout={"first": "2013-05", "last": "2013-05"})
-    made = clone.make()
-    assert made.returncode == 0, made.stdout
-    assert "3,000 held out (2013-05 to 2013-05)" in made.stdout
-    assert "data.dvc with it" in made.stdout
+    completed = clone.make()
+    assert completed.returncode == 0, completed.stdout
+    assert "3,000 held out (2013-05 to 2013-05)" in completed.stdout
+    assert "data.dvc with it" in completed.stdout
     assert "nfiles: 5" in (folder / "data.dvc").read_text(encoding="utf-8")
 
 
 def test_diffs_against_an_earlier_commit(finished: Repository, tmp_path: Path) -> None:
-    """From git alone: nothing of the earlier commit is in a clone's cache."""
+    """Git alone is enough: the clone's cache has nothing from the earlier commit."""
     folder = tmp_path / "clone"
     finished.must("git", "clone", "--quiet", str(finished.folder), str(folder))
     clone = Repository(folder)
@@ -212,7 +212,7 @@ def rewrite(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], 
     return damage
 
 
-# Each rule of the contract has its case in tests/test_validation.py; here, one of a file and one of a rule are enough.
+# tests/lifecycle/shared/test_validation.py covers each rule of the contract; a damaged file and a broken rule suffice.
 long = partial(pytest.param, marks=pytest.mark.long)
 
 
@@ -255,7 +255,7 @@ def test_remote_that_cannot_be_reached(finished: Repository, tmp_path: Path) -> 
 
 
 def test_interrupted_training_leaves_the_last_model(unchanged: Repository) -> None:
-    """Killed in the middle of a stage, as by a power cut: nothing half-written is in the place of an output."""
+    """If a stage is killed, as by a power cut, no output is half-written."""
     write_params(unchanged.folder / "params.yaml", seed=5)
     with subprocess.Popen(
         ["python", "-m", "lifecycle.pipeline.train"],
@@ -284,7 +284,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_disk(finished: Repository, tiny_disk: Path) -> None:
-    """Where the disk fills up in spite of the check before: a message, and the last good output."""
+    """If the disk fills up despite the check, `make` prints a message and keeps the last good output."""
     output = tiny_disk / "model"
     output.mkdir()
     (output / "metadata.json").write_text("the last good one", encoding="utf-8")
@@ -294,21 +294,21 @@ def test_full_disk(finished: Repository, tiny_disk: Path) -> None:
         "from lifecycle.pipeline.train import train;"
         "run_main(lambda: print(train(load_params(), output=Path(sys.argv[1]))))"
     )
-    done = finished.run("python", "-c", script, str(output))
-    failed(done, "error: the disk is full", "Free some space")
+    completed = finished.run("python", "-c", script, str(output))
+    failed(completed, "error: the disk is full", "Free some space")
     assert [p.name for p in tiny_disk.iterdir()] == ["model"]
     assert (output / "metadata.json").read_text(encoding="utf-8") == "the last good one"
 
 
-def test_prepare_asks_for_the_room_it_needs(finished: Repository, tiny_disk: Path) -> None:
+def test_prepare_checks_the_free_space(finished: Repository, tiny_disk: Path) -> None:
     script = (
         "import sys; from pathlib import Path;"
         "from lifecycle.shared.console import run_main; from lifecycle.shared.params import load_params;"
         "from lifecycle.pipeline.prepare import prepare;"
         "run_main(lambda: print(prepare(load_params(), output=Path(sys.argv[1]))))"
     )
-    done = finished.run("python", "-c", script, str(tiny_disk / "prepared"))
-    failed(done, "error: not enough disk space: about ", "make clean")
+    completed = finished.run("python", "-c", script, str(tiny_disk / "prepared"))
+    failed(completed, "error: not enough disk space: about ", "make clean")
     assert list(tiny_disk.iterdir()) == []
 
 
@@ -332,7 +332,7 @@ def test_moving_the_data_to_another_remote(finished: Repository, tmp_path: Path)
 @pytest.mark.parametrize(
     ("scheme", "extra"), [("s3", "s3"), ("gs", "gs"), ("azure", "azure"), ("ssh", "ssh"), ("file", "")]
 )
-def test_another_remote_brings_what_dvc_needs_for_it(tmp_path: Path, scheme: str, extra: str) -> None:
+def test_make_remote_adds_the_dvc_extra_of_its_scheme(tmp_path: Path, scheme: str, extra: str) -> None:
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")

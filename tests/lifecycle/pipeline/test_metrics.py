@@ -25,7 +25,7 @@ def once(rows: int) -> NDArray[np.uint8]:
 
 
 def calibration_error(target: NDArray[np.bool_], probability: NDArray[np.float32], bins: int) -> float:
-    """The definition, spelt out: bins by rank, most probable rows first, equal probabilities in one bin."""
+    """Compute it by definition: bins by rank, the most probable rows first, equal probabilities in one bin."""
     order = np.argsort(-probability, kind="stable")
     first_rank = {p: rank for rank, p in reversed(list(enumerate(probability[order].tolist())))}
     label = np.array([first_rank[p] * bins // len(target) for p in probability.tolist()])
@@ -36,11 +36,11 @@ def calibration_error(target: NDArray[np.bool_], probability: NDArray[np.float32
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_metrics_are_scikit_learn_s(kind: str) -> None:
+def test_metrics_equal_those_of_scikit_learn(kind: str) -> None:
     target, probability = sample(kind)
-    found = dict(zip(METRICS, Scores(target, probability, bins=10).metrics(once(2_000))[0].tolist(), strict=True))
+    metrics = dict(zip(METRICS, Scores(target, probability, bins=10).metrics(once(2_000))[0].tolist(), strict=True))
     exact = probability.astype(np.float64)
-    assert found == pytest.approx(
+    assert metrics == pytest.approx(
         {
             "roc_auc": roc_auc_score(target, exact),
             "average_precision": average_precision_score(target, exact),
@@ -53,12 +53,12 @@ def test_metrics_are_scikit_learn_s(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_a_weight_is_a_row_repeated(kind: str) -> None:
+def test_a_weight_equals_copies_of_the_row(kind: str) -> None:
     target, probability = sample(kind)
     scores = Scores(target, probability, bins=10)
     weights = np.random.default_rng(1).poisson(1, (40, 2_000)).astype(np.uint8)
-    found = scores.metrics(weights)
-    for weight, row in zip(weights, found, strict=True):
+    weighted = scores.metrics(weights)
+    for weight, row in zip(weights, weighted, strict=True):
         drawn = np.repeat(np.arange(2_000), weight)
         exact = probability[drawn].astype(np.float64)
         expected = [
@@ -72,15 +72,15 @@ def test_a_weight_is_a_row_repeated(kind: str) -> None:
 
 def test_constant_prediction_is_the_baseline() -> None:
     target = np.array([True] * 3 + [False] * 7)
-    (found,) = Scores(target, np.full(10, 0.3), bins=10).metrics(once(10))
+    (metrics,) = Scores(target, np.full(10, 0.3), bins=10).metrics(once(10))
     expected = [0.5, 0.3, log_loss(target, np.full(10, 0.3)), 0.21, 0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(metrics, expected, atol=1e-12)
 
 
-def test_one_class_has_no_roc_curve() -> None:
-    (found,) = Scores(np.array([True, True]), np.array([0.5, 0.7]), bins=2).metrics(once(2))
-    assert np.isnan(found[[*METRICS].index("roc_auc")])
-    assert found[[*METRICS].index("log_loss")] == pytest.approx(-np.log([0.5, 0.7]).mean())
+def test_one_class_has_no_roc_auc() -> None:
+    (metrics,) = Scores(np.array([True, True]), np.array([0.5, 0.7]), bins=2).metrics(once(2))
+    assert np.isnan(metrics[[*METRICS].index("roc_auc")])
+    assert metrics[[*METRICS].index("log_loss")] == pytest.approx(-np.log([0.5, 0.7]).mean())
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_one_class_has_no_roc_curve() -> None:
         ("brier_score", 0.3, 0.2, -0.5),
     ],
 )
-def test_skill_is_the_share_of_the_way_to_perfection(name: str, value: float, baseline: float, skill: float) -> None:
+def test_skill_is_the_share_of_the_possible_improvement(name: str, value: float, baseline: float, skill: float) -> None:
     metric = METRICS[name]
     assert metric.skill(value, baseline) == pytest.approx(skill)
     assert metric.skill(baseline, baseline) == 0

@@ -1,4 +1,4 @@
-"""The page of plots where DVC or a template makes trouble; the tests of tracking and of proposals have it whole."""
+"""The page of plots if DVC or a template fails; the tests of tracking and of proposals cover a complete page."""
 
 import json
 
@@ -15,7 +15,7 @@ GOOD = {
 
 
 def test_plot_that_cannot_be_drawn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others are on the page nevertheless; pictures of DVC's that are no Vega are left out."""
+    """The other plots are still on the page; DVC's plots that are images are left out."""
     printed = {
         "data": {
             "good": [{"type": "vega", "content": GOOD}],

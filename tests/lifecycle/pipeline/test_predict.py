@@ -26,7 +26,7 @@ ENDINGS = ("parquet", "csv")
 
 @pytest.fixture(scope="module")
 def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a trained model where the command looks for it."""
+    """A directory with a trained model where the command looks for it."""
     return Path(shutil.copytree(trained, tmp_path_factory.mktemp("predict") / "trained"))
 
 
@@ -56,13 +56,13 @@ def read(path: Path) -> pa.Table:
 
 
 def assert_scored(path: Path, rows: pa.Table, predictor: Predictor) -> None:
-    """A file has these rows, and to each what the predictor says of it."""
-    found = read(path)
-    assert found.column_names == [*rows.column_names, "probability", "label"]
-    assert found.select(rows.column_names).to_pylist() == rows.to_pylist()
+    """Assert that a file has these rows with the probability and label of the predictor."""
+    scored = read(path)
+    assert scored.column_names == [*rows.column_names, "probability", "label"]
+    assert scored.select(rows.column_names).to_pylist() == rows.to_pylist()
     expected = predictor.probabilities(to_columns(rows))
-    np.testing.assert_allclose(found.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
-    assert found.column("label").to_pylist() == (expected >= predictor.metadata["threshold"]).tolist()
+    np.testing.assert_allclose(scored.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
+    assert scored.column("label").to_pylist() == (expected >= predictor.metadata["threshold"]).tolist()
 
 
 def command(folder: Path, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
@@ -71,37 +71,39 @@ def command(folder: Path, *arguments: Path | str) -> subprocess.CompletedProcess
 
 def test_command(folder: Path, rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
     source, target = write(rows, tmp_path / "in.csv"), tmp_path / "new/out.parquet"
-    done = command(folder, source, target)
-    assert (done.returncode, done.stdout) == (0, f"{target}: 3,000 rows\n")
-    assert "Traceback" not in done.stderr
+    completed = command(folder, source, target)
+    assert (completed.returncode, completed.stdout) == (0, f"{target}: 3,000 rows\n")
+    assert "Traceback" not in completed.stderr
     assert_scored(target, rows, predictor)
 
 
 @pytest.mark.parametrize("arguments", [[], ["in.csv"], ["in.csv", "out.csv", "more.csv"]])
-def test_command_says_what_it_wants(folder: Path, arguments: list[str]) -> None:
-    done = command(folder, *arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: python -m lifecycle.pipeline.predict [-h] [--model MODEL] IN OUT\n")
+def test_command_prints_its_usage(folder: Path, arguments: list[str]) -> None:
+    completed = command(folder, *arguments)
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("usage: python -m lifecycle.pipeline.predict [-h] [--model MODEL] IN OUT\n")
 
 
-def test_command_refuses_bad_rows(folder: Path, rows: pa.Table, tmp_path: Path) -> None:
+def test_command_rejects_invalid_rows(folder: Path, rows: pa.Table, tmp_path: Path) -> None:
     source = write(rows.drop_columns("distance"), tmp_path / "in.csv")
-    done = command(folder, source, tmp_path / "out.csv")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "distance: the column is missing" in done.stderr
-    assert "Traceback" not in done.stderr
+    completed = command(folder, source, tmp_path / "out.csv")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("error: ")
+    assert "distance: the column is missing" in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert list(tmp_path.iterdir()) == [source]
 
 
 @pytest.mark.parametrize(("given", "wanted"), list(itertools.product(ENDINGS, ENDINGS)))
-def test_any_kind_from_any_kind(rows: pa.Table, predictor: Predictor, tmp_path: Path, given: str, wanted: str) -> None:
+def test_any_format_to_any_format(
+    rows: pa.Table, predictor: Predictor, tmp_path: Path, given: str, wanted: str
+) -> None:
     source, target = write(rows, tmp_path / f"in.{given}"), tmp_path / f"out.{wanted}"
     assert predict.predict(source, target, predictor) == 3_000
     assert_scored(target, rows, predictor)
 
 
-def test_target_need_not_be_there(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
+def test_target_is_optional(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
     rows = rows.drop_columns(contract.TARGET)
     predict.predict(write(rows, tmp_path / "in.csv"), tmp_path / "out.csv", predictor)
     assert_scored(tmp_path / "out.csv", rows, predictor)
@@ -128,20 +130,20 @@ def test_file_of_many_batches(
 
 
 @pytest.mark.parametrize("given", ENDINGS)
-def test_as_pandas_writes_it(rows: pa.Table, predictor: Predictor, tmp_path: Path, given: str) -> None:
-    """Whole numbers as 2001.0 where some are missing, and columns in another order."""
+def test_file_written_by_pandas(rows: pa.Table, predictor: Predictor, tmp_path: Path, given: str) -> None:
+    """Pandas writes integers as 2001.0 if some are missing; the columns are in another order, too."""
     frame = rows.to_pandas()[rows.column_names[::-1]]
     assert str(frame["plane_year"].dtype) == "float64"
     source, target = tmp_path / f"in.{given}", tmp_path / "out.parquet"
     frame.to_csv(source, index=False) if given == "csv" else frame.to_parquet(source)
     predict.predict(source, target, predictor)
     expected = predictor.probabilities(to_columns(rows))
-    found = pq.read_table(target)
-    np.testing.assert_allclose(found.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
-    assert found.column("plane_year").cast(pa.int32()).to_pylist() == rows.column("plane_year").to_pylist()
+    scored = pq.read_table(target)
+    np.testing.assert_allclose(scored.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
+    assert scored.column("plane_year").cast(pa.int32()).to_pylist() == rows.column("plane_year").to_pylist()
 
 
-def test_output_is_replaced_even_where_it_is_the_input(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
+def test_output_is_replaced_even_if_it_is_the_input(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     target.write_text("an earlier one", encoding="utf-8")
     predict.predict(write(rows, tmp_path / "in.csv"), target, predictor)
@@ -151,7 +153,7 @@ def test_output_is_replaced_even_where_it_is_the_input(rows: pa.Table, predictor
 
 
 def with_value(rows: pa.Table, name: str, value: Any, row: int = 1234) -> pa.Table:
-    """The rows with another value in one of them, and the type that the column has then."""
+    """Replace a value in one row; the column gets the type of its new values."""
     values = rows.column(name).to_pylist()
     values[row] = value
     return rows.set_column(rows.column_names.index(name), name, pa.array(values))
@@ -185,18 +187,18 @@ BAD_ROWS: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
 def test_bad_rows_are_named_and_nothing_is_written(
     rows: pa.Table, predictor: Predictor, tmp_path: Path, given: str, bad: tuple[Any, list[str]]
 ) -> None:
-    spoil, said = bad
+    spoil, expected = bad
     source, target = write(spoil(rows), tmp_path / f"in.{given}"), tmp_path / "out.csv"
     target.write_text("an earlier one", encoding="utf-8")
     with pytest.raises(UserError) as raised:
         predict.predict(source, target, predictor)
     assert str(source) in str(raised.value)
-    assert [part for part in said if part not in str(raised.value)] == []
+    assert [part for part in expected if part not in str(raised.value)] == []
     assert target.read_text(encoding="utf-8") == "an earlier one"
     assert set(tmp_path.iterdir()) == {source, target}
 
 
-def test_bad_row_of_a_later_batch_is_named_by_its_place_in_the_file(
+def test_invalid_row_of_a_later_batch_has_its_number_in_the_file(
     rows: pa.Table, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict, "_BATCH", 1_000)
@@ -237,7 +239,7 @@ def test_no_rows(rows: pa.Table, predictor: Predictor, tmp_path: Path, given: st
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "said"),
+    ("source", "target", "message"),
     [
         ("missing.csv", "out.csv", r"missing\.csv cannot be read"),
         ("in.xlsx", "out.csv", r"in\.xlsx is neither Parquet nor CSV"),
@@ -245,14 +247,14 @@ def test_no_rows(rows: pa.Table, predictor: Predictor, tmp_path: Path, given: st
         ("in.csv", "out", "out is neither Parquet nor CSV"),
     ],
 )
-def test_names(predictor: Predictor, tmp_path: Path, source: str, target: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_paths(predictor: Predictor, tmp_path: Path, source: str, target: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         predict.predict(tmp_path / source, tmp_path / target, predictor)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_days_before_the_calendar_of_pandas(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
-    """What the service takes, the command takes."""
+def test_times_before_the_range_of_pandas(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
+    """The command accepts all times that the service accepts."""
     early = datetime(1, 1, 1)  # noqa: DTZ001 - the contract's times have no zone
     rows = rows.set_column(0, ARROW_SCHEMA.field(0), pa.array([early] * len(rows), pa.timestamp("ms")))
     predict.predict(write(rows, tmp_path / "in.parquet"), tmp_path / "out.parquet", predictor)

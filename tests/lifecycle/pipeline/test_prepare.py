@@ -21,8 +21,8 @@ Make = Callable[..., Params]
 
 
 def test_splits_by_time_and_computes_features(params: Make, small: Path, tmp_path: Path) -> None:
-    said = prepare(params(), small, tmp_path / "out")
-    assert said == "6,000 rows to train on (2013-01 to 2013-02), 3,000 held out (2013-03 to 2013-03)"
+    summary = prepare(params(), small, tmp_path / "out")
+    assert summary == "6,000 rows to train on (2013-01 to 2013-02), 3,000 held out (2013-03 to 2013-03)"
     train = pq.read_table(tmp_path / "out" / "train.parquet")
     assert train.column_names == [*NAMES, "late"]
     assert train.num_rows == 2 * ROWS
@@ -36,7 +36,7 @@ def test_splits_by_time_and_computes_features(params: Make, small: Path, tmp_pat
     )
 
 
-def test_categories_are_numbered_from_the_window_only(params: Make, data: Path, tmp_path: Path) -> None:
+def test_codes_come_from_the_window_only(params: Make, data: Path, tmp_path: Path) -> None:
     path = month_path("2013-03", data)
     table = pq.read_table(path)
     position = table.column_names.index("destination")
@@ -73,8 +73,8 @@ def test_one_month_at_a_time_is_in_memory(
     before = pa.total_allocated_bytes()
     longer = params(window={"first": "2013-01", "last": "2013-03"}, holdout={"first": "2013-04", "last": "2013-04"})
     prepare(longer, small, tmp_path / "out")
-    one = read(month_path("2013-04", small)).nbytes
-    assert max(alive) - before < 3 * one
+    month = read(month_path("2013-04", small)).nbytes
+    assert max(alive) - before < 3 * month
 
 
 def test_failure_leaves_the_last_output(params: Make, data: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_failure_leaves_the_last_output(params: Make, data: Path, tmp_path: Path
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
-def test_too_little_disk_is_said_before_anything_is_written(
+def test_too_little_disk_fails_before_anything_is_written(
     params: Make, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "_ROOM", 2**60)
@@ -98,5 +98,5 @@ def test_too_little_disk_is_said_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_free_space_for_a_directory_that_does_not_exist_yet(tmp_path: Path) -> None:
     require_space(tmp_path / "a" / "b", 1)

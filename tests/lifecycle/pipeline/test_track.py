@@ -28,12 +28,13 @@ from tests.lifecycle.repository import EXAMPLE_PROJECT, Repository, with_example
 
 
 def runs(repository: Repository, uri: str | None = None) -> list[dict[str, Any]]:
-    """What a user of MLflow finds in the repository's store, or at a server."""
+    """Return the runs in the repository's store, or on a server, as an MLflow client sees them."""
     with in_process.inside(repository):
         client = MlflowClient(uri or store(repository))
-        found = [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
+        experiments = client.search_experiments()
+        logged = [run for experiment in experiments for run in client.search_runs([experiment.experiment_id])]
         return [
-            described(run) | {"artifacts": [a.path for a in client.list_artifacts(run.info.run_id)]} for run in found
+            described(run) | {"artifacts": [a.path for a in client.list_artifacts(run.info.run_id)]} for run in logged
         ]
 
 
@@ -45,7 +46,7 @@ def described(run: Run) -> dict[str, Any]:
         "params": run.data.params,
         "metrics": run.data.metrics,
         "tags": run.data.tags,
-        "inputs": [(one.dataset.digest, {tag.key: tag.value for tag in one.tags}) for one in inputs],
+        "inputs": [(entry.dataset.digest, {tag.key: tag.value for tag in entry.tags}) for entry in inputs],
         "models": [model.model_id for model in run.outputs.model_outputs] if run.outputs else [],
     }
 
@@ -55,13 +56,13 @@ def store(repository: Repository) -> str:
 
 
 def track(repository: Repository, **environment: str) -> str:
-    """The id of the run."""
+    """Track the repository and return the id of the run."""
     with in_process.inside(repository, **environment):
         return under_test.track()
 
 
 def track_apart(repository: Repository, **environment: str) -> subprocess.CompletedProcess[str]:
-    """By the command, in a process of its own."""
+    """Track the repository with the command, in a separate process."""
     return repository.run("python", "-m", "lifecycle.pipeline.track", **environment)
 
 
@@ -95,16 +96,16 @@ def test_one_run_with_everything(finished: Repository) -> None:
 def test_tracking_again_adds_nothing(finished: Repository) -> None:
     (before,) = runs(finished)
     assert track_apart(finished).stdout == f"tracked as run {before['id']}\n"
-    # Also where it is not remembered that it was tracked.
+    # Also without the record of the last tracked run.
     (finished.folder / ".mlflow/last.json").unlink()
     assert track(finished) == before["id"]
     assert [run["id"] for run in runs(finished)] == [before["id"]]
 
 
-def test_remembers_only_what_is_still_there(finished: Repository) -> None:
+def test_record_of_a_deleted_store_is_ignored(finished: Repository) -> None:
     folder = finished.folder / ".mlflow"
     (folder / "mlflow.db").rename(folder / "away.db")
-    # Not in this process, which has the other file open.
+    # In a separate process, because this one has the other file open.
     assert track_apart(finished).returncode == 0
     with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
         assert connection.execute("select count(*) from runs").fetchone() == (1,)
@@ -114,7 +115,7 @@ def test_remembers_only_what_is_still_there(finished: Repository) -> None:
     track(finished)
 
 
-def test_run_cut_off_half_way_is_replaced(finished: Repository) -> None:
+def test_interrupted_run_is_replaced(finished: Repository) -> None:
     (before,) = runs(finished)
     with in_process.inside(finished):
         MlflowClient(store(finished)).update_run(before["id"], status="RUNNING")
@@ -127,7 +128,7 @@ def test_run_cut_off_half_way_is_replaced(finished: Repository) -> None:
 
 @contextmanager
 def serving(repository: Repository, port: int, *command: str, **environment: str) -> Iterator[str]:
-    """A server of MLflow's that answers."""
+    """Start an MLflow server and wait until it answers."""
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
         command,
@@ -138,15 +139,15 @@ def serving(repository: Repository, port: int, *command: str, **environment: str
         start_new_session=True,
     ) as server:
         try:
-            until = time.monotonic() + 90
+            deadline = time.monotonic() + 90
             while True:
                 try:
                     with urllib.request.urlopen(url, timeout=5) as answer:
                         assert "MLflow" in answer.read().decode()
                     break
                 except OSError:
-                    assert server.poll() is None, "the server has ended"
-                    assert time.monotonic() < until, "the server does not answer"
+                    assert server.poll() is None, "the server has exited"
+                    assert time.monotonic() < deadline, "the server does not answer"
                     time.sleep(0.2)
             yield url
         finally:
@@ -159,13 +160,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# The registry on a server, in tests/lifecycle/registry, tracks a run there, too.
+# The fast tests cover this, too: tests/lifecycle/registry tracks a run on a server.
 @pytest.mark.long
 def test_server_by_environment(finished: Repository, tmp_path: Path) -> None:
-    """A real tracking server: the same run, its model and its artifacts go there, once."""
+    """Tracking twice on a real server logs one run, with its model and artifacts."""
     port = free_port()
-    there = f"sqlite:///{tmp_path}/server.db"
-    command = ["mlflow", "server", "--backend-store-uri", there, "--artifacts-destination", str(tmp_path / "artifacts")]
+    database = f"sqlite:///{tmp_path}/server.db"
+    command = ["mlflow", "server", "--backend-store-uri", database]
+    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
     with serving(finished, port, *command, "--port", str(port), "--workers", "1") as url:
         for _ in range(2):
             track(finished, MLFLOW_TRACKING_URI=url)
@@ -184,10 +186,10 @@ def test_ui(finished: Repository) -> None:
 
 
 def test_server_that_does_not_answer(finished: Repository) -> None:
-    done = track_apart(finished, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-    assert done.returncode == 1
-    assert "error: the run could not be tracked at http://127.0.0.1:9" in done.stdout
-    assert "Traceback" not in done.stdout
+    completed = track_apart(finished, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert completed.returncode == 1
+    assert "error: the run could not be tracked at http://127.0.0.1:9" in completed.stdout
+    assert "Traceback" not in completed.stdout
 
 
 def test_tracked_model_predicts_what_the_model_folder_predicts(finished: Repository, tmp_path: Path) -> None:
@@ -203,16 +205,15 @@ rows = pandas.read_parquet(sys.argv[3])
 model.predict(rows.drop(columns="late")).tofile(sys.argv[4])
 """
     holdout = finished.folder / "artifacts/prepared/holdout.parquet"
-    found, names = tmp_path / "found", ",".join(c.name for c in contract.INPUTS)
-    finished.must(
-        sys.executable, "-W", "ignore", "-c", script, store(finished), run["models"][0], str(holdout), str(found), names
-    )
+    predicted, names = tmp_path / "predicted", ",".join(c.name for c in contract.INPUTS)
+    arguments = (store(finished), run["models"][0], str(holdout), str(predicted), names)
+    finished.must(sys.executable, "-W", "ignore", "-c", script, *arguments)
     expected = Predictor.load(finished.folder / "artifacts/model").probabilities(to_columns(pq.read_table(holdout)))
-    np.testing.assert_allclose(np.fromfile(found, dtype=np.float32), expected, atol=1e-6)
+    np.testing.assert_allclose(np.fromfile(predicted, dtype=np.float32), expected, atol=1e-6)
 
 
 def test_nothing_to_track(tmp_path: Path) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "lifecycle.pipeline.track"],
         cwd=tmp_path,
         env=with_example(),
@@ -220,12 +221,12 @@ def test_nothing_to_track(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: there is no dvc.lock")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("error: there is no dvc.lock")
 
 
 def test_stages_never_import_mlflow() -> None:
     for name in ("prepare", "train", "evaluate"):
         script = f"import sys, lifecycle.pipeline.{name}; sys.exit('mlflow' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", script], cwd=EXAMPLE_PROJECT, env=with_example(), check=False)
-        assert done.returncode == 0
+        completed = subprocess.run([sys.executable, "-c", script], cwd=EXAMPLE_PROJECT, env=with_example(), check=False)
+        assert completed.returncode == 0

@@ -32,8 +32,8 @@ def holdout_auc(model: Path, prepared: Path) -> float:
 def test_each_estimator_learns_and_its_file_predicts_the_same(
     name: str, model_format: str, params: Make, prepared: Path, tmp_path: Path
 ) -> None:
-    said = train(params(estimator=name, model_format=model_format), prepared, tmp_path / "model")
-    assert said.startswith(f"{name} as {model_format}, ")
+    summary = train(params(estimator=name, model_format=model_format), prepared, tmp_path / "model")
+    assert summary.startswith(f"{name} as {model_format}, ")
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
         "contract.json",
         "metadata.json",
@@ -42,7 +42,7 @@ def test_each_estimator_learns_and_its_file_predicts_the_same(
     assert holdout_auc(tmp_path / "model", prepared) > 0.6
 
 
-def test_model_folder_says_what_it_is(model_copy: Path, params: Make) -> None:
+def test_metadata_of_the_model_folder(model_copy: Path, params: Make) -> None:
     metadata = json.loads((model_copy / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["estimator"] == "hist_gradient_boosting"
     assert metadata["hyperparameters"] == params().chosen_hyperparameters().model_dump()
@@ -70,12 +70,12 @@ def build_native_categories(_self: object, seed: int) -> Any:
     return Pipeline([("classifier", native)])
 
 
-def test_export_that_goes_wrong_silently_is_found(
+def test_wrong_export_is_detected(
     model_copy: Path, params: Make, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (model_copy / "model.onnx").read_bytes()
     monkeypatch.setattr(estimator.HistGradientBoosting, "build", build_native_categories)
-    with pytest.raises(UserError, match=r"does not predict what was trained: [\d,]+ of 3,000 holdout rows differ"):
+    with pytest.raises(UserError, match=r"trained one: the probabilities of [\d,]+ of 3,000 holdout rows differ"):
         train(params(), prepared, model_copy)
     assert (model_copy / "model.onnx").read_bytes() == before
 

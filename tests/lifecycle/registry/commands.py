@@ -1,4 +1,4 @@
-"""The commands that use the registry, in a clone."""
+"""Commands that tests of the registry run in a clone."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.lifecycle.repository import Repository
 
 
 def clone_of(released: Repository, folder: Path) -> Repository:
-    """A clone with what was made in it, and a bare repository for its `origin`."""
+    """Clone a repository with its data and artifacts; the `origin` of the clone is a bare repository."""
     released.must("git", "clone", "--quiet", "--bare", str(released.folder), str(folder / "origin.git"))
     released.must("git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "clone"))
     clone = Repository(folder / "clone")
@@ -21,10 +21,10 @@ def register(repository: Repository, *arguments: str, **environment: str) -> str
     return in_process.must(repository, "lifecycle.release.register", *arguments, **environment).strip()
 
 
-def promote(repository: Repository, *said: str, **environment: str) -> None:
-    """Promote versions in turn: `NUMBER WHO WHY` each."""
-    for one in said:
-        number, who, why = one.split(" ", 2)
+def promote(repository: Repository, *promotions: str, **environment: str) -> None:
+    """Promote versions one after the other; each promotion is a text `NUMBER WHO WHY`."""
+    for promotion in promotions:
+        number, who, why = promotion.split(" ", 2)
         with in_process.inside(repository, **environment):
             change(lambda registry: registry.promote(int(number), who, why, deployed=False), "Promote")  # noqa: B023 - called at once
 

@@ -1,4 +1,4 @@
-"""The branch in real repositories on this disk."""
+"""The branch in real local repositories."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def git(folder: Path, *arguments: str) -> str:
 def remote(tmp_path: Path) -> Path:
     path = tmp_path / "remote.git"
     git(tmp_path, "init", "--quiet", "--bare", str(path))
-    git(path, "config", "uploadpack.allowFilter", "true")  # as GitHub has it
+    git(path, "config", "uploadpack.allowFilter", "true")  # as on GitHub
     return path
 
 
@@ -34,7 +34,7 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_put_there_is_read_elsewhere(remote: Path, text: Path) -> None:
+def test_files_are_read_in_another_repository(remote: Path, text: Path) -> None:
     writer, reader = branch(remote, "writer"), branch(remote, "reader")
     assert reader.fetch() is None
     assert writer.fetch() is None
@@ -48,7 +48,7 @@ def test_what_was_put_there_is_read_elsewhere(remote: Path, text: Path) -> None:
         reader.read(commit, "c.txt")
 
 
-def test_it_has_no_history_and_keeps_its_other_files(remote: Path, text: Path) -> None:
+def test_branch_has_no_history_and_keeps_its_other_files(remote: Path, text: Path) -> None:
     kept = branch(remote, "writer")
     kept.replace(kept.fetch(), {"a.txt": text, "b.txt": text}, "One")
     text.write_text("two", encoding="utf-8")
@@ -59,12 +59,12 @@ def test_it_has_no_history_and_keeps_its_other_files(remote: Path, text: Path) -
     assert git(remote, "rev-list", "--count", "kept").strip() == "1"
 
 
-def test_who_is_late_changes_nothing(remote: Path, text: Path) -> None:
+def test_late_writer_changes_nothing(remote: Path, text: Path) -> None:
     early, late = branch(remote, "early"), branch(remote, "late")
     assert early.fetch() is late.fetch() is None
     early.replace(None, {"a.txt": text}, "Early")
     with pytest.raises(LostError):
-        late.replace(None, {"b.txt": text}, "Late, and believes there is nothing yet")
+        late.replace(None, {"b.txt": text}, "Late, expects no branch")
     base = late.fetch()
     early.replace(early.fetch(), {"c.txt": text}, "Early again")
     with pytest.raises(LostError):
@@ -72,7 +72,7 @@ def test_who_is_late_changes_nothing(remote: Path, text: Path) -> None:
     assert git(remote, "ls-tree", "--name-only", "kept").split() == ["a.txt", "c.txt"]
 
 
-def test_many_at_once_lose_nothing(remote: Path, tmp_path: Path) -> None:
+def test_concurrent_writers_lose_nothing(remote: Path, tmp_path: Path) -> None:
     def write(number: int) -> None:
         own, file = branch(remote, f"writer-{number}"), tmp_path / f"{number}"
         file.write_text(str(number), encoding="utf-8")
@@ -108,9 +108,9 @@ def test_contents_are_not_fetched_before_they_are_read(remote: Path, tmp_path: P
     assert reader.read(commit, "large") == large.read_bytes()
 
 
-def test_remote_that_is_not_there(tmp_path: Path) -> None:
+def test_remote_that_does_not_exist(tmp_path: Path) -> None:
     nowhere = Branch("kept", tmp_path / "kept", (tmp_path / "nowhere.git").as_uri())
-    with pytest.raises(UserError, match="cannot be asked for"):
+    with pytest.raises(UserError, match="cannot be looked up"):
         nowhere.fetch()
 
 

@@ -1,4 +1,4 @@
-"""The registry, embedded and on a server, by the commands that use it."""
+"""The registry, embedded and on a server, used through its commands."""
 
 import json
 import os
@@ -27,16 +27,16 @@ from tests.lifecycle.serving.conftest import free_port
 
 @pytest.fixture
 def unregistered(released: Repository, tmp_path: Path) -> Repository:
-    """A clone with what was made in it, and a bare repository for its `origin`."""
+    """A clone without a registry, with data and artifacts; its `origin` is a bare repository."""
     return clone_of(released, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def registered(released: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """One with two versions, of which the first is back as the champion; tests share it and leave it so."""
+    """A clone with two versions, the first of which is the champion again; tests share it and must not change it."""
     clone = clone_of(released, tmp_path_factory.mktemp("registry"))
     assert register(clone, "--image", f"ghcr.io/acme/flights@sha256:{'d' * 64}").startswith("version 1 of")
-    assert register(clone).startswith("version 1 of")  # a commit has one
+    assert register(clone).startswith("version 1 of")  # each commit has a single version
     commit(clone, "Another")
     assert register(clone).startswith("version 2 of")
     assert "champion" not in "".join(table(clone))
@@ -45,15 +45,15 @@ def registered(released: Repository, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def champion(repository: Repository) -> str:
-    """What a proposal takes for the champion."""
+    """Return the commit and the description of a proposal's champion."""
     with in_process.inside(repository):
         return " ".join(find("the base"))
 
 
 def test_before_the_first_version(unregistered: Repository) -> None:
-    code, said = in_process.status(unregistered, "lifecycle.registry.__main__")
-    assert code == 1
-    assert said.startswith("error: there is no registry yet")
+    status, output = in_process.status(unregistered, "lifecycle.registry.__main__")
+    assert status == 1
+    assert output.startswith("error: there is no registry yet")
     assert champion(unregistered) == "the base the model of the base commit; no registry knows of one"
 
 
@@ -64,24 +64,25 @@ def test_versions(registered: Repository) -> None:
     assert ["champion" in line for line in lines] == [False, False, True]
     assert second[:12] in lines[1]
     assert re.search(rf"{first[:12]} .* 2013-01 to 2013-02 +0\.\d{{4}} .* sha256:d{{12}}$", lines[2])
-    # The branch has no history, and the repository that is worked in knows nothing of it.
+    # The branch has no history, and the working repository has no such branch.
     assert registered.must("git", "-C", "../origin.git", "rev-list", "--count", "mlflow").strip() == "1"
     assert "mlflow" not in registered.must("git", "branch", "--all")
 
 
-def test_who_was_champion(registered: Repository) -> None:
-    past = table(registered, "history")
-    assert [line.split()[0] for line in past] == ["version", "1", "2", "1"]
-    assert re.fullmatch(r"1 .* now +somebody +too many alarms", past[-1])
+def test_history(registered: Repository) -> None:
+    lines = table(registered, "history")
+    assert [line.split()[0] for line in lines] == ["version", "1", "2", "1"]
+    assert re.fullmatch(r"1 .* now +somebody +too many alarms", lines[-1])
     first = registered.must("git", "rev-parse", "HEAD~1").strip()
     assert champion(registered) == f"{first} version 1 of the registry"
 
 
-def test_a_version_has_its_whole_lineage(registered: Repository) -> None:
+def test_a_version_has_its_complete_lineage(registered: Repository) -> None:
     with in_process.inside(registered), existing() as registry:
-        one = registry.version(1)
+        version = registry.version(1)
         names = ("card.md", "contract.json", "lineage.json", "slices.json", "reference.json")
-        tags, (card, schema, lineage, slices, reference) = one.tags, (registry.document(one, name) for name in names)
+        tags = version.tags
+        card, schema, lineage, slices, reference = (registry.document(version, name) for name in names)
     assert tags["commit"] == json.loads(lineage)["commit"]
     assert json.loads(schema) == json_schema()
     metrics = json.loads((registered.folder / "reports/metrics.json").read_text(encoding="utf-8"))
@@ -95,28 +96,29 @@ def test_a_version_has_its_whole_lineage(registered: Repository) -> None:
         assert tags[name] in card
 
 
-def test_the_champion_is_watched(registered: Repository, tmp_path: Path) -> None:
-    """By what was kept with it: the data is not needed for it."""
+def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> None:
+    """The documents of the version are enough for it; the data is not needed."""
     clone = Repository(tmp_path / "clone")
     registered.must("git", "clone", "--quiet", str(registered.folder.parent / "origin.git"), str(clone.folder))
     log = {"PREDICTION_LOG_URL": f"sqlite:///{tmp_path / 'log.db'}"}
-    for arguments, said in (
+    for arguments, start in (
         ((), "version 1, "),
         (("--version", "2"), "version 2, "),
         (("--version", "9"), "error: there is no version 9 of"),
     ):
-        assert in_process.status(clone, "lifecycle.monitoring.__main__", "check", *arguments, **log)[1].startswith(said)
+        _, output = in_process.status(clone, "lifecycle.monitoring.__main__", "check", *arguments, **log)
+        assert output.startswith(start)
     (tmp_path / "model").mkdir()
     with in_process.inside(clone):
         model, reference, lineage = model_of("1", tmp_path / "model", load_params())
     assert model_hash(model) == model_hash(registered.folder / "artifacts/model")
     assert lineage["commit"] == registered.must("git", "rev-parse", "HEAD~1").strip()
     assert list(reference.months) == ["2013-01", "2013-02", "2013-03"]
-    # Main has gone on, and what is in production is still of the contract before.
+    # Main has another contract by now than the model in production.
     edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
-    done = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)
-    assert done.stdout.startswith("error: version 1 was made under another contract than this working tree has:")
-    assert "it differs in flight_number, number." in done.stdout
+    completed = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)
+    assert completed.stdout.startswith("error: version 1 was made under another contract than this working tree has:")
+    assert "it differs in flight_number, number." in completed.stdout
 
 
 def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:
@@ -130,10 +132,10 @@ def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path
     assert re.search(r"^probability 0\.\d+$", registered.must("python", "-c", code), re.MULTILINE)
 
 
-# Who is overtaken does it again, as in the test that follows; that many at once lose nothing, test_branch.py shows.
+# The fast tests cover this, too: the next one the retry of a late writer, test_branch.py concurrent writers.
 @pytest.mark.long
 def test_two_at_once(unregistered: Repository, tmp_path: Path) -> None:
-    """Both become versions; neither overwrites the other."""
+    """Two registrations at the same time give two versions; neither overwrites the other."""
     clones = []
     for name in ("one", "two"):
         unregistered.must("cp", "-r", str(unregistered.folder), str(tmp_path / name))
@@ -150,26 +152,26 @@ def test_two_at_once(unregistered: Repository, tmp_path: Path) -> None:
         )
         for clone in clones
     ]
-    said = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
+    outputs = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
     lines = table(unregistered)
     assert len(lines) == 3
     assert {line.split()[3] for line in lines[1:3]} == commits
 
 
-def test_overtaken_while_it_adds_to_a_run_that_was_there(unregistered: Repository, tmp_path: Path) -> None:
-    """It is done again on what the other one has left, documents and all."""
+def test_late_writer_repeats_its_change_to_an_existing_run(unregistered: Repository, tmp_path: Path) -> None:
+    """The change is repeated on the other writer's registry, including its documents."""
     register(unregistered)
     other = Repository(tmp_path / "other")
     unregistered.must("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(other.folder))
     texts: list[str] = []
 
     def add(registry: Registry) -> None:
-        one = registry.version(1)
-        registry.add_document(one.run, one.commit, "note.md", "kept")
+        version = registry.version(1)
+        registry.add_document(version.run, version.commit, "note.md", "kept")
         if not texts:
             promote(other, "1 somebody was faster")
-        texts.append(registry.document(one, "note.md"))
+        texts.append(registry.document(version, "note.md"))
 
     with in_process.inside(unregistered):
         change(add, "Add a document")
@@ -180,7 +182,7 @@ def test_overtaken_while_it_adds_to_a_run_that_was_there(unregistered: Repositor
 
 
 def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
-    """MLFLOW_TRACKING_URI moves it there, with no other change."""
+    """MLFLOW_TRACKING_URI alone moves the registry to a server."""
     port = free_port()
     command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -201,8 +203,8 @@ def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(20)
-    # In a process of its own, which shows all that a user would see.
-    done = unregistered.run("python", "-m", "lifecycle.registry", MLFLOW_TRACKING_URI=uri)
-    assert done.returncode == 1
-    assert f"the registry at {uri} did not do what it was asked" in done.stdout
-    assert "Traceback" not in done.stdout
+    # In a separate process, to see all the output that a user would see.
+    completed = unregistered.run("python", "-m", "lifecycle.registry", MLFLOW_TRACKING_URI=uri)
+    assert completed.returncode == 1
+    assert f"the registry at {uri} failed: " in completed.stdout
+    assert "Traceback" not in completed.stdout

@@ -207,7 +207,7 @@ def test_rollback_to_a_contract_that_rejects_the_requests(story: Story) -> None:
 
 def test_errors_that_leave_production_unchanged(story: Story) -> None:
     _, error = story.run("rollback", "99", "--why", "an incident")
-    assert error == "there is no version 99 of flight-delay. `make registry` shows which there are."
+    assert error == "there is no version 99 of flight-delay. `make registry` lists the versions."
     story.repository.must("git", "commit", "--quiet", "--allow-empty", "--message", "An image that does not exist")
     number = next(story.numbers)
     missing_image = f"{story.images}/story@sha256:{'d' * 64}"
