@@ -1,1 +1,1 @@
-"""Watching the model in production: its inputs, its predictions, and what became of them."""
+"""Monitoring of the model in production: inputs, predictions and outcomes."""

@@ -1,7 +1,7 @@
-"""`python -m lifecycle.monitoring check`: is the model in production still what it was made for?
+"""`python -m lifecycle.monitoring check`: check inputs, predictions and outcomes of the model in production.
 
-`… explain ID` tells why a prediction is as it is. `… watch` is what monitor.yml runs: the check, and its issues on
-GitHub.
+`… explain ID` explains a prediction. `… watch` is the command of monitor.yml: it checks, and keeps the issues on GitHub
+up to date.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from lifecycle.shared.files import write_json, write_text
 from lifecycle.shared.params import Params, load_params
 from model import contract
 
-# Those of errors, and of arguments that make no sense, are 1 and 2.
+# Exit statuses. 1 is an error, and 2 a usage error.
 _EXIT = {Level.OK: 0, Level.WARN: 3, Level.ACT: 4}
 
 
@@ -37,14 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lifecycle.monitoring", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     now = datetime.now(UTC)
-    command = commands.add_parser("check", help="compare production with what the model was trained and judged on")
+    command = commands.add_parser("check", help="compare production with the data of training and evaluation")
     command.add_argument("--until", type=console.moment, default=now, help="end, as YYYY-MM-DD; default: now")
-    command.add_argument("--since", type=console.moment, help="start; default: monitoring.days before")
-    command.add_argument("--version", type=int, help="of the registry; default: the champion")
-    command.add_argument("--page", action="store_true", help="draw the distributions, too")
-    command = commands.add_parser("explain", help="why a prediction is as it is")
-    command.add_argument("prediction", help="its id, as the service told it")
-    commands.add_parser("watch", help="check, and keep the issues on GitHub up to date")
+    command.add_argument("--since", type=console.moment, help="start; default: monitoring.days before the end")
+    command.add_argument("--version", type=int, help="version in the registry; default: the champion")
+    command.add_argument("--page", action="store_true", help="also draw the distributions")
+    command = commands.add_parser("explain", help="explain a prediction")
+    command.add_argument("prediction", help="id of the prediction, from the answer of the service")
+    commands.add_parser("watch", help="check, and update the issues on GitHub")
     arguments = parser.parse_args()
     params = load_params()
     match arguments.command:
@@ -61,46 +61,46 @@ def _check(arguments: argparse.Namespace, params: Params) -> None:
     until = arguments.until
     since = arguments.since or until - timedelta(days=params.monitoring.days)
     if since >= until:
-        raise UserError(f"there is no time between {since.isoformat()} and {until.isoformat()}.")
+        raise UserError(f"the period from {since.isoformat()} to {until.isoformat()} is empty.")
     version, reference = watched(arguments.version, params)
     with log_url() as url, open_log(url, since, until) as log:
-        found = _checked(log, version, reference, params, draw=arguments.page)
-        _record(found, reference, url)
-    sys.exit(_EXIT[found.status])
+        result = _checked(log, version, reference, params, draw=arguments.page)
+        _record(result, reference, url)
+    sys.exit(_EXIT[result.status])
 
 
 def _checked(log: Log, version: str, reference: Reference, params: Params, *, draw: bool) -> CheckResult:
-    """Check, and write the pictures and the counts of the last day."""
-    found, mine = check(log, version, reference, params), log.of(version)
+    """Check, and write the page of distributions and the snapshot of the last day."""
+    result = check(log, version, reference, params)
     if draw:
-        write_page(FOLDER / "report.html", found, reference)
+        write_page(FOLDER / "report.html", result, reference)
     yesterday = log.until.date() - timedelta(days=1)
-    write_snapshot(FOLDER / f"{yesterday}.parquet", mine.of_day(yesterday), reference, yesterday, version)
-    return found
+    write_snapshot(FOLDER / f"{yesterday}.parquet", log.of(version).of_day(yesterday), reference, yesterday, version)
+    return result
 
 
-def _record(found: CheckResult, reference: Reference, url: str) -> None:
-    """Print what was found, and write it for people and for machines."""
-    write_text(FOLDER / "check.md", as_markdown(found, reference))
-    write_json(CHECK, as_json(found, reference.known_until, outcomes_since(url, reference.known_until)))
-    print(check_in_words(found, reference))
+def _record(result: CheckResult, reference: Reference, url: str) -> None:
+    """Print the result, and write it as Markdown and as JSON."""
+    write_text(FOLDER / "check.md", as_markdown(result, reference))
+    write_json(CHECK, as_json(result, reference.known_until, outcomes_since(url, reference.known_until)))
+    print(check_in_words(result, reference))
 
 
 def _watch(now: datetime, params: Params) -> None:
     if not is_deployed():
-        print("::notice title=Nothing to watch::Name the prediction log: by DEPLOY_HOST or PREDICTION_LOG_URL.")
+        print("::notice title=Nothing to watch::Set DEPLOY_HOST or PREDICTION_LOG_URL to name the prediction log.")
         return
     version, reference = watched(None, params)
     with log_url() as url, open_log(url, now - timedelta(days=params.monitoring.days), now) as log:
-        found = _checked(log, version, reference, params, draw=True)
-        _record(found, reference, url)
+        result = _checked(log, version, reference, params, draw=True)
+        _record(result, reference, url)
     if os.environ.get("PAGES"):
-        checked = json.loads(CHECK.read_text(encoding="utf-8"))
-        publish_check(git("remote", "get-url", "origin").strip(), FOLDER, f"{now:%Y-%m-%d}", checked)
-    about = f"Version {version} of {contract.NAME}, {found.rows:,} predictions up to {now:%Y-%m-%d}"
+        written = json.loads(CHECK.read_text(encoding="utf-8"))
+        publish_check(git("remote", "get-url", "origin").strip(), FOLDER, f"{now:%Y-%m-%d}", written)
+    about = f"Version {version} of {contract.NAME}, {result.rows:,} predictions up to {now:%Y-%m-%d}"
     command = f"python -m lifecycle.monitoring check --until {now:%Y-%m-%d} --version {version}"
     with github.errors_for_people():
-        for line in keep_issues(found.judged, found.findings, about, command):
+        for line in keep_issues(result.judged, result.findings, about, command):
             print(line)
 
 

@@ -1,4 +1,4 @@
-"""What a check has found: for machines, for people at a terminal, and for people at GitHub."""
+"""The result of a check as JSON, as text for a terminal, and as Markdown for GitHub."""
 
 import math
 from dataclasses import asdict
@@ -19,45 +19,45 @@ CHECK = FOLDER / "check.json"
 _DIGITS = 6
 
 
-def as_json(found: CheckResult, known_until: datetime, outcomes_since: int) -> dict[str, Any]:
-    """Return the check for machines; the retraining policy reads it.
+def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> dict[str, Any]:
+    """Return the check as JSON values; the retraining policy reads them.
 
     Args:
-        found: The check.
+        check: Result of the check.
         known_until: End of the last month that the model was trained or judged on.
-        outcomes_since: Outcomes reported since then.
+        outcomes_since: Number of outcomes reported since then.
     """
-    known = found.performance
+    known = check.performance
     whole: dict[str, Any] = _rounded(
         {
-            "status": found.status.name.lower(),
-            "version": found.version,
-            "since": found.since.isoformat(),
-            "until": found.until.isoformat(),
+            "status": check.status.name.lower(),
+            "version": check.version,
+            "since": check.since.isoformat(),
+            "until": check.until.isoformat(),
             "known_until": known_until.isoformat(),
             "outcomes_since": outcomes_since,
-            "rows": found.rows,
-            "rows_of_other_versions": found.others,
-            "outcomes_of_other_predictions": found.elsewhere,
-            "judged": list(found.judged),
-            "findings": [{**one._asdict(), "level": one.level.name.lower()} for one in found.findings],
-            "drifted_importance": found.importance,
+            "rows": check.rows,
+            "rows_of_other_versions": check.others,
+            "outcomes_of_other_predictions": check.elsewhere,
+            "judged": list(check.judged),
+            "findings": [{**finding._asdict(), "level": finding.level.name.lower()} for finding in check.findings],
+            "drifted_importance": check.importance,
             "drift": [
                 {
-                    "variable": one.variable.name,
-                    "method": one.distance.method,
-                    "distance": one.found,
-                    "threshold": one.threshold,
-                    "nearest": one.compared[0],
-                    "drifted": one.drifted,
+                    "variable": drift.variable.name,
+                    "method": drift.distance.method,
+                    "distance": drift.found,
+                    "threshold": drift.threshold,
+                    "nearest": drift.compared[0],
+                    "drifted": drift.drifted,
                 }
-                for one in found.drifts
+                for drift in check.drifts
             ],
             "performance": known
             and {
                 **asdict(known),
                 "delay": dict(zip(("median", "ninth_decile"), known.delay, strict=True)),
-                "metrics": {name: one._asdict() for name, one in known.metrics.items()},
+                "metrics": {name: interval._asdict() for name, interval in known.metrics.items()},
             },
         }
     )
@@ -66,28 +66,29 @@ def as_json(found: CheckResult, known_until: datetime, outcomes_since: int) -> d
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: _rounded(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_rounded(one) for one in value]
+        return [_rounded(entry) for entry in value]
     if isinstance(value, float):
         # JSON has no NaN: the limits of an interval are unknown if all outcomes are of one day, for example.
         return round(value, _DIGITS) if math.isfinite(value) else None
     return value
 
 
-def check_in_words(found: CheckResult, reference: Reference) -> str:
-    """What was found, for people."""
+def check_in_words(check: CheckResult, reference: Reference) -> str:
+    """Return the result as text for a terminal."""
     lines = [
-        f"version {found.version}, {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC: "
-        f"{found.rows:,} predictions" + "".join(f", {number:,} of {name}" for name, number in found.others.items())
+        f"version {check.version}, {check.since:%Y-%m-%d %H:%M} to {check.until:%Y-%m-%d %H:%M} UTC: "
+        f"{check.rows:,} predictions" + "".join(f", {number:,} of {name}" for name, number in check.others.items())
     ]
-    if not found.drifts:
-        lines.append("Too few of them to say anything of their distribution.")
-    known = found.performance
+    if not check.drifts:
+        lines.append("There are too few predictions to check their distribution.")
+    known = check.performance
     if known:
         lines.append(
-            f"{known.labelled:,} outcomes known ({known.coverage:.0%}), reported after {known.delay[0]:.1f} days, nine "
-            f"of ten within {known.delay[1]:.1f}; {known.base_rate:.1%} positive, {known.predicted_rate:.1%} predicted"
+            f"{known.labelled:,} outcomes are known ({known.coverage:.0%}), half of them reported within "
+            f"{known.delay[0]:.1f} days and 90% within {known.delay[1]:.1f}; {known.base_rate:.1%} positive, "
+            f"{known.predicted_rate:.1%} predicted"
         )
         for name, live in known.metrics.items():
             promised = reference.metrics[name]
@@ -96,35 +97,40 @@ def check_in_words(found: CheckResult, reference: Reference) -> str:
                 f"{_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
             )
     else:
-        lines.append("No outcome known yet.")
-    if found.elsewhere:
-        lines.append(f"{found.elsewhere:,} outcomes were reported of predictions that are earlier, or not in the log.")
-    harmless = [one.variable.name for one in found.drifts if one.drifted and one.variable.column != PROBABILITY]
-    if harmless:
-        lines.append(f"Drifted, with {found.importance:.1%} of the importance: {', '.join(harmless)}.")
-    lines += [f"{one.level.name.lower()}: {one.kind}: {one.subject} {one.evidence}" for one in found.findings]
-    return "\n".join([*lines, f"status: {found.status.name.lower()}"])
+        lines.append("No outcome is known yet.")
+    if check.elsewhere:
+        lines.append(f"{check.elsewhere:,} outcomes were reported for predictions that are earlier or not in the log.")
+    drifted_inputs = [
+        drift.variable.name for drift in check.drifts if drift.drifted and drift.variable.column != PROBABILITY
+    ]
+    if drifted_inputs:
+        lines.append(f"Drifted inputs, with {check.importance:.1%} of the importance: {', '.join(drifted_inputs)}.")
+    lines += [
+        f"{finding.level.name.lower()}: {finding.kind}: {finding.subject} {finding.evidence}"
+        for finding in check.findings
+    ]
+    return "\n".join([*lines, f"status: {check.status.name.lower()}"])
 
 
 def _digits(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def as_markdown(found: CheckResult, reference: Reference) -> str:
-    """What was found, for a page at GitHub: with values that clients have sent, and so cleaned."""
+def as_markdown(check: CheckResult, reference: Reference) -> str:
+    """Return the result as Markdown for GitHub, cleaned because it contains values that clients have sent."""
     drifts = [
         [
-            one.variable.name,
-            f"{one.found:.3f}",
-            f"{one.threshold:.3f}",
-            one.distance.method,
-            one.compared[0],
-            "drifted" if one.drifted else "",
+            drift.variable.name,
+            f"{drift.found:.3f}",
+            f"{drift.threshold:.3f}",
+            drift.distance.method,
+            drift.compared[0],
+            "drifted" if drift.drifted else "",
         ]
-        for one in sorted(found.drifts, key=lambda one: -one.found / one.threshold)
+        for drift in sorted(check.drifts, key=lambda drift: -drift.found / drift.threshold)
     ]
-    header = ("variable", "distance", "allowed", "method", "most like", "")
+    header = ("variable", "distance", "allowed", "method", "nearest month", "")
     return clean(
-        f"## {contract.NAME}: {found.status.name.lower()}\n\n```text\n{check_in_words(found, reference)}\n```\n\n"
+        f"## {contract.NAME}: {check.status.name.lower()}\n\n```text\n{check_in_words(check, reference)}\n```\n\n"
         + (table(header, drifts, "lrrlll") if drifts else "")
     )

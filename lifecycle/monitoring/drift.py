@@ -1,10 +1,10 @@
-"""Drift: does production look like none of the months that the model knows?
+"""Drift: production differs from every month that the model knows.
 
-Each variable is compared with each month of window and holdout; what counts is the one that it is most like. It has
-drifted where even from that one it is further away than the threshold, and further than the months are from one
-another: for a model that was trained on January and on June, a season is no news. Nor has it drifted where it is like
-the whole window. The distance has to be significant, too (chi-squared test of homogeneity, corrected for
-the number of variables by Holm 1979), so that a few rows are not taken for a distribution.
+Each variable is compared with each month of the window and the holdout, and the nearest month counts. The variable has
+drifted if its distance even from that month exceeds the threshold and the distances of the months from one another: a
+season is no drift for a model that was trained on January and June. It has not drifted if it is close to the window as
+a whole. The difference must also be significant, so that a few rows are not taken for a distribution: by a chi-squared
+test of homogeneity, corrected for the number of variables (Holm 1979).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,22 +19,22 @@ from lifecycle.shared.distributions import VARIABLES, Distributions, Variable
 from lifecycle.shared.histograms import DISTANCES, Shares, shares
 from lifecycle.shared.params import Distance, Monitoring
 
-# Further than the months are apart by this factor: no month is quite like another.
+# Factor by which the distance must exceed that between months: no month is exactly like another.
 _TOLERANCE = 1.25
 _SIGNIFICANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a variable is from what the model knows.
+    """Distance of a variable from the months that the model knows.
 
     Attributes:
-        variable: It is of.
-        distance: By which method, and what is allowed in any case.
-        found: The distance to the month that it is most like.
-        compared: The months that it was compared with, that one first.
-        usual: How far the months of the reference are from one another.
-        drifted: Whether that is a drift.
+        variable: Variable that was compared.
+        distance: Method, and the least threshold.
+        found: Distance to the nearest month.
+        compared: Months that it was compared with, the nearest first.
+        usual: Distance of the months of the reference from one another.
+        drifted: Whether the variable has drifted.
     """
 
     variable: Variable
@@ -46,33 +46,33 @@ class Drift:
 
     @property
     def threshold(self) -> float:
-        """The distance from which on it is a drift."""
+        """The distance above which the variable has drifted."""
         return max(self.distance.threshold, _TOLERANCE * self.usual)
 
 
 def drifts(reference: Reference, live: Distributions, month: int, settings: Monitoring) -> list[Drift]:
-    """How far each variable is from what the model knows.
+    """Compute the drift of each variable.
 
     Args:
-        reference: Of the model.
-        live: What production was asked, and its answers.
-        month: Of the year, 1 to 12, in which that was.
-        settings: Methods, thresholds, seasons.
+        reference: Reference of the model.
+        live: Distributions of production.
+        month: Month of the year of the live data, 1 to 12.
+        settings: Methods, thresholds and seasonal columns.
 
     Returns:
-        One for each variable, in the order of the contract.
+        The drift of each variable, in the order of the contract.
     """
-    compared = [_compare(one, reference, live, month, settings) for one in VARIABLES]
-    significant = _holm([chance for _, chance in compared])
+    compared = [_compare(variable, reference, live, month, settings) for variable in VARIABLES]
+    significant = _holm([p_value for _, p_value in compared])
     return [
         replace(drift, drifted=drift.drifted and certain)
         for (drift, _), certain in zip(compared, significant, strict=True)
     ]
 
 
-def drifted_importance(reference: Reference, found: Sequence[Drift]) -> float:
-    """The share of the importance of all columns that those which have drifted have."""
-    drifted = {one.variable.column for one in found if one.drifted}
+def drifted_importance(reference: Reference, all_drifts: Sequence[Drift]) -> float:
+    """Return the share of the drifted columns in the importance of all columns, from 0 to 1."""
+    drifted = {drift.variable.column for drift in all_drifts if drift.drifted}
     whole = sum(reference.importance.values())
     return sum(reference.importance.get(column, 0.0) for column in drifted) / whole if whole else 0.0
 
@@ -80,11 +80,11 @@ def drifted_importance(reference: Reference, found: Sequence[Drift]) -> float:
 def _compare(
     variable: Variable, reference: Reference, live: Distributions, month: int, settings: Monitoring
 ) -> tuple[Drift, float]:
-    """The drift of a variable, if it is significant, and how likely so much is by chance."""
+    """Return the drift of a variable as if it were significant, and the p-value of the difference."""
     distance = settings.columns.get(variable.column, settings.drift)
     measure = DISTANCES[distance.method]
-    counts = {name: np.array(one.counts[variable.name]) for name, one in reference.months.items()}
-    known, now = {name: shares(one) for name, one in counts.items()}, np.array(live.counts[variable.name])
+    counts = {name: np.array(month_counts.counts[variable.name]) for name, month_counts in reference.months.items()}
+    known, now = {name: shares(of_month) for name, of_month in counts.items()}, np.array(live.counts[variable.name])
     if variable.column in settings.season:
         candidates, usual = _of_the_season(known, month, measure)
     else:
@@ -92,16 +92,16 @@ def _compare(
         candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)
     distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
-    window = np.sum([one for name, one in counts.items() if name not in reference.holdout], axis=0)
+    window = np.sum([of_month for name, of_month in counts.items() if name not in reference.holdout], axis=0)
     unlike_all = measure(shares(now), shares(window)) > distance.threshold
     drift = Drift(variable, distance, distances[compared[0]], compared, usual, drifted=False)
-    return replace(drift, drifted=drift.found > drift.threshold and unlike_all), _chance(now, counts[compared[0]])
+    return replace(drift, drifted=drift.found > drift.threshold and unlike_all), _p_value(now, counts[compared[0]])
 
 
 def _of_the_season(
     known: Mapping[str, Shares], month: int, measure: Callable[[Shares, Shares], float]
 ) -> tuple[list[str], float]:
-    """The months of the reference next to a month of the year, and how far months are apart that lie as far apart."""
+    """Return the months nearest to a month of the year, and the largest distance between months equally far apart."""
     months = {name: int(name[5:]) for name in known}
     gap = min(_months_between(one, month) for one in months.values())
     apart = [
@@ -114,25 +114,25 @@ def _of_the_season(
 
 
 def _months_between(one: int, other: int) -> int:
-    """In the course of the year, from 0 to 6."""
+    """Return the number of months between two months of the year, from 0 to 6."""
     return min((one - other) % 12, (other - one) % 12)
 
 
-def _chance(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """How likely it is that two samples of one distribution differ so much: the chi-squared test of homogeneity."""
-    table = np.array([one, other], dtype=np.float64)
+def _p_value(counts: NDArray[np.int64], other_counts: NDArray[np.int64]) -> float:
+    """Return the p-value of the chi-squared test of homogeneity of two histograms."""
+    table = np.array([counts, other_counts], dtype=np.float64)
     table = table[:, table.sum(axis=0) > 0]
-    if table.shape[1] < 2 or not table.sum(axis=1).all():  # noqa: PLR2004 - in one bin nothing can differ
+    if table.shape[1] < 2 or not table.sum(axis=1).all():  # noqa: PLR2004 - a single bin cannot differ
         return 1.0
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
 
-def _holm(chances: Sequence[float]) -> list[bool]:
-    """Which are significant: the least has to be below the level by their number, the next by one less, and so on."""
-    significant = [False] * len(chances)
-    for place, position in enumerate(np.argsort(chances)):
-        if chances[position] > _SIGNIFICANCE / (len(chances) - place):
+def _holm(p_values: Sequence[float]) -> list[bool]:
+    """Return which p-values are significant by Holm's step-down procedure."""
+    significant = [False] * len(p_values)
+    for place, position in enumerate(np.argsort(p_values)):
+        if p_values[position] > _SIGNIFICANCE / (len(p_values) - place):
             break
         significant[position] = True
     return significant

@@ -1,7 +1,8 @@
-"""The page of pictures: how what production is asked and answers is distributed, beside what the model knows.
+"""The page of distributions: inputs and predictions of production, and those of the months that the model knows.
 
-Drawn are the counts by which drift is judged, as shares, and no row. The bins of a number hold about a twentieth of the
-training data each; all are drawn equally wide, so that neither a long tail nor a frequent value hides the others.
+The page shows the counts that drift is computed from, as shares, and no rows. Each bin of a number holds about a
+twentieth of the training data. All bins are drawn equally wide, so that neither a long tail nor a frequent value hides
+the others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,10 @@ from lifecycle.shared.files import write_text
 from lifecycle.shared.histograms import Bins, Shares, shares
 from model import contract
 
-# Of a category with more labels, the rarest share a bar.
+# Largest number of labels with a bar of their own; the rarest others share a bar.
 _MOST_LABELS = 30
 _WIDTH, _HEIGHT = 540, 150
-# Between the bars of values and those of what is unseen or missing, in widths of a bar.
+# Gap before the bars of unseen and missing values, in widths of a bar.
 _GAP = 0.5
 _METHODS = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -31,20 +32,20 @@ _METHODS = {
 }
 _COLOURS = ("#a6cee3", "#d95f02", "#333333")
 _ABOUT = (
-    "Variables that have drifted come first, then those that are closest to their threshold. A bar is the share of the "
-    "predictions in a bin; a line is the share in the nearest known month, or in all months that the model was trained "
-    "or judged on. The bins of a number hold about a twentieth of the training data each and are drawn equally wide; "
-    "what lies outside of the first and the last edge is beyond the training data."
+    "Variables that have drifted come first, then those closest to their threshold. A bar is the share of the "
+    "predictions in a bin. A line is the share in the nearest known month, or in all months that the model was trained "
+    "or evaluated on. Each bin of a number holds about a twentieth of the training data; all are drawn equally wide. "
+    "Values before the first edge or after the last one are outside of the training range."
 )
 
 
 class _Bar(NamedTuple):
-    """A bar.
+    """A bar of the plot.
 
     Attributes:
-        name: Which values it is of.
-        bins: Positions of the bins that it adds up.
-        begin: Where it begins, in widths of a bar.
+        name: Name of its values.
+        bins: Positions of the bins whose shares it adds up.
+        begin: Left end, in widths of a bar.
     """
 
     name: str
@@ -53,27 +54,27 @@ class _Bar(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A text below the bars, and where it stands, in widths of a bar."""
+    """A text below the bars, and its place in widths of a bar."""
 
     text: str
     at: float
 
 
 def write_page(path: Path, check: CheckResult, reference: Reference) -> None:
-    """Draw the distribution of each variable, as far as there are enough rows to know any.
+    """Draw the distribution of each variable, if there are enough rows.
 
     Args:
-        path: To write HTML to.
-        check: Of a version.
-        reference: Of this version.
+        path: HTML file to write.
+        check: Result of the check of a version.
+        reference: Reference of this version.
     """
-    about = (
+    summary = (
         f"Version {check.version}, {check.since:%Y-%m-%d %H:%M} to {check.until:%Y-%m-%d %H:%M} UTC: "
         f"{check.rows:,} predictions. Status: {check.status.name.lower()}."
     )
     furthest_first = sorted(check.drifts, key=lambda drift: (not drift.drifted, -drift.found / drift.threshold))
     pictures = [_picture(drift, check.live, reference) for drift in furthest_first if check.live]
-    paragraphs = [about, _ABOUT if pictures else "They are too few to say how they are distributed."]
+    paragraphs = [summary, _ABOUT if pictures else "There are too few predictions to show their distribution."]
     write_text(path, vega.page(f"{contract.NAME} in production", paragraphs, pictures))
 
 
@@ -98,12 +99,12 @@ def _verdict(drift: Drift) -> str:
     if drift.drifted:
         return "drifted"
     if drift.found > drift.threshold:
-        return "no drift: it is not significant, or the training window as a whole is near"
+        return "no drift: the difference is not significant, or the training window as a whole is close"
     return "no drift"
 
 
 def _of_number(bins: Bins) -> tuple[list[_Bar], list[_Label]]:
-    """A bar for each bin; labelled are the edges between them."""
+    """Return a bar for each bin, and the edges between them as labels."""
     *names, missing = bins.names()
     bars = [_Bar(name, [position], position) for position, name in enumerate(names)]
     edges = [_Label(edge, at) for at, edge in enumerate(bins.edge_names(), start=1)]
@@ -112,11 +113,11 @@ def _of_number(bins: Bins) -> tuple[list[_Bar], list[_Label]]:
 
 
 def _of_category(bins: Bins, largest: Shares) -> tuple[list[_Bar], list[_Label]]:
-    """A bar for each label, or for the most frequent ones and for the others together.
+    """Return a bar for each label, or for the most frequent ones and one for all others.
 
     Args:
-        bins: Of the category.
-        largest: Share of each bin where it is largest.
+        bins: Bins of the category.
+        largest: Largest share of each bin in any of the series.
     """
     names, known = bins.names(), len(bins.labels)
     rarest_last = np.argsort(-largest[:known], kind="stable").tolist()
@@ -130,15 +131,15 @@ def _of_category(bins: Bins, largest: Shares) -> tuple[list[_Bar], list[_Label]]
 
 
 def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Mapping[str, Shares]) -> dict[str, Any]:
-    """Vega-Lite: the first series as bars, the others as lines over them.
+    """Return the Vega-Lite specification: the first series as bars, the others as lines over them.
 
-    Texts of the data are values here, and nowhere part of an expression.
+    Texts from the data are values of it, never parts of an expression.
     """
-    values = {series: [*_values(series, found, bars)] for series, found in by_series.items()}
+    values = {series: [*_values(series, of_bins, bars)] for series, of_bins in by_series.items()}
     (_, as_bars), *as_lines = values.items()
-    across = {"type": "quantitative", "axis": None, "scale": {"domain": [0, bars[-1].begin + 1], "nice": False}}
-    drawn = {
-        "x": across | {"field": "begin"},
+    horizontal = {"type": "quantitative", "axis": None, "scale": {"domain": [0, bars[-1].begin + 1], "nice": False}}
+    encoding = {
+        "x": horizontal | {"field": "begin"},
         "x2": {"field": "end"},
         "y": {"field": "share", "type": "quantitative", "axis": {"format": ".0~%", "title": None, "tickCount": 5}},
         "color": {
@@ -155,12 +156,12 @@ def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Ma
             {
                 "data": {"values": as_bars},
                 "mark": {"type": "rect", "stroke": "white"},
-                "encoding": drawn | {"y2": {"datum": 0}},
+                "encoding": encoding | {"y2": {"datum": 0}},
             },
             {
                 "data": {"values": [value for _, series in as_lines for value in series]},
                 "mark": {"type": "rule", "strokeWidth": 2},
-                "encoding": drawn,
+                "encoding": encoding,
             },
             {
                 "data": {"values": [label._asdict() for label in labels]},
@@ -173,7 +174,7 @@ def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Ma
                     "aria": False,
                 },
                 "encoding": {
-                    "x": across | {"field": "at"},
+                    "x": horizontal | {"field": "at"},
                     "y": {"value": _HEIGHT + 5},
                     "text": {"field": "text"},
                 },
@@ -183,9 +184,10 @@ def _specification(bars: Sequence[_Bar], labels: Sequence[_Label], by_series: Ma
 
 
 def _values(series: str, shares_of_bins: Shares, bars: Sequence[_Bar]) -> Iterator[dict[str, Any]]:
-    """What is drawn of a series: nothing where a bar has no row."""
+    """Yield the values to draw for a series; bars without rows are left out."""
     for bar in bars:
         share = float(shares_of_bins[list(bar.bins)].sum())
         if share:
-            said = f"{series}, {bar.name}: {share:.2%}"
-            yield {"series": series, "begin": bar.begin, "end": bar.begin + 1, "share": share, "description": said}
+            description = f"{series}, {bar.name}: {share:.2%}"
+            place = {"begin": bar.begin, "end": bar.begin + 1}
+            yield {"series": series, **place, "share": share, "description": description}

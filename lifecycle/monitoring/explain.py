@@ -1,7 +1,7 @@
-"""Why this prediction? What it was asked, by which model, and what each feature has contributed.
+"""Explain a prediction: its inputs, the model that made it, and the contribution of each feature.
 
-The contributions are Shapley values (Lundberg and Lee 2017), by permutations of the features, against other predictions
-of the same version: they add up to what its probability differs by from the mean of those.
+The contributions are Shapley values (Lundberg and Lee 2017), computed by permuting features, with other predictions of
+the same version as background. They add up to the difference between the probability and the mean of the background.
 """
 
 import math
@@ -36,20 +36,20 @@ _INPUTS = pa.schema([ARROW_SCHEMA.field(column.name).with_nullable(nullable=True
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a prediction is as it is.
+    """Explanation of a prediction.
 
     Attributes:
-        time: Of the prediction.
-        version: That has made it.
-        lineage: Of the version, by name.
-        probability: That it was.
-        outcome: What turned out to be true; None as long as nobody knows.
-        inputs: What it was asked.
-        values: Of each feature.
-        contributions: Of each feature, to the difference of the probability and the mean of others.
-        mean: Of the others.
-        others: How many they are.
-        nearest: The month that the model knows in which such inputs were most likely.
+        time: Time of the prediction.
+        version: Version of the model that made it.
+        lineage: Lineage of the version, such as its commit, by name.
+        probability: Predicted probability.
+        outcome: Reported outcome; None if it is not known yet.
+        inputs: Value of each input column.
+        values: Value of each feature.
+        contributions: Contribution of each feature to the difference between the probability and the mean.
+        mean: Mean probability of the background predictions.
+        others: Number of background predictions.
+        nearest: Known month in which such inputs were most likely.
     """
 
     time: datetime
@@ -66,37 +66,37 @@ class Explanation:
 
 
 def explain(url: str, prediction: str, params: Params) -> Explanation:
-    """Explain a prediction of the log.
+    """Explain a logged prediction.
 
     Args:
-        url: Of the log.
-        prediction: Its id.
-        params: Of the working tree.
+        url: URL of the prediction log.
+        prediction: Id of the prediction.
+        params: Parameters of the working tree.
 
     Raises:
-        UserError: Where the log does not have it, or the model that has made it cannot be had.
+        UserError: If the log does not have the prediction, or its model is not available.
     """
     if not _ID.fullmatch(prediction):
-        raise UserError(f"{prediction!r} is no id of a prediction; the service tells it with each answer.")
-    # By the first digits of its id: the milliseconds in which it was made.
-    made = datetime.fromtimestamp(int(prediction[:12], 16) / 1000, UTC)
-    with open_log(url, made - _BEFORE, made + timedelta(seconds=1)) as log:
+        raise UserError(f"{prediction!r} is not a prediction id. Each answer of the service has one per row, as `id`.")
+    # The first digits of the id are the time of the prediction, in milliseconds.
+    predicted_at = datetime.fromtimestamp(int(prediction[:12], 16) / 1000, UTC)
+    with open_log(url, predicted_at - _BEFORE, predicted_at + timedelta(seconds=1)) as log:
         key = FunctionExpression("hash", ConstantExpression(prediction))
         rows = log.predictions.filter(ColumnExpression("key") == key)
-        found = rows.project("time, model_version, probability").fetchall()
-        if not found:
-            raise UserError(f"the prediction log has no prediction {prediction}.")
-        time, version, probability = found[0]
+        predictions = rows.project("time, model_version, probability").fetchall()
+        if not predictions:
+            raise UserError(f"the prediction log does not contain the prediction {prediction}.")
+        time, version, probability = predictions[0]
         outcomes = log.outcomes.filter(ColumnExpression("key") == key).project("outcome").fetchall()
         others = log.of(version).sample(_OTHERS)
         with tempfile.TemporaryDirectory() as folder:
             model, reference, lineage = model_of(version, Path(folder), params)
             predictor = Predictor.load(model)
-            one, background = (predictor.features(_columns(part.to_arrow_table())) for part in (rows, others))
-            contributions, mean = _contributions(predictor, one, background)
+            row, background = (predictor.features(_columns(part.to_arrow_table())) for part in (rows, others))
+            contributions, mean = _contributions(predictor, row, background)
         inputs = rows.to_arrow_table().select(_INPUTS.names).to_pylist()[0]
-        # A category as it was asked, and not by its code.
-        values = {name: inputs.get(name, value) for name, value in zip(features.NAMES, one[0].tolist(), strict=True)}
+        # Categories are shown as they were sent, not as codes.
+        values = {name: inputs.get(name, value) for name, value in zip(features.NAMES, row[0].tolist(), strict=True)}
         return Explanation(
             time=datetime.fromtimestamp(time, UTC),
             version=version,
@@ -117,44 +117,44 @@ def _columns(table: pa.Table) -> Columns:
 
 
 def _contributions(
-    predictor: Predictor, one: NDArray[np.float32], others: NDArray[np.float32]
+    predictor: Predictor, row: NDArray[np.float32], background: NDArray[np.float32]
 ) -> tuple[dict[str, float], float]:
-    """What each feature of a row has contributed, and the mean probability of the others."""
+    """Return the contribution of each feature of a row, and the mean probability of the background."""
     import shap
 
     def probability(matrix: NDArray[np.generic]) -> NDArray[np.float32]:
         return predictor.score(matrix.astype(np.float32))
 
-    explained = shap.explainers.Permutation(probability, others, seed=0)(one, silent=True)
+    explained = shap.explainers.Permutation(probability, background, seed=0)(row, silent=True)
     return dict(zip(features.NAMES, explained.values[0].tolist(), strict=True)), float(explained.base_values[0])
 
 
 def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
-    """The month of the reference in which a row was most likely, taking its variables as independent of one another."""
-    bins = {name: int(np.argmax(found)) for name, found in count_distributions(row, reference.bins).counts.items()}
-    names = [one.name for one in VARIABLES if one.column != PROBABILITY]
+    """Return the month of the reference in which a row was most likely, assuming independent variables."""
+    bins = {name: int(np.argmax(counts)) for name, counts in count_distributions(row, reference.bins).counts.items()}
+    names = [variable.name for variable in VARIABLES if variable.column != PROBABILITY]
 
     def likelihood(month: str) -> float:
         known = reference.months[month]
-        found = [shares(known.counts[name])[bins[name]] for name in names]
-        return sum(math.log(max(share, LEAST_SHARE)) for share in found)
+        shares_of_bins = (shares(known.counts[name])[bins[name]] for name in names)
+        return sum(math.log(max(share, LEAST_SHARE)) for share in shares_of_bins)
 
     return max(reference.months, key=likelihood)
 
 
-def explanation_in_words(found: Explanation) -> str:
-    """An explanation, for people; what matters most comes first."""
-    known = {True: contract.TARGET, False: f"not {contract.TARGET}", None: "not known yet"}[found.outcome]
-    lineage = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.lineage.items() if value)
+def explanation_in_words(why: Explanation) -> str:
+    """Return an explanation as text, with the largest contributions first."""
+    outcome = {True: contract.TARGET, False: f"not {contract.TARGET}", None: "not known yet"}[why.outcome]
+    lineage = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in why.lineage.items() if value)
     lines = [
-        f"{found.probability:.4f} at {found.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {known}",
-        f"version {found.version}: {lineage}",
-        f"most like {found.nearest} of the months that the model knows",
+        f"{why.probability:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
+        f"version {why.version}: {lineage}",
+        f"nearest known month: {why.nearest}",
         "",
-        f"against {found.others} other predictions of the version, {found.mean:.4f} on average:",
+        f"contributions, against {why.others} other predictions of the version ({why.mean:.4f} on average):",
     ]
-    largest_first = sorted(found.contributions, key=lambda name: -abs(found.contributions[name]))
-    lines += [f"  {found.contributions[name]:+.4f}  {name} = {found.values[name]}" for name in largest_first]
-    others = [f"  {name} = {value}" for name, value in found.inputs.items() if name not in found.values]
-    lines += ["", "asked besides:", *others] if others else []
+    largest_first = sorted(why.contributions, key=lambda name: -abs(why.contributions[name]))
+    lines += [f"  {why.contributions[name]:+.4f}  {name} = {why.values[name]}" for name in largest_first]
+    others = [f"  {name} = {value}" for name, value in why.inputs.items() if name not in why.values]
+    lines += ["", "inputs that are no features:", *others] if others else []
     return "\n".join(lines)

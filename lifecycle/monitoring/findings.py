@@ -1,31 +1,31 @@
-"""What a check may find."""
+"""The kinds of problems that a check reports."""
 
 from enum import IntEnum
 from typing import NamedTuple
 
-# Each kind of trouble, in words. What is first is known of any log, the others take enough rows, the last outcomes.
+# Title of each kind of problem. The first kinds can be found in any log, the next need enough rows, the last outcomes.
 KNOWN_ANYWAY = {
-    "volume": "Fewer predictions than there were",
+    "volume": "There are fewer predictions than before",
     "schema": "Requests break the contract",
-    "clock": "Times that cannot be",
+    "clock": "Times are impossible",
 }
 KNOWN_OF_ROWS = {
     "missing": "Values are missing",
     "constant": "A column always has the same value",
-    "unseen": "Categories that the model has never seen",
-    "unit": "A column comes in another unit",
-    "range": "Values outside of the training data",
+    "unseen": "Categories are new to the model",
+    "unit": "A column has another unit",
+    "range": "Values are outside of the training range",
     "drift": "The inputs have drifted",
     "prediction drift": "The predictions have drifted",
 }
 KNOWN_OF_OUTCOMES = {"performance": "The model is worse than promised"}
-# And what only new data tells.
+# Found by retraining, in new data.
 DATA = "data"
 KINDS = KNOWN_ANYWAY | KNOWN_OF_ROWS | KNOWN_OF_OUTCOMES | {DATA: "New data breaks the contract"}
 
 
 class Level(IntEnum):
-    """How much it matters: somebody should know, or somebody has to do something."""
+    """Severity of a finding: WARN is for information, ACT needs a person to act."""
 
     OK = 0
     WARN = 1
@@ -33,13 +33,13 @@ class Level(IntEnum):
 
 
 class Finding(NamedTuple):
-    """A trouble.
+    """A problem that a check has found.
 
     Attributes:
-        kind: Of the trouble; each has its own issue.
-        subject: The column or the metric that it is about.
-        level: How much it matters.
-        evidence: What was found, in a sentence.
+        kind: Kind of the problem, a key of `KINDS`; each kind has its own issue on GitHub.
+        subject: Column or metric with the problem.
+        level: Severity.
+        evidence: Measured facts, as the rest of a sentence that begins with the subject.
     """
 
     kind: str

@@ -1,6 +1,6 @@
-"""One issue at GitHub for each kind of trouble: opened, kept and closed by what a check has found.
+"""One issue on GitHub for each kind of problem: opened, updated and closed by the findings of checks.
 
-Columns that clients have made up and values that they have sent are in it: what it says is cleaned.
+The texts contain column names and values that clients have sent, so they are cleaned.
 """
 
 import hashlib
@@ -14,93 +14,96 @@ from lifecycle.shared import github
 from lifecycle.shared.text import clean
 
 LABEL = "monitoring"
-# By which an issue is known again; and with it, what it is about.
+# Marks an issue with its kind, and with the hashes of its subjects.
 _MARK = "<!-- monitoring: {kind}; {subjects} -->"
 _MARKED = re.compile(r"<!-- monitoring: ([a-z ]+); ([0-9a-f ]*) -->\s*\Z")
 
 
 def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, command: str) -> list[str]:
-    """Open, change and close the issues.
+    """Open, update and close the issues.
 
     Args:
-        judged: The kinds of trouble that were looked for.
-        findings: What was found.
-        about: What was looked at.
-        command: By which anybody may look for themselves.
+        judged: Kinds of problems that the check could find.
+        findings: Problems that it has found.
+        about: Description of what was checked.
+        command: Command that repeats the check.
 
     Returns:
-        What was done, a line each.
+        A line for each issue that changed.
 
     Raises:
-        github.Errors: Where GitHub does not do what it is asked.
+        github.Errors: If a request to GitHub fails.
     """
     known: dict[str, dict[str, Any]] = {}
     for issue in github.get_all("issues", state="all", labels=LABEL, sort="created", direction="asc"):
         marked = _MARKED.search(issue["body"] or "")
         if marked and issue["user"] and issue["user"]["login"] == github.BOT:
-            known[marked[1]] = issue  # of several the newest
-    done = []
+            known[marked[1]] = issue  # the newest replaces older ones
+    lines = []
     for kind in judged:
-        trouble = [finding for finding in findings if finding.kind == kind]
-        said = _keep(kind, _Trouble(trouble, about, command), known.get(kind))
-        if said:
-            done.append(f"{KINDS[kind]}: {said}")
-    return done
+        of_kind = [finding for finding in findings if finding.kind == kind]
+        change = _keep(kind, _Problem(of_kind, about, command), known.get(kind))
+        if change:
+            lines.append(f"{KINDS[kind]}: {change}")
+    return lines
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """Of one kind."""
+class _Problem:
+    """The findings of one kind."""
 
     findings: Sequence[Finding]
     about: str
     command: str
 
     def subjects(self) -> set[str]:
-        """What it is about, in digits: a client may have chosen a name."""
-        return {hashlib.sha256(f"{one.subject} {one.level}".encode()).hexdigest()[:12] for one in self.findings}
+        """Return the hashes of the subjects with their levels; a client may have chosen the names themselves."""
+        return {
+            hashlib.sha256(f"{finding.subject} {finding.level}".encode()).hexdigest()[:12] for finding in self.findings
+        }
 
     def evidence(self) -> str:
         lines = [
-            f"- **{one.subject}** {' '.join(one.evidence.split())} ({one.level.name.lower()})" for one in self.findings
+            f"- **{finding.subject}** {' '.join(finding.evidence.split())} ({finding.level.name.lower()})"
+            for finding in self.findings
         ]
         return clean("\n".join([f"{self.about}:", "", *lines]))
 
     def body(self, kind: str) -> str:
-        """The text of an issue: the newest evidence. What was before, the comments tell."""
-        how = (
-            f"This is closed when it is over. Close it yourself to hear of it again only if there is more of it. "
-            f"To look for yourself: `{self.command}`."
+        """Return the text of an issue: the newest evidence. Its comments have the earlier evidence."""
+        advice = (
+            f"This issue is closed when the problem is gone. If you close it yourself, it is opened again only if the "
+            f"problem grows. Repeat the check with `{self.command}`."
         )
         subjects = " ".join(sorted(self.subjects()))
-        return f"{self.evidence()}\n{how}\n\n{_MARK.format(kind=kind, subjects=subjects)}\n"
+        return f"{self.evidence()}\n{advice}\n\n{_MARK.format(kind=kind, subjects=subjects)}\n"
 
 
-def _keep(kind: str, trouble: _Trouble, issue: Mapping[str, Any] | None) -> str:
-    """What becomes of the issue of a kind of trouble; empty where nothing does."""
-    if not trouble.findings:
+def _keep(kind: str, problem: _Problem, issue: Mapping[str, Any] | None) -> str:
+    """Bring the issue of a kind up to date, and return what happened to it; empty if nothing did."""
+    if not problem.findings:
         if issue and issue["state"] == "open":
-            _comment(issue, f"Over. {trouble.about}.")
+            _comment(issue, f"The problem is gone. {problem.about}.")
             github.send("PATCH", f"issues/{issue['number']}", state="closed", state_reason="completed")
             return "closed"
         return ""
-    body = trouble.body(kind)
+    body = problem.body(kind)
     if issue is None:
         github.send("POST", "issues", title=f"Production: {KINDS[kind]}", body=body, labels=[LABEL])
         return "opened"
     before = set(_MARKED.findall(issue["body"])[-1][1].split())
-    is_news = not before >= trouble.subjects()
+    is_news = not before >= problem.subjects()
     if issue["state"] == "closed":
-        # Who closes it knows of it: only more of it is news. What was over, and is back, is.
+        # A person who closes an issue knows the problem, so only a larger one is news. A problem that was gone is news.
         if not is_news and _closed_by_somebody(issue):
             return ""
         github.send("PATCH", f"issues/{issue['number']}", state="open", body=body)
-        _comment(issue, trouble.evidence())
-        return "opened again"
+        _comment(issue, problem.evidence())
+        return "reopened"
     github.send("PATCH", f"issues/{issue['number']}", body=body)
     if is_news:
-        _comment(issue, trouble.evidence())
-    return "changed" if is_news else "goes on"
+        _comment(issue, problem.evidence())
+    return "updated with news" if is_news else "continues"
 
 
 def _closed_by_somebody(issue: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
-"""The prediction log, read into DuckDB: from a SQLite or PostgreSQL database, or Parquet files wherever fsspec goes.
+"""Read the prediction log into DuckDB: from a SQLite or PostgreSQL database, or from Parquet files by fsspec.
 
-It is read once, in columns, and goes into files beside: however many rows there are, memory stays bounded.
-Parquet files have the columns of the tables in `prediction_log.py`, and lie in folders that are called as these.
+The log is read once, by columns, into temporary files, so that memory stays bounded for any number of rows. Parquet
+files have the columns of the tables in `prediction_log.py`, in directories with the names of the tables.
 """
 
 import json
@@ -26,32 +26,31 @@ from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.console import UserError
 from model import contract
 
-# How a column of groups of clusters begins, before the unit of the clusters.
+# Prefix of the names of cluster columns; the unit of the clusters follows.
 CLUSTERED = "group by "
 _MEMORY = "512MB"
 _INPUTS = json.dumps({column.name: column.forms.duckdb for column in contract.INPUTS})
 _PREDICTION = ("id", "time", "model_version", "inputs", "probability")
 _DATABASES = ("sqlite", "postgresql")
-_SKEW = 300  # seconds by which a clock may be ahead
+_SKEW = 300  # seconds that the clock of the service may be ahead
 
-# The first moment, the first one after, and the first that nobody can have seen.
+# Start, end and the earliest time that lies in the future, as timestamps.
 _Period = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Log:
-    """The predictions of a period, and what is known of their outcomes.
+    """The predictions of a period and their known outcomes.
 
     Attributes:
-        since: The first moment of the period.
-        until: The first one after it.
-        predictions: The columns of the contract, `probability`, `time` and `model_version`.
-        outcomes: `probability`, `time`, `model_version`, `outcome` and the time when that was `reported`; of those
-            predictions alone for which it was. For each unit of clusters that the contract names, the group of the row.
-        refusals: `model_version`, `field`, `error` and number of the `requests` that broke the contract.
-        elsewhere: How many outcomes were reported in the period of predictions that are not in it: earlier ones, or
-            such as the log does not know.
-        ahead: How many predictions are of the future, by the clock of this machine.
+        since: Start of the period.
+        until: End of the period, exclusive.
+        predictions: Predictions, with the columns of the contract, `probability`, `time` and `model_version`.
+        outcomes: Predictions with a known outcome, with the columns `probability`, `time`, `model_version`, `outcome`,
+            the time when it was `reported`, and the row's group for each unit of clusters that the contract names.
+        refusals: Invalid requests: `model_version`, `field`, `error` and the number of `requests`.
+        elsewhere: Number of outcomes reported in the period for predictions outside of it, or not in the log.
+        ahead: Number of predictions with a time in the future, by the clock of this machine.
     """
 
     since: datetime
@@ -63,20 +62,20 @@ class Log:
     ahead: int
 
     def of(self, version: str) -> "Log":
-        """What it has of one version of the model."""
-        mine = ColumnExpression("model_version") == ConstantExpression(version)
-        parts = {name: getattr(self, name).filter(mine) for name in ("predictions", "outcomes", "refusals")}
+        """Return the part of the log that belongs to one version of the model."""
+        of_version = ColumnExpression("model_version") == ConstantExpression(version)
+        parts = {name: getattr(self, name).filter(of_version) for name in ("predictions", "outcomes", "refusals")}
         return replace(self, **parts)
 
     def of_day(self, day: date) -> "Log":
-        """The predictions of a day, in UTC."""
+        """Return the part of the log with the predictions of a day, in UTC."""
         since = datetime.combine(day, datetime.min.time(), UTC)
         until = since + timedelta(days=1)
         within = self.predictions.filter(f"time >= {since.timestamp()!r} AND time < {until.timestamp()!r}")
         return replace(self, since=since, until=until, predictions=within)
 
     def sample(self, rows: int) -> DuckDBPyRelation:
-        """Some of the predictions, always the same."""
+        """Return some of the predictions, always the same ones."""
         return self.predictions.order("hash(time, probability)").limit(rows)
 
 
@@ -85,12 +84,12 @@ def open_log(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     """Read a period of a prediction log.
 
     Args:
-        url: Of a database, as the service has it; or of a folder with Parquet files, as fsspec has it.
-        since: Its first moment.
-        until: The first moment after it.
+        url: URL of a database, as the service uses it, or of a directory with Parquet files, as fsspec uses it.
+        since: Start of the period.
+        until: End of the period, exclusive.
 
     Raises:
-        UserError: Where the log cannot be read.
+        UserError: If the log cannot be read.
     """
     threads = stage.cores()
     settings: dict[str, Any] = {"memory_limit": _MEMORY, "threads": threads, "preserve_insertion_order": False}
@@ -107,18 +106,18 @@ def open_log(url: str, since: datetime, until: datetime) -> Iterator[Log]:
 
 
 def outcomes_since(url: str, since: datetime) -> int:
-    """How many outcomes were reported since a moment.
+    """Return the number of outcomes reported since a time.
 
     Raises:
-        UserError: Where the log cannot be read.
+        UserError: If the log cannot be read.
     """
     with _errors_for_people():
         if _is_database(url):
             engine = create_log_engine(url)
             with engine.connect() as connection:
-                known = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
-                there = sa.inspect(connection).has_table(FEEDBACK.name)
-                return int(connection.execute(known).scalar_one()) if there else 0
+                count = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
+                exists = sa.inspect(connection).has_table(FEEDBACK.name)
+                return int(connection.execute(count).scalar_one()) if exists else 0
         with duckdb.connect() as files:
             _connect_files(files, url, (since.timestamp(), math.inf, math.inf))
             return int(files.view("reported").aggregate("count(*)").fetchall()[0][0])
@@ -138,29 +137,30 @@ def _is_database(url: str) -> bool:
 
 
 def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
-    """Have the rows of a database as `logged`, `reported` and `refused`, streamed in columns."""
+    """Register the rows of a database as `logged`, `reported` and `refused`, streamed by columns."""
     engine = create_log_engine(url)
-    with engine.connect() as checked:  # tells better than what reads columns why there is no way
-        there = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK, REFUSALS)]
+    # SQLAlchemy explains a failed connection better than ADBC does.
+    with engine.connect() as checked:
+        existing = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK, REFUSALS)]
     engine.dispose()
     first, after, ahead = period
     columns, moment = [PREDICTIONS.c[name] for name in _PREDICTION], PREDICTIONS.c.time
-    asked: dict[str, sa.Select[Any]] = {
+    queries: dict[str, sa.Select[Any]] = {
         "logged": sa.select(*columns).where(moment >= first, sa.or_(moment < after, moment >= ahead)),
         "reported": sa.select(FEEDBACK).where(FEEDBACK.c.time >= first),
         "refused": sa.select(REFUSALS).where(REFUSALS.c.time >= first, REFUSALS.c.time < after),
     }
-    for (name, question), exists in zip(asked.items(), there, strict=True):
+    for (name, query), exists in zip(queries.items(), existing, strict=True):
         if not exists:
-            _nothing(connection, name)
+            _create_empty(connection, name)
             continue
         cursor: Any = stack.enter_context(stack.enter_context(_columns_of(engine)).cursor())
-        cursor.execute(str(question.compile(engine, compile_kwargs={"literal_binds": True})))
+        cursor.execute(str(query.compile(engine, compile_kwargs={"literal_binds": True})))
         connection.register(name, cursor.fetch_record_batch())
 
 
 def _columns_of(engine: sa.Engine) -> Any:
-    """A connection to a database that gives its rows in columns."""
+    """Connect to a database with a driver that returns rows by columns."""
     if engine.dialect.name == "sqlite":
         import adbc_driver_sqlite.dbapi
 
@@ -172,12 +172,12 @@ def _columns_of(engine: sa.Engine) -> Any:
 
 
 def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) -> None:
-    """Have the rows of Parquet files as `logged`, `reported` and `refused`."""
+    """Register the rows of Parquet files as `logged`, `reported` and `refused`."""
     import fsspec
 
     files, folder = fsspec.core.url_to_fs(url)
     if not files.isdir(folder):
-        raise UserError(f"there is no prediction log at {url}: it is no folder, and no URL of a database.")
+        raise UserError(f"there is no prediction log at {url}: it is neither a directory nor the URL of a database.")
     if "://" in url:
         connection.register_filesystem(files)
     first, after, ahead = (f"'{moment}'::DOUBLE" for moment in period)
@@ -187,17 +187,17 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
         "refused": f"time >= {first} AND time < {after}",
     }
     for name, place in (("logged", "predictions"), ("reported", "feedback"), ("refused", "refusals")):
-        found = sorted(files.glob(f"{folder}/{place}/*.parquet"))
+        paths = sorted(files.glob(f"{folder}/{place}/*.parquet"))
         if "://" in url:
-            found = [files.unstrip_protocol(file) for file in found]
-        if found:
-            connection.read_parquet(found).filter(rows[name]).create_view(name)
+            paths = [files.unstrip_protocol(path) for path in paths]
+        if paths:
+            connection.read_parquet(paths).filter(rows[name]).create_view(name)
         else:
-            _nothing(connection, name)
+            _create_empty(connection, name)
 
 
-def _nothing(connection: DuckDBPyConnection, name: str) -> None:
-    """Have no rows."""
+def _create_empty(connection: DuckDBPyConnection, name: str) -> None:
+    """Create an empty view."""
     kinds = {"time": "DOUBLE", "probability": "DOUBLE", "outcome": "BOOLEAN", "requests": "INTEGER"}
     columns = {"logged": _PREDICTION, "reported": FEEDBACK.c.keys(), "refused": REFUSALS.c.keys()}[name]
     shown = ", ".join(f"NULL::{kinds.get(column, 'VARCHAR')} AS {column}" for column in columns)
@@ -205,22 +205,22 @@ def _nothing(connection: DuckDBPyConnection, name: str) -> None:
 
 
 def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: datetime, future: float) -> Log:
-    """Read `logged`, `reported` and `refused`, each once; what is large goes into the folder."""
+    """Read `logged`, `reported` and `refused`, each once; large tables are written into the directory."""
     after = until.timestamp()
     inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
     kept = "hash(id) AS key, time, model_version, probability"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
-    # Written faster than a table, and read as fast.
+    # A Parquet file is written faster than a table, and read as fast.
     file = str(folder / "predictions.parquet")
     parsed.project(f"{kept}, {inputs}").write_parquet(file, compression="lz4")
-    everything = connection.read_parquet(file)
-    (ahead,) = everything.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
-    predictions = everything.filter(f"time < {after!r}")
-    # A hash of an id takes a fifth of its room; that two of them are the same will not happen.
+    all_predictions = connection.read_parquet(file)
+    (ahead,) = all_predictions.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
+    predictions = all_predictions.filter(f"time < {after!r}")
+    # The hash of an id takes a fifth of its memory; collisions are too unlikely to matter.
     reported = "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
     clusters = "".join(f', {sql} AS "{CLUSTERED}{unit}"' for unit, sql in cluster_sql("key").items())
-    asked = predictions.project(f"key, time, model_version, probability{clusters}")
-    connection.view("reported").project(reported).join(asked, "key", "left").to_table("matched")
+    predicted = predictions.project(f"key, time, model_version, probability{clusters}")
+    connection.view("reported").project(reported).join(predicted, "key", "left").to_table("matched")
     matched = connection.table("matched")
     unknown = matched.filter(f"time IS NULL AND reported < {after!r}")
     (elsewhere,) = unknown.aggregate("count(*)").fetchall()[0]

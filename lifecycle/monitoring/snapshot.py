@@ -1,6 +1,7 @@
-"""The snapshot of a day: how inputs and predictions were distributed, in a Parquet file that outlives the log.
+"""The snapshot of a day: counts of inputs and predictions in a Parquet file, which outlives the log.
 
-A line for each variable and bin. The bins are those of the model's training data: days of one version can be added up.
+The file has a row for each variable and bin. The bins are those of the model's training data, so that the counts of
+several days of a version can be added up.
 """
 
 from datetime import date
@@ -16,20 +17,20 @@ from lifecycle.shared.files import replacing_file
 
 
 def write_snapshot(path: Path, log: Log, reference: Reference, day: date, version: str) -> None:
-    """Count a day of a version.
+    """Count the predictions of a version on a day.
 
     Args:
-        path: To write to.
-        log: Of this day and this version.
-        reference: Of the version.
-        day: Of the snapshot.
-        version: Of the snapshot.
+        path: Parquet file to write.
+        log: Log of this day and version.
+        reference: Reference of the version.
+        day: Day of the snapshot.
+        version: Version of the model.
     """
     counts = count_distributions(log.predictions, reference.bins).counts
-    lines = [
+    rows_of_bins = [
         {"day": day, "version": version, "variable": variable, "bin": name, "rows": rows}
-        for variable, found in counts.items()
-        for name, rows in zip(reference.bins[variable].names(), found, strict=True)
+        for variable, by_bin in counts.items()
+        for name, rows in zip(reference.bins[variable].names(), by_bin, strict=True)
     ]
     with replacing_file(path) as aside:
-        pq.write_table(pa.Table.from_pylist(lines), aside)
+        pq.write_table(pa.Table.from_pylist(rows_of_bins), aside)

@@ -1,6 +1,7 @@
-"""What is watched: the champion of the registry, or the model of the working tree where there is no registry yet.
+"""The model that is checked, and its prediction log.
 
-And by which prediction log: that of the environment, that of production, or that of `make serve`.
+The model is the champion of the registry, or that of the working tree if there is no registry yet. The log is the one
+that the environment names, that of production, or that of `make serve`.
 """
 
 from collections.abc import Iterator
@@ -23,34 +24,34 @@ _LINEAGE = ("commit", "pull_request", "author", "window", "data", "dvc_lock")
 
 
 def watched(number: int | None, params: Params) -> tuple[str, Reference]:
-    """What the service calls the model, and what it is compared with.
+    """Return the name of the model in the log, and its reference.
 
     Args:
-        number: Of a version of the registry; of the champion where it is None.
-        params: Of the working tree.
+        number: Version in the registry; None for the champion.
+        params: Parameters of the working tree.
 
     Raises:
-        UserError: Where there is no such version, or it was registered without a reference.
+        UserError: If there is no such version, or its contract differs from that of the working tree.
     """
     with open_registry() as registry:
         version = (registry.champion() if number is None else registry.version(number)) if registry else None
         if registry and version:
             return str(version.number), _reference(registry, version)
     if number is not None:
-        raise UserError("there is no registry yet, and so no version.")
+        raise UserError("there is no registry yet, so there are no versions. The first release creates it.")
     return read_lineage(LINEAGE, stage.MODEL)["version"], make_reference(params)
 
 
 def model_of(name: str, folder: Path, params: Params) -> tuple[Path, Reference, dict[str, str]]:
-    """The model folder, the reference and the lineage of what the service calls so.
+    """Return the model directory, the reference and the lineage of a version.
 
     Args:
-        name: Of the version.
-        folder: To put the model into.
-        params: Of the working tree.
+        name: Name of the version in the log.
+        folder: Directory to download the model to.
+        params: Parameters of the working tree.
 
     Raises:
-        UserError: Where it is neither a version of the registry nor the model of the working tree.
+        UserError: If it is neither a version in the registry nor the model of the working tree.
     """
     with open_registry() as registry:
         if registry and name.isdecimal():
@@ -59,37 +60,37 @@ def model_of(name: str, folder: Path, params: Params) -> tuple[Path, Reference, 
             return registry.model(version, folder), _reference(registry, version), lineage
     lineage = read_lineage(LINEAGE, stage.MODEL)
     if lineage["version"] != name:
-        raise UserError(f"{name} is neither a version of the registry nor the model of this working tree.")
+        raise UserError(f"{name} is neither a version in the registry nor the model of this working tree.")
     return stage.MODEL, make_reference(params), {tag: str(lineage[tag]) for tag in _LINEAGE if tag in lineage}
 
 
 def _reference(registry: Registry, version: Version) -> Reference:
-    """What a version is compared with.
+    """Return the reference that was registered with a version.
 
     Raises:
-        UserError: Where it has none, or one that does not fit the contract of the working tree.
+        UserError: If it is missing, or does not fit the contract of the working tree.
     """
-    found = Reference.model_validate_json(registry.document(version, REFERENCE))
-    differing = sorted(found.bins.keys() ^ {one.name for one in VARIABLES})
+    reference = Reference.model_validate_json(registry.document(version, REFERENCE))
+    differing = sorted(reference.bins.keys() ^ {variable.name for variable in VARIABLES})
     if differing:
         raise UserError(
-            f"version {version.number} was made under another contract than this working tree has: it differs in "
-            f"{', '.join(differing)}. Look at it from its own commit: git switch --detach {version.commit[:12]}"
+            f"version {version.number} was trained under another contract than that of this working tree. It differs "
+            f"in {', '.join(differing)}. Check it from its own commit: git switch --detach {version.commit[:12]}"
         )
-    return found
+    return reference
 
 
 def is_deployed() -> bool:
-    """Whether the environment tells of a prediction log that is not this working tree's own."""
+    """Return whether the environment names a prediction log other than that of `make serve`."""
     return bool(load_settings().prediction_log_url or host.configured())
 
 
 @contextmanager
 def log_url() -> Iterator[str]:
-    """The URL of the prediction log: of PREDICTION_LOG_URL, else by SSH of DEPLOY_HOST, else of this working tree.
+    """Return the URL of the prediction log: PREDICTION_LOG_URL, else through SSH to DEPLOY_HOST, else of `make serve`.
 
     Raises:
-        UserError: Where there is no way to the host.
+        UserError: If the host cannot be reached.
     """
     settings, address = load_settings(), host.configured()
     if settings.prediction_log_url or not address:

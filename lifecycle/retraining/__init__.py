@@ -1,1 +1,1 @@
-"""Retraining: when a new model is due, the data for it, and the pull request that proposes it."""
+"""Retraining: decide when a new model is due, ingest its data, and propose it in a pull request."""

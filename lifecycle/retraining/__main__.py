@@ -1,7 +1,7 @@
 """`python -m lifecycle.retraining propose`: train on new months of data, and open a pull request with the model.
 
-`… renew` only does the first half in the working tree: it ingests the new months, and moves window and holdout on.
-`… start` is what monitor.yml runs after the check: it starts retrain.yml where a new model is due.
+`… renew` only changes the working tree: it ingests the new months, and moves the window and the holdout on.
+`… start` is the command of monitor.yml after the check: it starts retrain.yml if a new model is due.
 """
 
 import argparse
@@ -25,16 +25,16 @@ def main() -> None:
     """Run a command."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.retraining", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start", help="start retrain.yml on GitHub if the newest check says that a new model is due")
-    for name, what in (
-        ("renew", "ingest new months, and move window and holdout on to them"),
+    commands.add_parser("start", help="start retrain.yml on GitHub if a new model is due after the newest check")
+    for name, description in (
+        ("renew", "ingest new months, and move the window and the holdout on"),
         ("propose", "renew, train, compare, and open a pull request"),
     ):
-        command = commands.add_parser(name, help=what)
+        command = commands.add_parser(name, help=description)
         command.add_argument(
             "--until", type=console.moment, default=datetime.now(UTC), help="ignore later data; default: now"
         )
-    command.add_argument("--why", default="somebody asked for it", help="reason, for the pull request")
+    command.add_argument("--why", default="somebody requested it", help="reason, for the pull request")
     arguments = parser.parse_args()
     params = load_params()
     match arguments.command:
@@ -48,11 +48,11 @@ def main() -> None:
 
 def _start(params: Params) -> None:
     try:
-        checked = json.loads(CHECK.read_text(encoding="utf-8"))
+        newest_check = json.loads(CHECK.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{CHECK} is missing. `python -m lifecycle.monitoring check` writes it.") from error
     with github.errors_for_people():
-        why = due(checked, last_proposed(), params.retraining)
+        why = due(newest_check, last_proposed(), params.retraining)
         if why:
             github.send("POST", "actions/workflows/retrain.yml/dispatches", ref="main", inputs={"why": why})
     print(f"Started a retraining: {why}." if why else "No new model is due.")

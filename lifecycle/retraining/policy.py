@@ -7,23 +7,23 @@ from typing import Any
 from lifecycle.shared.params import Retraining
 
 
-def due(checked: Mapping[str, Any], last_proposed: datetime | None, policy: Retraining) -> str:
+def due(check: Mapping[str, Any], last_proposed: datetime | None, policy: Retraining) -> str:
     """Say why a new model is due; empty if none is.
 
     Args:
-        checked: The newest check of production, as check.json holds it.
+        check: The newest check of production, as check.json holds it.
         last_proposed: When a new model was last proposed; None if never.
         policy: Thresholds.
     """
-    until, known_until = (datetime.fromisoformat(checked[name]) for name in ("until", "known_until"))
+    until, known_until = (datetime.fromisoformat(check[name]) for name in ("until", "known_until"))
     if last_proposed and until - last_proposed < timedelta(days=policy.cooldown_days):
         return ""
-    kinds = {finding["kind"] for finding in checked["findings"]}
+    kinds = {finding["kind"] for finding in check["findings"]}
     if "performance" in kinds and kinds & {"drift", "prediction drift"}:
         return "production has drifted, and the model is worse than promised"
     age = (until - known_until).days
     if age >= policy.max_age_days:
-        return f"what the champion knows ended {age} days ago"
-    if checked["outcomes_since"] >= policy.new_labels:
-        return f"{checked['outcomes_since']:,} outcomes were reported since what the champion knows"
+        return f"the newest data of the champion is {age} days old"
+    if check["outcomes_since"] >= policy.new_labels:
+        return f"{check['outcomes_since']:,} outcomes were reported since the newest data of the champion"
     return ""

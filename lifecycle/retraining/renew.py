@@ -1,6 +1,6 @@
-"""New data for the next model: ingest the months that the source has by now, and move window and holdout on to them.
+"""New data for the next model: ingest new months from the source, and move the window and the holdout on.
 
-Only the working tree changes: data/, data.dvc and params.yaml. Data that breaks the contract stops here.
+Only data/, data.dvc and params.yaml of the working tree change. Data that breaks the contract is refused.
 """
 
 from datetime import datetime
@@ -13,22 +13,22 @@ from lifecycle.shared.months import DATA, month_path, month_range
 from lifecycle.shared.params import PARAMS, Params, load_params
 from lifecycle.shared.yaml_text import edit_yaml
 
-# Further than that nobody looks ahead: a source that answers for each month would never end.
+# Largest number of months to ingest at once; a source that has rows for every month would never end.
 _MOST_MONTHS = 120
 
 
 def renew(params: Params, now: datetime) -> list[str]:
-    """Ingest the months after the last one that there is, and move window and holdout on.
+    """Ingest the months after the last one in data/, and move the window and the holdout on.
 
     Args:
-        params: Of the working tree.
-        now: A month that has not ended is not ingested.
+        params: Parameters of the working tree.
+        now: Current time; a month that has not ended is not ingested.
 
     Returns:
-        The new months; none where the source has none, and nothing has changed then.
+        The new months. If there are none, nothing has changed.
 
     Raises:
-        UserError: Where the rows of a month break the contract: window, holdout and data.dvc stay as they were.
+        UserError: If rows of a month break the contract; window, holdout and data.dvc are left unchanged.
     """
     if not DATA.exists():
         run(["dvc", "pull", "--quiet", "data.dvc"])
@@ -50,20 +50,20 @@ def renew(params: Params, now: datetime) -> list[str]:
 
 
 def _newer(last: str, now: datetime) -> list[str]:
-    """The months after one that have ended."""
+    """Return the months after another one that have ended."""
     return month_range(last, f"{now:%Y-%m}")[1:-1][:_MOST_MONTHS]
 
 
 def _move_window(params: Params, newest: str) -> None:
-    """The newest month is held out, and the months before are the window."""
+    """Hold out the newest month, and train on the months before it."""
     first, last = _window(params, newest)
     changes = {"window": {"first": first, "last": last}, "holdout": {"first": newest, "last": newest}}
     write_text(PARAMS, edit_yaml(PARAMS.read_text(encoding="utf-8"), changes))
-    load_params()  # it can be read
+    load_params()  # fails if the edited file is not valid
 
 
 def _window(params: Params, newest: str) -> tuple[str, str]:
-    """First and last month to train on: all from the first on, or so many."""
+    """Return the first and the last month to train on."""
     before = month_range(params.window.first, newest)[:-1]
     kept = params.retraining.window
     chosen = before if kept == "expanding" else before[-kept:]

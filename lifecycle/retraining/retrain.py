@@ -1,8 +1,8 @@
-"""The pull request with a new model: made of the working tree that `renew` has left, on a branch of its own.
+"""The pull request with a new model, made from the working tree after `renew`, on a branch of its own.
 
-There is one at a time: what is newer takes its place. What was proposed once is not proposed again. CML's `pr create`
-would not push to a branch that there is, and leaves the token in the address of the remote: this is done with git and
-GitHub's API.
+There is one such pull request at a time; newer data replaces the older. The same data is never proposed twice. It uses
+git and GitHub's API instead of CML's `pr create`, which does not push to an existing branch and leaves the token in the
+URL of the remote.
 """
 
 import json
@@ -24,45 +24,45 @@ _MARK = "<!-- retraining on data {data} -->"
 
 
 def proposed() -> list[dict[str, Any]]:
-    """The pull requests of this branch, the newest first.
+    """Return the pull requests of this branch, the newest first.
 
     Raises:
-        github.Errors: Where GitHub does not tell.
+        github.Errors: If a request to GitHub fails.
     """
     owner = os.environ["GITHUB_REPOSITORY"].partition("/")[0]
-    found = github.get_all(
+    pull_requests = github.get_all(
         "pulls", state="all", base="main", head=f"{owner}:{BRANCH}", sort="created", direction="desc"
     )
-    return [one for one in found if one["user"] and one["user"]["login"] == github.BOT]
+    return [pull for pull in pull_requests if pull["user"] and pull["user"]["login"] == github.BOT]
 
 
 def last_proposed() -> datetime | None:
-    """When a new model was proposed the last time."""
-    found = proposed()
-    return datetime.fromisoformat(found[0]["created_at"]) if found else None
+    """Return when a new model was last proposed; None if never."""
+    newest_first = proposed()
+    return datetime.fromisoformat(newest_first[0]["created_at"]) if newest_first else None
 
 
 def open_pull_request(months: list[str], why: str, params: Params) -> str:
-    """Commit what `renew` has changed, train, compare, and open the pull request, or bring it up to date.
+    """Commit the changes of `renew`, train, compare, and open or update the pull request.
 
     Args:
-        months: That are new.
-        why: A new model is due.
-        params: Of the working tree.
+        months: New months.
+        why: Reason for the new model.
+        params: Parameters of the working tree.
 
     Returns:
-        What was done, in a line.
+        A line that describes the result.
 
     Raises:
-        CommandError: Where the model cannot be trained, or main's remote does not take the branch.
-        github.Errors: Where GitHub does not do what it is asked.
+        CommandError: If the model cannot be trained, or the branch cannot be pushed.
+        github.Errors: If a request to GitHub fails.
     """
     data = parse_yaml(Path("data.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
     mark = _MARK.format(data=data)
     before = proposed()
-    for one in before:
-        if mark in (one["body"] or ""):
-            return f"The data up to {months[-1]} was proposed already: #{one['number']}."
+    for pull in before:
+        if mark in (pull["body"] or ""):
+            return f"The data up to {months[-1]} was proposed already: #{pull['number']}."
     main = git("rev-parse", "HEAD").strip()
     run([sys.executable, "-m", "lifecycle.pipeline", "--untracked"])
     run(["dvc", "push", "--quiet", "data.dvc"])
@@ -73,25 +73,25 @@ def open_pull_request(months: list[str], why: str, params: Params) -> str:
     git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{BRANCH}", **github.git_credentials(remote))
 
     title = f"Retrain on data up to {months[-1]}"
-    about = f"New months: {', '.join(months)}. Due because {clean(why).strip()}.\n\n"
-    body = f"{about}{clean(REPORT.read_text(encoding='utf-8'))[: LONGEST - len(about)]}\n\n{mark}\n"
-    opened = next((one["number"] for one in before if one["state"] == "open"), None)
+    introduction = f"New months: {', '.join(months)}. Due because {clean(why).strip()}.\n\n"
+    body = f"{introduction}{clean(REPORT.read_text(encoding='utf-8'))[: LONGEST - len(introduction)]}\n\n{mark}\n"
+    opened = next((pull["number"] for pull in before if pull["state"] == "open"), None)
     if opened:
         github.send("PATCH", f"pulls/{opened}", title=title, body=body)
     else:
         github.send("POST", "pulls", title=title, body=body, head=BRANCH, base="main")
-    pull = proposed()[0]
-    number = pull["number"]
+    newest = proposed()[0]
+    number = newest["number"]
     github.send("POST", f"issues/{number}/labels", labels=[LABEL])
-    # What the workflow's own token opens starts no workflow by itself.
+    # A pull request opened with the workflow's token starts no workflow.
     github.send("POST", "actions/workflows/propose.yml/dispatches", ref=BRANCH)
     if params.retraining.auto_merge and better:
-        _merge_when_checked(pull["node_id"])
-    return f"{'Brought up to date' if opened else 'Opened'} #{number}: {title}."
+        _merge_when_checked(newest["node_id"])
+    return f"{'Updated' if opened else 'Opened'} #{number}: {title}."
 
 
 def _merge_when_checked(pull: str) -> None:
-    """Have GitHub merge the pull request when all that its branch protection asks for has passed."""
+    """Enable auto-merge: GitHub merges the pull request when all required checks have passed."""
     try:
         github.mutate(
             "enablePullRequestAutoMerge(input: {pullRequestId: $pull, mergeMethod: MERGE}) { clientMutationId }",
@@ -102,11 +102,11 @@ def _merge_when_checked(pull: str) -> None:
 
 
 def _is_better(base: str) -> bool:
-    """Compare with the champion, and write the report; whether it is better, and each gate is passed."""
+    """Compare with the champion, write the report, and return whether the model is better and passes each gate."""
     try:
         run([sys.executable, "-m", "lifecycle.proposal", "--base", base])
-    except CommandError as error:  # the gate is not passed: the report says why
+    except CommandError as error:  # a gate failed; the report says which
         print(error)
         return False
-    found = json.loads(COMPARED.read_text(encoding="utf-8"))
-    return bool(found["passed"]) and found["verdict"] == "better"
+    compared = json.loads(COMPARED.read_text(encoding="utf-8"))
+    return bool(compared["passed"]) and compared["verdict"] == "better"

@@ -1,4 +1,4 @@
-"""A model, its reference, and logs of what it was asked."""
+"""A model, its reference, and prediction logs."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Watched:
-    """A model and what belongs to it."""
+    """A model with its parameters, its reference and its training window."""
 
     params: Params
     reference: Reference
@@ -46,14 +46,14 @@ class Watched:
     window: pa.Table
 
     def sample(self, rows: int, seed: int) -> pa.Table:
-        """Rows of the training window, in any order."""
+        """Draw rows of the training window without replacement."""
         chosen = np.random.default_rng(seed).permutation(self.window.num_rows)[:rows]
         return self.window.take(pa.array(chosen))
 
     def records(self, rows: pa.Table, version: str = VERSION, until: datetime = UNTIL) -> tuple[pa.Table, pa.Table]:
-        """What the log has when the model was asked these rows, evenly over time, and told each outcome a day later."""
+        """Return the predictions of these rows, evenly over 28 days, and their outcomes, each reported a day later."""
         inputs = [column.name for column in contract.INPUTS]
-        asked = [
+        inputs_as_json = [
             json.dumps({**row, "scheduled_departure": row["scheduled_departure"].isoformat()})
             for row in rows.select(inputs).to_pylist()
         ]
@@ -66,7 +66,7 @@ class Watched:
             "model_version": [version] * rows.num_rows,
             "contract_version": [contract_version()] * rows.num_rows,
             "request_id": ids,
-            "inputs": asked,
+            "inputs": inputs_as_json,
             "probability": self.predictor.probabilities(to_columns(rows)).astype(np.float64),
         }
         feedback = {"prediction_id": ids, "time": times + DAY, "outcome": rows.column(contract.TARGET)}
@@ -74,19 +74,19 @@ class Watched:
 
 
 def with_values(rows: pa.Table, column: str, values: Any) -> pa.Table:
-    """Rows with other values in a column."""
+    """Replace the values of a column."""
     place = rows.schema.get_field_index(column)
     field = rows.schema.field(column)
     return rows.set_column(place, field, pa.array(values, from_pandas=True).cast(field.type, safe=False))
 
 
 def numbers(rows: pa.Table, column: str) -> NDArray[np.float64]:
-    """The values of a column; NaN where one is missing."""
+    """Return the values of a column, with NaN for missing ones."""
     return np.array(rows.column(column).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def write_log(folder: Path, predictions: pa.Table, feedback: pa.Table) -> str:
-    """A log in Parquet files; where it is."""
+    """Write a log as Parquet files, and return its directory."""
     for name, table in (("predictions", predictions), ("feedback", feedback)):
         (folder / name).mkdir(parents=True)
         pq.write_table(table, folder / name / "2013-03.parquet")
@@ -94,7 +94,7 @@ def write_log(folder: Path, predictions: pa.Table, feedback: pa.Table) -> str:
 
 
 def fill(url: str, *tables: pa.Table) -> None:
-    """Write to a database what is in tables of predictions and of feedback, as the service does."""
+    """Write tables of predictions and feedback to a database, as the service does."""
     records: list[Record] = []
     for row in (row for table in tables for row in table.to_pylist()):
         if "inputs" in row:
@@ -110,7 +110,7 @@ def fill(url: str, *tables: pa.Table) -> None:
 
 @contextmanager
 def watched_in(repository: Repository) -> Iterator[Watched]:
-    """The model of a repository, as long as its folder is the one that is worked in."""
+    """Yield the model of a repository, and work in its directory meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository.folder)
         params = load_params()
@@ -120,6 +120,6 @@ def watched_in(repository: Repository) -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def watched(finished: Repository) -> Iterator[Watched]:
-    """A model of two months, judged on a third; the tests of a module are in its repository."""
-    with watched_in(finished) as found:
-        yield found
+    """A model of two months, evaluated on a third; the tests of the module run in its repository."""
+    with watched_in(finished) as model:
+        yield model

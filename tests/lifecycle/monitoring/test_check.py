@@ -1,4 +1,4 @@
-"""What a check finds, and what it leaves in peace."""
+"""Findings of checks: faults are named, and harmless changes raise no alarm."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ Rows = Callable[[pa.Table], pa.Table]
 
 
 def checked(watched: Watched, folder: Path, rows: pa.Table) -> CheckResult:
-    """A check of a time in which production was asked these rows."""
+    """Check a period in which production received these rows."""
     with open_log(write_log(folder, *watched.records(rows)), SINCE, UNTIL) as log:
         return check(log, VERSION, watched.reference, watched.params)
 
@@ -42,12 +42,12 @@ def found(check: CheckResult) -> set[tuple[str, str]]:
     return {(finding.kind, finding.subject) for finding in check.findings}
 
 
-# Of many draws, a few are enough for each day.
+# A few draws are enough for `make test`.
 @pytest.mark.parametrize(
     ("seeds", "most"), [(range(20), 1), pytest.param(range(20, 120), 5, marks=pytest.mark.long)], ids=["few", "many"]
 )
 def test_no_alarm_without_drift(watched: Watched, tmp_path: Path, seeds: range, most: int) -> None:
-    """Rows of the training window in any order: at most one in twenty may raise one."""
+    """Random rows of the training window raise an alarm in at most one of twenty draws."""
     alarms = [
         found(result)
         for seed in seeds
@@ -88,12 +88,19 @@ def flipped(rows: pa.Table) -> pa.Table:
 
 
 class Fault(NamedTuple):
-    """A change of the rows, and what has to be said of it."""
+    """A change of the rows, and the finding it must lead to.
+
+    Attributes:
+        change: Function that changes the rows.
+        kind: Kind of the finding.
+        subject: Column or metric of the finding.
+        evidence: Part of its evidence.
+    """
 
     change: Rows
     kind: str
     subject: str
-    said: str
+    evidence: str
 
 
 FAULTS = [
@@ -107,26 +114,26 @@ FAULTS = [
     Fault(stuck("humidity"), "constant", "humidity", "the same value"),
     Fault(stuck("carrier"), "constant", "carrier", "the same value"),
     Fault(renamed("carrier", "UA", "U2"), "unseen", "carrier", "U2 (1"),
-    Fault(renamed("carrier", "UA", "U2"), "unseen", "carrier", "Gone since: UA."),
+    Fault(renamed("carrier", "UA", "U2"), "unseen", "carrier", "Missing since then: UA."),
     Fault(renamed("destination", "ATL", "XXX"), "unseen", "destination", "XXX"),
     Fault(missing("pressure"), "missing", "pressure", "is missing in"),
     Fault(missing("plane_year"), "missing", "plane_year", "is missing in"),
-    Fault(changed("distance", every_tenth(11_000)), "range", "distance", "outside of the training data"),
+    Fault(changed("distance", every_tenth(11_000)), "range", "distance", "outside of the training range"),
     Fault(flipped, "performance", "roc_auc", "flipped"),
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind} {fault.subject}")
 def test_fault_is_named(watched: Watched, tmp_path: Path, fault: Fault) -> None:
-    """The fault, and nothing else that somebody would have to act upon, but that the model has become worse by it."""
+    """The only other finding that needs action may be the worse performance that follows from the fault."""
     result = checked(watched, tmp_path / "log", fault.change(watched.sample(ROWS, 0)))
     assert result.status is Level.ACT
     act = [one for one in result.findings if one.level is Level.ACT and one.kind in {fault.kind, *NO_CONSEQUENCE}]
     assert [(one.kind, one.subject) for one in act] == [(fault.kind, fault.subject)]
-    assert fault.said in act[0].evidence
+    assert fault.evidence in act[0].evidence
 
 
-def test_few_rows_say_nothing(watched: Watched, tmp_path: Path) -> None:
+def test_few_rows_lead_to_no_finding(watched: Watched, tmp_path: Path) -> None:
     few = changed("humidity", lambda value: value / 100)(watched.sample(watched.params.monitoring.rows - 1, 0))
     result = checked(watched, tmp_path / "log", few)
     assert (result.status, result.drifts) == (Level.OK, [])
@@ -142,7 +149,7 @@ def test_outcomes_of_a_single_day_have_no_interval(watched: Watched, tmp_path: P
 
 
 def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path: Path) -> None:
-    """The night flights of half of the week are no fault; but the model goes by the hour."""
+    """Evening flights only are no fault of the data, but the model depends on the hour."""
     rows = watched.sample(6_000, 0)
     night = rows.filter(pa.compute.greater(pa.compute.hour(rows.column("scheduled_departure")), 17))
     result = checked(watched, tmp_path / "important", night)
@@ -157,13 +164,13 @@ def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path
 
 
 def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp_path: Path) -> None:
-    """In some months gusts are rarer than in others, which goes on beyond the months that the model knows."""
+    """Gusts are rarer in some months than in others, and may be rarer still in months that the model does not know."""
     rows = watched.sample(ROWS, 0)
     gusts = numbers(rows, "wind_gust")
     usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.months.values())
     for left, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
-        there = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
-        calm = np.where(np.isin(np.arange(ROWS), there), gusts, np.nan)
+        present = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
+        calm = np.where(np.isin(np.arange(ROWS), present), gusts, np.nan)
         result = checked(watched, tmp_path / str(left), with_values(rows, "wind_gust", calm))
         assert {one for one in found(result) if one[0] == "missing"} == expected
 
@@ -191,7 +198,7 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
     with open_log(folder, SINCE, UNTIL) as log:
         (finding,) = check(log, VERSION, watched.reference, watched.params).findings
     assert (finding.kind, finding.subject, finding.level) == ("schema", "dest", Level.ACT)
-    assert finding.evidence == "kept 500 requests from an answer: Object contains unknown field `dest`."
+    assert finding.evidence == "made 500 requests invalid: Object contains unknown field `dest`."
 
 
 def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
@@ -211,20 +218,20 @@ def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
     assert (result.rows, result.status) == (len(rows), Level.ACT)
     (schema,) = (finding for finding in result.findings if finding.kind == "schema")
     assert schema.subject in {"airline", "carrier"}
-    assert "kept 50 requests from an answer" in schema.evidence
+    assert "made 50 requests invalid" in schema.evidence
 
 
 def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) -> None:
-    """Counted by probability, they are as exact as anybody reads them."""
+    """The metrics of the counts equal those of the rows to four digits."""
     rows = watched.sample(ROWS, 0)
-    known = checked(watched, tmp_path / "log", rows).performance
-    assert known
+    performance = checked(watched, tmp_path / "log", rows).performance
+    assert performance
     target = rows.column(contract.TARGET).to_numpy(zero_copy_only=False)
     probability = watched.predictor.probabilities(to_columns(rows))
     exact = Scores(target, probability, bins=10).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
-    for name, live in known.metrics.items():
+    for name, live in performance.metrics.items():
         assert live.value == pytest.approx(exact[[*METRICS].index(name)], abs=1e-4)
         assert live.low < live.value < live.high
-    assert known.coverage == 1
-    assert known.delay == pytest.approx((1, 1))
-    assert (known.base_rate, known.predicted_rate) == pytest.approx((target.mean(), probability.mean()))
+    assert performance.coverage == 1
+    assert performance.delay == pytest.approx((1, 1))
+    assert (performance.base_rate, performance.predicted_rate) == pytest.approx((target.mean(), probability.mean()))

@@ -1,4 +1,4 @@
-"""Why a prediction is as it is."""
+"""Explanations of predictions."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ ROWS = 300
 
 @pytest.fixture(scope="module")
 def log(watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """A log with ids as the service makes them; where it is, and these."""
+    """Write a log with ids like those of the service; return its URL and the ids."""
     predictions, feedback = watched.records(watched.sample(ROWS, 0), write_lineage()["version"])
     ids = [f"{int(time * 1000):012x}{number:020x}" for number, time in enumerate(predictions["time"].to_pylist())]
     predictions = predictions.set_column(0, "id", [ids])
@@ -29,17 +29,19 @@ def log(watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
 def test_contributions_add_up(watched: Watched, log: tuple[str, list[str]]) -> None:
     url, ids = log
     row = watched.sample(ROWS, 0).slice(200, 1).to_pylist()[0]
-    found = explain(url, ids[200], watched.params)
-    assert set(found.contributions) == set(NAMES)
-    assert found.mean + sum(found.contributions.values()) == pytest.approx(found.probability, abs=1e-5)
-    assert (found.outcome, found.others) == (row["late"], 76)  # those of the week before, and itself
-    assert found.inputs["scheduled_departure"] == row["scheduled_departure"]
-    assert found.values["carrier"] == row["carrier"]
-    assert found.nearest in watched.reference.months
+    explanation = explain(url, ids[200], watched.params)
+    assert set(explanation.contributions) == set(NAMES)
+    assert explanation.mean + sum(explanation.contributions.values()) == pytest.approx(
+        explanation.probability, abs=1e-5
+    )
+    assert (explanation.outcome, explanation.others) == (row["late"], 76)  # of the week before, and itself
+    assert explanation.inputs["scheduled_departure"] == row["scheduled_departure"]
+    assert explanation.values["carrier"] == row["carrier"]
+    assert explanation.nearest in watched.reference.months
 
 
 def test_month_is_the_one_in_which_it_was_most_likely(watched: Watched, log: tuple[str, list[str]]) -> None:
-    """Mostly its own: weather is what months differ by."""
+    """It is mostly the month of the row itself, because months differ by their weather."""
     url, ids = log
     rows = watched.sample(ROWS, 0)
     own = [
@@ -51,19 +53,19 @@ def test_month_is_the_one_in_which_it_was_most_likely(watched: Watched, log: tup
 
 def test_command(finished: Repository, log: tuple[str, list[str]]) -> None:
     url, ids = log
-    said = in_process.must(finished, "lifecycle.monitoring.__main__", "explain", ids[-1], PREDICTION_LOG_URL=url)
-    assert "outcome: not known yet\n" in said
-    assert "departure_minute = " in said
-    assert "asked besides:\n  scheduled_departure = 2013-0" in said
+    output = in_process.must(finished, "lifecycle.monitoring.__main__", "explain", ids[-1], PREDICTION_LOG_URL=url)
+    assert "outcome: not known yet\n" in output
+    assert "departure_minute = " in output
+    assert "inputs that are no features:\n  scheduled_departure = 2013-0" in output
 
 
-def test_prediction_that_there_is_not(watched: Watched, log: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_unknown_prediction(watched: Watched, log: tuple[str, list[str]], tmp_path: Path) -> None:
     url, ids = log
-    with pytest.raises(UserError, match="is no id of a prediction"):
+    with pytest.raises(UserError, match="is not a prediction id"):
         explain(url, "'; drop table predictions", watched.params)
-    with pytest.raises(UserError, match="has no prediction"):
+    with pytest.raises(UserError, match="does not contain the prediction"):
         explain(url, f"{ids[0][:-1]}f", watched.params)
     predictions, feedback = watched.records(watched.sample(1, 0), "of somebody else")
     strange = predictions.set_column(0, "id", pa.array([[ids[0]]]).flatten())
-    with pytest.raises(UserError, match="of somebody else is neither a version of the registry nor"):
+    with pytest.raises(UserError, match="of somebody else is neither a version in the registry nor"):
         explain(write_log(tmp_path / "log", strange, feedback), ids[0], watched.params)

@@ -1,4 +1,4 @@
-"""The issues of the trouble in production, at the stand-in for GitHub, written by the real `gh`."""
+"""The issues about problems in production, on the stand-in for GitHub, written with the real `gh`."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from tests.github.server import BOT, NAME, GitHub
 from tests.lifecycle.missing import need
 
 SCHEMA = Finding("schema", "dest", Level.ACT, "500 requests were refused.")
-VOLUME = Finding("volume", "predictions", Level.WARN, "there are none in this time.")
+VOLUME = Finding("volume", "predictions", Level.WARN, "there are none in this period.")
 
 Keep = Callable[..., list[str]]
 
@@ -27,7 +27,7 @@ def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 
 @pytest.fixture
 def keep(github: GitHub) -> Keep:
-    """Keep the issues after a check that has found something."""
+    """Return a function that updates the issues after a check with these findings."""
     del github
 
     def run(*findings: Finding, judged: tuple[str, ...] = tuple(KINDS), until: str = "2013-09-01") -> list[str]:
@@ -36,66 +36,69 @@ def keep(github: GitHub) -> Keep:
     return run
 
 
-def said(github: GitHub, number: int) -> list[str]:
+def comments(github: GitHub, number: int) -> list[str]:
     return [comment["body"] for comment in github.comments.get(number, [])]
 
 
-def test_nothing_to_say(github: GitHub, keep: Keep) -> None:
+def test_no_findings_no_issues(github: GitHub, keep: Keep) -> None:
     assert keep() == []
     assert github.issues == []
 
 
-def test_from_the_first_to_the_last_day_of_a_trouble(github: GitHub, keep: Keep) -> None:
-    assert keep(SCHEMA, VOLUME) == ["Fewer predictions than there were: opened", "Requests break the contract: opened"]
+def test_issue_from_the_first_to_the_last_day_of_a_problem(github: GitHub, keep: Keep) -> None:
+    assert keep(SCHEMA, VOLUME) == [
+        "There are fewer predictions than before: opened",
+        "Requests break the contract: opened",
+    ]
     volume, schema = github.issues
     assert (schema["title"], schema["labels"]) == ("Production: Requests break the contract", [{"name": "monitoring"}])
     assert "- **dest** 500 requests were refused. (act)" in schema["body"]
     assert "Version 3 up to 2013-09-01:" in schema["body"]
 
-    # The evidence is that of the last check; whoever watches the issue is not told each day.
+    # The issue has the newest evidence, but no comment each day.
     again = SCHEMA._replace(evidence="900 requests were refused.")
-    assert keep(again, VOLUME, until="2013-09-02")[1] == "Requests break the contract: goes on"
+    assert keep(again, VOLUME, until="2013-09-02")[1] == "Requests break the contract: continues"
     assert "900 requests" in schema["body"]
     assert "up to 2013-09-02" in schema["body"]
-    assert said(github, schema["number"]) == []
+    assert comments(github, schema["number"]) == []
 
-    # More of it is news.
+    # A new subject is news.
     assert keep(again, SCHEMA._replace(subject="carier")) == [
-        "Fewer predictions than there were: closed",
-        "Requests break the contract: changed",
+        "There are fewer predictions than before: closed",
+        "Requests break the contract: updated with news",
     ]
-    assert len(said(github, schema["number"])) == 1
-    assert "**carier**" in said(github, schema["number"])[0]
+    assert len(comments(github, schema["number"])) == 1
+    assert "**carier**" in comments(github, schema["number"])[0]
     assert volume["state"] == "closed"
-    assert said(github, volume["number"]) == ["Over. Version 3 up to 2013-09-01."]
+    assert comments(github, volume["number"]) == ["The problem is gone. Version 3 up to 2013-09-01."]
 
     assert keep(until="2013-09-04") == ["Requests break the contract: closed"]
     assert keep(until="2013-09-05") == []
 
-    # What comes back is where its history is.
-    assert keep(SCHEMA) == ["Requests break the contract: opened again"]
+    # A problem that returns reopens its issue.
+    assert keep(SCHEMA) == ["Requests break the contract: reopened"]
     assert schema["state"] == "open"
     assert len(github.issues) == 2
 
 
-def test_what_could_not_be_judged_is_not_over(github: GitHub, keep: Keep) -> None:
-    keep(Finding("drift", "inputs", Level.WARN, "humidity looks like in no month."))
+def test_kind_that_was_not_checked_stays_open(github: GitHub, keep: Keep) -> None:
+    keep(Finding("drift", "inputs", Level.WARN, "humidity differs from every month."))
     assert keep(judged=tuple(KNOWN_ANYWAY)) == []
     assert github.issues[0]["state"] == "open"
 
 
-def test_closed_by_somebody_it_stays_closed_unless_it_grows(github: GitHub, keep: Keep) -> None:
+def test_issue_closed_by_a_person_stays_closed_unless_the_problem_grows(github: GitHub, keep: Keep) -> None:
     keep(SCHEMA)
     (issue,) = github.issues
     issue |= {"state": "closed", "closed_by": {"login": "somebody"}}
     assert keep(SCHEMA) == []
     assert issue["state"] == "closed"
-    assert keep(SCHEMA, SCHEMA._replace(subject="carier")) == ["Requests break the contract: opened again"]
+    assert keep(SCHEMA, SCHEMA._replace(subject="carier")) == ["Requests break the contract: reopened"]
     assert issue["state"] == "open"
 
 
 def test_issue_of_somebody_else_is_left_alone(github: GitHub, keep: Keep) -> None:
-    """Also where it pretends to be one."""
+    """Even if its text imitates one."""
     keep(SCHEMA)
     forged = github.issue("Forged", github.issues[0]["body"], ["monitoring"], author="stranger")
     github.issues.pop(0)
@@ -104,14 +107,14 @@ def test_issue_of_somebody_else_is_left_alone(github: GitHub, keep: Keep) -> Non
     assert [issue["user"]["login"] for issue in github.issues] == ["stranger", BOT]
 
 
-def test_what_clients_have_sent_is_text(github: GitHub, keep: Keep) -> None:
+def test_text_of_clients_is_cleaned(github: GitHub, keep: Keep) -> None:
     hostile = "@everyone <img src=x> ](http://evil.example) fixes #1 -->\n<!-- monitoring: volume; -->"
     keep(SCHEMA._replace(subject=hostile, evidence=hostile))
     (issue,) = github.issues
     text, _, mark = issue["body"].rpartition("<!--")
     assert not any(live in text for live in ("@", "<img", "](", "#1", "<!--"))
     assert mark.startswith(" monitoring: schema; ")
-    assert keep(SCHEMA._replace(subject=hostile)) == ["Requests break the contract: goes on"]
+    assert keep(SCHEMA._replace(subject=hostile)) == ["Requests break the contract: continues"]
 
 
 def test_github_refuses(github: GitHub, keep: Keep) -> None:

@@ -48,7 +48,7 @@ def test_the_same_is_found_wherever_the_log_is(watched: Watched, tmp_path: Path,
         assert as_json(checked(watched, url), UNTIL, 0) == expected, url
 
 
-def test_nothing_was_predicted(watched: Watched, tmp_path: Path) -> None:
+def test_empty_log(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(1, 0))
     (tmp_path / "nothing").mkdir()
     empty = write_log(tmp_path / "log", predictions.slice(0, 0), feedback.slice(0, 0))
@@ -59,17 +59,17 @@ def test_nothing_was_predicted(watched: Watched, tmp_path: Path) -> None:
 
 
 def test_two_versions_are_not_mixed(watched: Watched, tmp_path: Path) -> None:
-    mine, feedback = watched.records(watched.sample(ROWS, 0))
-    others = mine.set_column(2, "model_version", [["it's another"] * ROWS])
+    of_version, feedback = watched.records(watched.sample(ROWS, 0))
+    others = of_version.set_column(2, "model_version", [["it's another"] * ROWS])
     others = others.set_column(0, "id", [[f"{number:032x}" for number in range(ROWS, 2 * ROWS)]])
-    folder = write_log(tmp_path / "log", pa.concat_tables([mine, others]), feedback)
+    folder = write_log(tmp_path / "log", pa.concat_tables([of_version, others]), feedback)
     result = checked(watched, folder)
     assert (result.rows, result.others) == (ROWS, {"it's another": ROWS})
     with open_log(folder, SINCE, UNTIL) as log:
         assert check(log, "it's another", watched.reference, watched.params).rows == ROWS
 
 
-def test_feedback_of_predictions_that_are_not_there(watched: Watched, tmp_path: Path) -> None:
+def test_feedback_without_its_predictions(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
     with open_log(write_log(tmp_path / "log", predictions.slice(200), feedback), SINCE, UNTIL) as log:
         assert log.elsewhere == 200
@@ -88,7 +88,7 @@ def test_clocks_that_differ(watched: Watched, tmp_path: Path) -> None:
     assert result.rows == ROWS - 10
 
 
-def test_half_a_file(watched: Watched, tmp_path: Path) -> None:
+def test_truncated_file(watched: Watched, tmp_path: Path) -> None:
     folder = Path(write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0))))
     (whole,) = (folder / "predictions").iterdir()
     (folder / "predictions/half.parquet").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -96,14 +96,14 @@ def test_half_a_file(watched: Watched, tmp_path: Path) -> None:
         checked(watched, str(folder))
 
 
-def test_file_of_something_else(watched: Watched, tmp_path: Path) -> None:
+def test_file_with_other_columns(watched: Watched, tmp_path: Path) -> None:
     folder = Path(write_log(tmp_path / "log", *watched.records(watched.sample(ROWS, 0))))
     pq.write_table(pa.table({"a": [1]}), folder / "predictions/else.parquet")
     with pytest.raises(UserError, match="the prediction log cannot be read"):
         checked(watched, str(folder))
 
 
-def test_inputs_that_are_no_json(watched: Watched, tmp_path: Path) -> None:
+def test_inputs_that_are_not_json(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
     damaged = predictions.set_column(5, "inputs", [["{" for _ in range(ROWS)]])
     with pytest.raises(UserError, match=r"the prediction log cannot be read: .*Malformed JSON"):
@@ -121,13 +121,13 @@ def test_database_that_goes_away(watched: Watched, postgresql: Postgresql) -> No
 
 
 @pytest.mark.parametrize("url", ["mysql://a/b", "nowhere", "file:///nowhere", "sqlite://"])
-def test_url_of_no_log(watched: Watched, url: str) -> None:
+def test_url_without_a_log(watched: Watched, url: str) -> None:
     with pytest.raises(UserError):
         checked(watched, url)
 
 
 def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None:
-    """Without a registry it checks the model of the working tree; its status tells what it has found."""
+    """Without a registry it checks the model of the working tree, and the exit status is the verdict."""
     lineage = write_lineage()
     tables = watched.records(watched.sample(ROWS, 0), lineage["version"])
     log = write_log(tmp_path / "log", *tables)
@@ -140,7 +140,7 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout
     assert f"version {lineage['version']}, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 500 predictions" in done.stdout
-    assert "500 outcomes known (100%)" in done.stdout
+    assert "500 outcomes are known (100%)" in done.stdout
     assert done.stdout.endswith("status: ok\n")
     found = json.loads((finished.folder / "artifacts/monitoring/check.json").read_text(encoding="utf-8"))
     assert (found["status"], found["rows"], found["findings"]) == ("ok", 500, [])
@@ -155,10 +155,10 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
 
     code, said = run()
     assert code == 3
-    assert "warn: volume: predictions there are none in this time." in said
+    assert "warn: volume: predictions there are none in this period." in said
 
     for arguments, error in (
-        (("--since", "2013-03-02", "--until", "2013-03-01"), "error: there is no time between"),
+        (("--since", "2013-03-02", "--until", "2013-03-01"), "error: the period from"),
         (("--version", "3"), "error: there is no registry yet"),
     ):
         code, said = run(*arguments)

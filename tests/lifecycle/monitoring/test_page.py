@@ -1,4 +1,4 @@
-"""The page of pictures, in a real browser, and the snapshot of a day."""
+"""The page of distributions, in a real browser, and the snapshot of a day."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ from tests.lifecycle.monitoring.conftest import SINCE, UNTIL, VERSION, Watched, 
 
 
 def opened_in_a_browser(page: Path, folder: Path) -> str:
-    """What is shown, as HTML; whoever may load something, from nowhere but this page."""
+    """Return the page as HTML after a browser without network access has rendered it."""
     need("chromium")
     options = (
         "--headless",
@@ -37,12 +37,12 @@ def opened_in_a_browser(page: Path, folder: Path) -> str:
 
 
 def hostile(text: str) -> str:
-    """A value that would run as code where it got onto a page as it is."""
+    """Return a value that runs as code if a page contains it unescaped."""
     return f"""<img src=x onerror="document.title='{text}'">"""
 
 
 def with_label(reference: Reference, variable: str, old: str, new: str) -> Reference:
-    """A reference with another label in the place of one."""
+    """Return a reference with one label replaced."""
     labels = tuple(new if label == old else label for label in reference.bins[variable].labels)
     return reference.model_copy(update={"bins": reference.bins | {variable: Bins(labels=labels)}})
 
@@ -63,9 +63,9 @@ def test_page(watched: Watched, tmp_path: Path) -> None:
     assert "Version 1, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 3,000 predictions. Status: act." in shown
     assert f"<title>{contract.NAME} in production</title>" in shown
     assert "<img" not in shown
-    assert "of-a-client" not in shown  # what the model has never seen is shown by the number of its rows alone
+    assert "of-a-client" not in shown  # unseen categories are only counted
     assert shown.count("<svg") == len(VARIABLES)
-    # What has drifted comes first, and then what is closest to that.
+    # Drifted variables come first, then those closest to their threshold.
     furthest_first = sorted(result.drifts, key=lambda drift: drift.found / drift.threshold, reverse=True)
     drifted = [f"{drift.variable.name}: drifted" for drift in furthest_first if drift.drifted]
     assert {"humidity: drifted", "carrier: drifted"} <= {*drifted}
@@ -79,7 +79,7 @@ def test_page(watched: Watched, tmp_path: Path) -> None:
 
 
 def described(svg: str) -> dict[tuple[str, str], str]:
-    """The share of each bar and line by its series and bin, as the picture describes it to those who cannot see it."""
+    """Return the share of each bar and line by series and bin, from the descriptions for screen readers."""
     marks = re.findall(r'aria-label="(production|[^"]+ months?), ([^"]+): ([^"]+%)"', svg)
     return {(series, name): share for series, name, share in marks}
 
@@ -107,17 +107,17 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
             for bin_name, share in zip(bins.names(), of_bins, strict=True)
             if share
         }
-        found = described(shown[name])
-        others = {series: share for (series, bin_name), share in found.items() if bin_name.endswith(" others")}
+        drawn = described(shown[name])
+        others = {series: share for (series, bin_name), share in drawn.items() if bin_name.endswith(" others")}
         assert bool(others) == (len(bins.labels) > 30)
         if others:
             # The rarest labels are added up.
-            found = {key: share for key, share in found.items() if not key[1].endswith(" others")}
-            left = [share for key, share in expected.items() if key not in found and key[0] == "production"]
+            drawn = {key: share for key, share in drawn.items() if not key[1].endswith(" others")}
+            left = [share for key, share in expected.items() if key not in drawn and key[0] == "production"]
             assert percent(others["production"]) == pytest.approx(sum(map(percent, left)), abs=0.005 * len(left))
-            assert found.items() <= expected.items()
+            assert drawn.items() <= expected.items()
         else:
-            assert found == expected
+            assert drawn == expected
     assert described(shown["origin"])["production", UNSEEN] == f"{rows['origin'].to_pylist().count('LGB') / 2_000:.2%}"
 
 
@@ -125,7 +125,7 @@ def percent(text: str) -> float:
     return float(text.removesuffix("%"))
 
 
-def test_too_few_rows_have_no_pictures(watched: Watched, tmp_path: Path) -> None:
+def test_too_few_rows_have_no_plots(watched: Watched, tmp_path: Path) -> None:
     rows = watched.sample(watched.params.monitoring.rows - 1, 0)
     page = tmp_path / "report.html"
     with open_log(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
@@ -137,7 +137,7 @@ def test_too_few_rows_have_no_pictures(watched: Watched, tmp_path: Path) -> None
 
 
 def test_snapshot_of_a_day(watched: Watched, tmp_path: Path) -> None:
-    """Of that day alone, and of that version; days can be added up."""
+    """It counts the rows of that day and version only."""
     day, file = date(2013, 3, 7), tmp_path / "2013-03-07.parquet"
     predictions, feedback = watched.records(watched.sample(2_800, 0))
     with open_log(write_log(tmp_path / "log", predictions, feedback), SINCE, UNTIL) as log:

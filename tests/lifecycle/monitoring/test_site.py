@@ -1,4 +1,4 @@
-"""The pages of many days on a real branch."""
+"""The pages of several days on a real branch."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from lifecycle.monitoring import site
 from lifecycle.monitoring.site import publish_check
 
-FOUND: dict[str, Any] = {
+CHECK: dict[str, Any] = {
     "status": "ok",
     "version": "3",
     "rows": 26_519,
@@ -31,8 +31,8 @@ def remote(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def left(tmp_path: Path) -> Path:
-    """What a check has left."""
+def check_files(tmp_path: Path) -> Path:
+    """Write the files of a check."""
     folder = tmp_path / "monitoring"
     folder.mkdir()
     for name in ("report.html", "2013-08-31.parquet", "check.json", "check.md"):
@@ -44,16 +44,22 @@ def files(remote: Path) -> set[str]:
     return set(git(remote, "ls-tree", "--name-only", "gh-pages").split())
 
 
-def test_days_come_together(remote: Path, left: Path) -> None:
-    publish_check(remote.as_uri(), left, "2013-09-01", FOUND)
+def test_days_are_added(remote: Path, check_files: Path) -> None:
+    publish_check(remote.as_uri(), check_files, "2013-09-01", CHECK)
     assert files(remote) == {"index.html", "history.json", "2013-09-01.html", "2013-09-01.parquet"}
     assert git(remote, "show", "gh-pages:2013-09-01.html") == "report.html"
     hostile = {"kind": "unseen", "subject": "carrier", "level": "act", "evidence": "<script>alert(1)</script>"}
     publish_check(
-        remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None}
+        remote.as_uri(),
+        check_files,
+        "2013-09-02",
+        CHECK | {"status": "act", "findings": [hostile], "performance": None},
     )
     publish_check(
-        remote.as_uri(), left, "2013-09-02", FOUND | {"status": "act", "findings": [hostile], "performance": None}
+        remote.as_uri(),
+        check_files,
+        "2013-09-02",
+        CHECK | {"status": "act", "findings": [hostile], "performance": None},
     )
     index = git(remote, "show", "gh-pages:index.html")
     assert index.index("2013-09-02") < index.index("2013-09-01")
@@ -65,12 +71,10 @@ def test_days_come_together(remote: Path, left: Path) -> None:
     assert git(remote, "rev-list", "--count", "gh-pages").strip() == "1"
 
 
-def test_pages_are_kept_for_some_days_and_counts_for_ever(
-    remote: Path, left: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_newest_pages_are_kept(remote: Path, check_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "_KEPT_PAGES", 2)
     for day in ("2013-09-01", "2013-09-02", "2013-09-03"):
-        publish_check(remote.as_uri(), left, day, FOUND)
+        publish_check(remote.as_uri(), check_files, day, CHECK)
     assert {name for name in files(remote) if name.startswith("2013")} == {
         "2013-09-01.parquet",
         "2013-09-02.html",

@@ -1,4 +1,4 @@
-"""When a new model is due."""
+"""Rules that say when a new model is due."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ FAULT = Finding("unit", "humidity", Level.ACT, "")
 
 @pytest.fixture
 def checked() -> Callable[..., dict[str, Any]]:
-    """Make what check.json holds."""
+    """Return a function that makes the content of check.json."""
 
     def make(*findings: Finding, known: datetime = KNOWN, outcomes: int = 0) -> dict[str, Any]:
         check = CheckResult("3", NOW, NOW, 1000, {}, 0, findings, [], [], 0.0, None, None)
@@ -42,7 +42,7 @@ def test_only_drift_and_performance_together(checked: Callable[..., dict[str, An
 def test_age_and_labels(checked: Callable[..., dict[str, Any]]) -> None:
     assert due(checked(known=NOW - timedelta(days=89)), None, POLICY) == ""
     because = due(checked(known=NOW - timedelta(days=90)), None, POLICY)
-    assert because == "what the champion knows ended 90 days ago"
+    assert because == "the newest data of the champion is 90 days old"
     assert due(checked(outcomes=999), None, POLICY) == ""
     assert due(checked(outcomes=1000), None, POLICY).startswith("1,000 outcomes were reported")
 

@@ -1,4 +1,4 @@
-"""New months of data, and the window moved on to them."""
+"""New months are ingested, and the window and the holdout move on."""
 
 import shutil
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ MAY, JULY = datetime(2013, 5, 20, tzinfo=UTC), datetime(2013, 7, 1, tzinfo=UTC)
 
 @pytest.fixture
 def repository(released: Repository, tmp_path: Path) -> Repository:
-    """With data up to March; params.yaml as people keep it, with comments."""
+    """A repository with data up to March, and with comments in params.yaml."""
     copy = Repository(Path(shutil.copytree(released.folder, tmp_path / "renewed", symlinks=True)))
     path = copy.folder / PARAMS
     path.write_text(f"# What we train on.\n{path.read_text(encoding='utf-8')}# The end.\n", encoding="utf-8")
@@ -51,8 +51,8 @@ def test_sliding_window_over_several_months(repository: Repository) -> None:
     assert (params.window.in_words(), params.holdout.in_words()) == ("2013-04 to 2013-05", "2013-06")
 
 
-def test_bad_data_stops_here(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also what is good of it: the model is not to know half of what has come."""
+def test_bad_data_is_refused(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The good months before the bad one are not kept either."""
     from model import data
 
     fetch = data.fetch

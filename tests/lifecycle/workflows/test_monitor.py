@@ -55,7 +55,7 @@ def test_issue_is_opened_and_closed(watch: Watch, in_production: Repository, git
     checked = watch("wrong", PREDICTION_LOG_URL=logs["wrong"])
     assert checked.passed, checked.output
     (issue,) = github.issues
-    assert issue["title"] == "Production: A column comes in another unit"
+    assert issue["title"] == "Production: A column has another unit"
     assert "**humidity** looks like a share of 1" in issue["body"]
     assert "| humidity |" in checked.summary
     assert json.loads((checked.artifacts / "check/check.json").read_text(encoding="utf-8"))["status"] == "act"
@@ -65,7 +65,7 @@ def test_issue_is_opened_and_closed(watch: Watch, in_production: Repository, git
     # The training data ended in March 2013: a new model is due.
     ((workflow, dispatch),) = github.dispatched
     assert (workflow, dispatch["ref"]) == ("retrain.yml", "main")
-    assert re.fullmatch(r"what the champion knows ended \d{4,} days ago", dispatch["inputs"]["why"])
+    assert re.fullmatch(r"the newest data of the champion is \d{4,} days old", dispatch["inputs"]["why"])
     github.pull("Retrain on data up to 2013-04", "", "retraining", "main")
 
     # If the log cannot be read, issues stay as they are.
