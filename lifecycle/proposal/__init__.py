@@ -1,7 +1,7 @@
-"""A proposed model beside the champion: compared on the same rows, gated, reported."""
+"""Proposals: compare a candidate with the champion on the same rows, apply the gates, and report."""
 
 from pathlib import Path
 
-# What `make propose` leaves behind.
+# Files that `make propose` writes.
 OUTPUT = Path("artifacts/proposal")
 REPORT, COMPARED, PLOTS = OUTPUT / "report.md", OUTPUT / "compared.json", OUTPUT / "plots.html"

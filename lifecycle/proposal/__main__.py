@@ -1,4 +1,4 @@
-"""`make propose`: bring the pipeline up to date, compare with the champion, judge, write the report."""
+"""`make propose`: run the pipeline, compare the model with the champion, apply the gates, and write the report."""
 
 import argparse
 import subprocess
@@ -10,18 +10,18 @@ from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json, write_text
 
-# What else is needed is imported when the pipeline has run: it imports files that a proposal may have broken, and that
-# has to come to be reported.
+# Further modules are imported after the pipeline has run: they import files that a proposal may have broken, and the
+# report has to say so.
 _LOG = OUTPUT / "log.txt"
-_TAIL = 30  # lines of the log that are shown
+_TAIL = 30  # number of lines of the log in the report
 _LONGEST_LINE = 500
 
 
 def main() -> None:
-    """Write the report; exit status 1 where the gate is not passed."""
+    """Write the report; the exit status is 1 if a gate fails."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.proposal", description=__doc__)
     parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
-    parser.add_argument("--accepted-by", default="", help="who accepts a regression")
+    parser.add_argument("--accepted-by", default="", help="GitHub user who accepts a regression")
     arguments = parser.parse_args()
     base = find_base(arguments.base)
 
@@ -30,7 +30,7 @@ def main() -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if _reproduce():
         write_text(REPORT, _failure(_LOG.read_text(encoding="utf-8", errors="replace")))
-        raise UserError(f"the model could not be made, see above. The report is in {REPORT}.")
+        raise UserError(f"the pipeline failed, see above. The report is in {REPORT}.")
 
     from lifecycle.pipeline.plots import plots_page
     from lifecycle.proposal.accepted import accepted_by
@@ -49,8 +49,8 @@ def main() -> None:
 
 
 def _reproduce() -> int:
-    """Bring the pipeline up to date, shown and kept in the log; its exit status."""
-    # What is merged becomes a run; what strangers propose is not for MLflow's server.
+    """Run the pipeline, print its output and write it to the log, and return its exit status."""
+    # Only merged models are tracked; proposals of strangers do not belong on the MLflow server.
     command = [sys.executable, "-m", "lifecycle.pipeline", "--untracked"]
     with (
         _LOG.open("wb") as log,
@@ -64,11 +64,9 @@ def _reproduce() -> int:
 
 
 def _failure(log: str) -> str:
-    """The report where no model could be made: the end of the log."""
+    """Return the report of a failed pipeline, with the end of its log."""
     lines = [line.replace("`", "'")[:_LONGEST_LINE] for line in log.strip().splitlines()[-_TAIL:]]
-    return "\n".join(
-        ["## ❌ The model could not be made", "", "The last lines of the log:", "", "```text", *lines, "```", ""]
-    )
+    return "\n".join(["## ❌ The pipeline failed", "", "The last lines of the log:", "", "```text", *lines, "```", ""])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Who has accepted a regression: the one who has set the label at the pull request, by what GitHub says of it."""
+"""The user who accepted a regression, by setting a label on the pull request."""
 
 from lifecycle.shared import github
 
 LABEL = "accept-regression"
-UNKNOWN = "somebody whom GitHub did not name"
+UNKNOWN = "a user whom GitHub did not name"
 
 
 def accepted_by() -> str:
-    """The login of who has set the label at the pull request, open or just merged; empty where there is none.
+    """Return the login of the user who set the label on the open or just merged pull request; empty without the label.
 
-    Only whoever may triage the repository can set a label, so that its being there is what counts.
+    GitHub lets only users with triage permission set labels, so any label counts.
     """
     event = github.event()
     try:
@@ -17,14 +17,18 @@ def accepted_by() -> str:
         if not proposed and "after" in event:
             proposed = github.merged_by(event["after"])
     except github.Errors as error:
-        print(f"warning: GitHub was asked by which pull request this was merged, and did not say: {error}")
+        print(f"warning: GitHub did not answer which pull request merged this commit: {error}")
         return ""
     if not proposed or LABEL not in {label["name"] for label in proposed["labels"]}:
         return ""
     try:
         events = github.get_all(f"issues/{proposed['number']}/events")
     except github.Errors as error:
-        print(f"warning: GitHub was asked who set the label {LABEL}, and did not say: {error}")
+        print(f"warning: GitHub did not answer who set the label {LABEL}: {error}")
         return UNKNOWN
-    labelled = [one for one in events if one["event"] == "labeled" and one["label"]["name"] == LABEL and one["actor"]]
-    return labelled[-1]["actor"]["login"] if labelled else UNKNOWN
+    actors = [
+        event["actor"]["login"]
+        for event in events
+        if event["event"] == "labeled" and event["label"]["name"] == LABEL and event["actor"]
+    ]
+    return actors[-1] if actors else UNKNOWN

@@ -1,8 +1,8 @@
-"""How often a holdout has been asked: a period that judges many proposals is learnt by heart.
+"""The number of proposals that were judged on a holdout: with many proposals, models are selected for this holdout.
 
-Of k models that are equally good, the best looks better than it is by up to about sqrt(2 ln k) standard errors (the
-expected maximum of k normal variables: Boucheron, Lugosi and Massart 2013, theorem 2.5). From the k on at which this
-reaches the margin, a gain of the margin may be luck alone, and a new period is due.
+The best of k equally good models looks better than it is by up to about sqrt(2 ln k) standard errors (expected maximum
+of k normal variables: Boucheron, Lugosi and Massart 2013, theorem 2.5). When this reaches the margin, a gain of the
+size of the margin may be luck alone, and a new holdout is due.
 """
 
 import os
@@ -16,17 +16,17 @@ from lifecycle.shared.intervals import Interval, student_quantile
 from lifecycle.shared.params import PARAMS, Months
 from lifecycle.shared.yaml_text import parse_yaml
 
-# Fewer proposals are never too many, and more than that always are.
+# Bounds of the number of proposals from which a new holdout is due.
 _FEWEST, _MOST = 10, 1000
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How often a holdout has judged.
+    """Use of a holdout.
 
     Attributes:
-        before: Proposals that were judged on it before this one.
-        due: From how many on a new period is due; None where nothing was compared.
+        before: Number of proposals that were judged on it before this one.
+        due: Number of proposals from which a new holdout is due; None if nothing was compared.
     """
 
     before: int
@@ -34,21 +34,21 @@ class Asked:
 
     @property
     def is_due(self) -> bool:
-        """Whether a new period is due by now."""
+        """Whether a new holdout is due."""
         return self.due is not None and self.before >= self.due
 
 
 def due_after(delta: Interval, margin: float, clusters: int, confidence: float) -> int | None:
-    """After how many proposals luck alone reaches the margin.
+    """Compute the number of proposals after which luck alone reaches the margin.
 
     Args:
         delta: Difference of the primary metric on the holdout.
-        margin: By how much it may be worse.
-        clusters: How many the interval was made with.
-        confidence: Of the interval.
+        margin: The largest loss that still passes.
+        clusters: Number of clusters of the interval.
+        confidence: Confidence level of the interval.
 
     Returns:
-        None where the difference has no interval.
+        The number; None if the difference has no interval.
     """
     if not np.isfinite(delta.low):
         return None
@@ -59,14 +59,14 @@ def due_after(delta: Interval, margin: float, clusters: int, confidence: float) 
 
 
 def asked_before(holdout: Months, base: str) -> int:
-    """How many proposals were judged on a holdout before.
+    """Count the proposals that were judged on a holdout before.
 
-    On GitHub these are the pull requests that were opened since main has this holdout; elsewhere, the commits of main
+    On GitHub, these are the pull requests opened since main has this holdout. Elsewhere, they are the commits of main
     since then.
 
     Raises:
-        CommandError: Where git does not know the base.
-        github.Errors: Where GitHub does not answer.
+        CommandError: If git does not know the base.
+        github.Errors: If a request to GitHub fails.
     """
     since = _since(holdout, base)
     if since is None:
@@ -80,17 +80,17 @@ def asked_before(holdout: Months, base: str) -> int:
 
 
 def _since(holdout: Months, base: str) -> tuple[str, str] | None:
-    """The commit by which main got a holdout, and when in UTC; None where main has another one."""
-    wanted, found = holdout.model_dump(), None
-    shown = git(
+    """Return the commit that gave main this holdout, and its time in UTC; None if main has another holdout."""
+    wanted, oldest = holdout.model_dump(), None
+    log = git(
         *("log", "--first-parent", "--format=%H %cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"),
         *(base, "--", str(PARAMS)),
         TZ="UTC",
     )
-    for line in shown.splitlines():
+    for line in log.splitlines():
         commit, moment = line.split()
         values = parse_yaml(git("show", f"{commit}:{PARAMS}"))
         if not isinstance(values, dict) or values.get("holdout") != wanted:
             break
-        found = commit, moment
-    return found
+        oldest = commit, moment
+    return oldest

@@ -15,7 +15,7 @@ def find_base(revision: str) -> str:
     Raises:
         UserError: If there is no such commit, or no branch main.
     """
-    # GitHub says in zeros that there was nothing before.
+    # GitHub sends zeros if there is no commit before.
     if revision.strip("0"):
         return _commit(revision)
     for main in ("origin/main", "main"):
@@ -28,4 +28,4 @@ def _commit(revision: str) -> str:
     try:
         return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
     except CommandError as error:
-        raise UserError(f"{revision} is no commit of this repository. `git fetch` may bring it.") from error
+        raise UserError(f"this repository has no commit {revision}. `git fetch` may bring it.") from error

@@ -1,7 +1,7 @@
-"""The champion: which model is in production, and its probabilities by its own code.
+"""The champion: find the model in production, and score rows with its own code.
 
-Its commit is checked out as a git worktree and asked there, with the commands of `interface.py`; in an environment of
-its own if its requirements are others.
+Its commit is checked out as a git worktree, where the commands of `interface.py` run; in an environment of its own if
+its requirements differ.
 """
 
 import json
@@ -30,7 +30,7 @@ REQUIREMENTS = Path("requirements/pipeline.txt")
 
 
 class NoChampionError(Exception):
-    """There is no champion; the message says why, for the report."""
+    """There is no champion. The message gives the reason, for the report."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Champion:
     """A model in production, with its commit checked out.
 
     Attributes:
-        commit: It was trained from.
-        known_as: What makes it the champion.
-        folder: Where the commit is checked out.
-        python: The interpreter of its environment.
-        interface: How its version is asked.
+        commit: Commit that it was trained from.
+        known_as: Where it is recorded as the champion, for the report.
+        folder: Directory with the checked-out commit.
+        python: Python interpreter of its environment.
+        interface: Commands of its version.
     """
 
     commit: str
@@ -53,58 +53,63 @@ class Champion:
 
     @property
     def model(self) -> Path:
-        """Its model folder."""
+        """Directory of its model."""
         return self.folder / MODEL
 
     def metadata(self) -> dict[str, Any]:
-        """What its metadata.json says."""
-        found: dict[str, Any] = json.loads((self.model / "metadata.json").read_text(encoding="utf-8"))
-        return found
+        """Return the content of its metadata.json."""
+        metadata: dict[str, Any] = json.loads((self.model / "metadata.json").read_text(encoding="utf-8"))
+        return metadata
 
     def schema(self) -> dict[str, Any]:
-        """Its contract, as JSON Schema."""
-        found: dict[str, Any] = json.loads((self.model / "contract.json").read_text(encoding="utf-8"))
-        return found
+        """Return its contract, as JSON Schema."""
+        schema: dict[str, Any] = json.loads((self.model / "contract.json").read_text(encoding="utf-8"))
+        return schema
 
     def window(self) -> Months:
-        """The months that it was trained on."""
+        """Return the months that it was trained on."""
         return Months(**self.metadata()["window"])
 
     def is_rolling(self) -> bool:
-        """Whether the window of its recipe keeps its length, and not its first month."""
+        """Return whether the window of its recipe keeps its length instead of its first month."""
         values = parse_yaml((self.folder / PARAMS).read_text(encoding="utf-8"))
         return bool(values.get("retraining", {}).get("window", "expanding") != "expanding")
 
     def run(self, *arguments: str | Path) -> str:
-        """Run its Python in its checkout, and return what that printed.
+        """Run its Python in its checkout, and return the output.
 
         Raises:
-            CommandError: Where it fails.
+            CommandError: If the command fails.
         """
         return run([self.python, *arguments], self.folder, PYTHONPATH=str(self.folder.resolve()))
 
     def score(self, rows: Path, scored: Path, model: Path | None = None) -> NDArray[np.float32]:
-        """Its probabilities for the rows of a file, by its own code.
+        """Score the rows of a file with its own code.
 
         Args:
-            rows: With its inputs.
+            rows: File with its input columns.
             scored: File to write, with the probabilities.
-            model: Another model folder than its own.
+            model: Directory of a model to use instead of its own.
+
+        Returns:
+            Probabilities, of shape (rows,).
 
         Raises:
-            CommandError: Where it fails.
-            NotComparableError: Where a probability is none.
+            CommandError: If scoring fails.
+            NotComparableError: If a probability is not a finite number.
         """
-        chosen: list[str | Path] = ["--model", model.resolve()] if model else []
-        self.run("-m", self.interface.predict, rows.resolve(), scored.resolve(), *chosen)
-        found: NDArray[np.float32] = pq.read_table(scored, columns=["probability"]).column(0).to_numpy()
-        broken = int((~np.isfinite(found)).sum())
+        options: list[str | Path] = ["--model", model.resolve()] if model else []
+        self.run("-m", self.interface.predict, rows.resolve(), scored.resolve(), *options)
+        probabilities: NDArray[np.float32] = pq.read_table(scored, columns=["probability"]).column(0).to_numpy()
+        broken = int((~np.isfinite(probabilities)).sum())
         if broken:
-            raise NotComparableError(f"the champion predicts no probability for {broken:,} of {len(found):,} rows")
-        return found
+            raise NotComparableError(
+                f"the champion predicts no probability for {broken:,} of {len(probabilities):,} rows"
+            )
+        return probabilities
 
     def train_at_origins(self, plan: OriginPlan) -> "ChampionAtOrigins":
-        """Its recipe at earlier origins: by its own stage, if its commit has one."""
+        """Train its recipe at earlier origins, with its own stage if its commit has one."""
         stage = self.interface.origins
         if not (self.folder / stage).exists():
             return ChampionAtOrigins(self, _worktree(f"{self.commit[:12]}-origins", self.commit), plan)
@@ -119,8 +124,8 @@ class ChampionAtOrigins:
 
     Attributes:
         champion: The champion.
-        older: A checkout whose parameters may be changed, where its commit has no stage for origins.
-        plan: Which models there are.
+        older: Checkout whose parameters may be changed, if its commit has no stage for origins; else None.
+        plan: Origins and seeds.
     """
 
     champion: Champion
@@ -128,18 +133,18 @@ class ChampionAtOrigins:
     plan: OriginPlan
 
     def score(self, back: int, seed: int, rows: Path, scored: Path) -> NDArray[np.float32]:
-        """The probabilities of the model of an origin and a seed; see `Champion.score`."""
+        """Score rows with the model of an origin and a seed; see `Champion.score`."""
         if not back and not seed:
             return self.champion.score(rows, scored)
         if self.older is None:
             return self.champion.score(rows, scored, model_folder(back, seed, self.champion.folder / ORIGINS))
-        then = replace(self.champion, folder=self.older)
-        self._go_back(then, back, seed)
-        return then.score(rows, scored)
+        earlier = replace(self.champion, folder=self.older)
+        self._go_back(earlier, back, seed)
+        return earlier.score(rows, scored)
 
-    def _go_back(self, then: Champion, back: int, seed: int) -> None:
-        """Set window, holdout and seed in the checkout of a commit that knows no origins, and run its own stages."""
-        path = then.folder / PARAMS
+    def _go_back(self, earlier: Champion, back: int, seed: int) -> None:
+        """Set window, holdout and seed in the checkout of a commit without a stage for origins, and run its stages."""
+        path = earlier.folder / PARAMS
         text = (self.champion.folder / PARAMS).read_text(encoding="utf-8")
         values = parse_yaml(text)
         months = back * self.plan.apart
@@ -152,25 +157,25 @@ class ChampionAtOrigins:
             "seed": (values["seed"] + seed) % 2**32,
         }
         path.write_text(edit_yaml(text, changes), encoding="utf-8")
-        _bring_up(then)
+        _bring_up(earlier)
 
 
 def find(base: str) -> tuple[str, str]:
-    """The commit of the champion, and what makes it that.
+    """Return the commit of the champion, and where it is recorded as the champion.
 
     Args:
-        base: The commit that a proposal is made against, which has it if no registry does.
+        base: Commit that the proposal is made against; its model is the champion if no registry has one.
     """
-    commit, said = _registered()
-    return commit or base, said if commit else f"the model of the base commit; {said}"
+    commit, source = _registered()
+    return commit or base, source if commit else f"the model of the base commit; {source}"
 
 
 def check_out(commit: str, known_as: str) -> Champion:
-    """Check out a champion's commit beside this one, with its model.
+    """Check out a champion's commit as a worktree, with its model.
 
     Raises:
-        NoChampionError: Where the commit has no model.
-        CommandError: Where it has one, and it cannot be brought up.
+        NoChampionError: If the commit has no model.
+        CommandError: If the model cannot be restored or trained.
     """
     folder = _worktree(commit[:12], commit)
     interface = interface_of(folder)
@@ -182,15 +187,15 @@ def check_out(commit: str, known_as: str) -> Champion:
         _bring_up(champion)
         ready.touch()
     if run(["git", "diff", "--name-only", "--", "dvc.lock"], folder):
-        champion = replace(champion, known_as=f"{known_as}, trained again here: its lock is not of what it is made of")
+        champion = replace(champion, known_as=f"{known_as}, trained again here because its dvc.lock is out of date")
     return champion
 
 
 def base_data(base: str) -> Path | None:
-    """The months of the base, where they are others than those of the working tree.
+    """Return the directory with the months of the base; None if its data is that of the working tree.
 
     Raises:
-        CommandError: Where they cannot be had.
+        CommandError: If the data cannot be pulled.
     """
     if not git("ls-tree", "--name-only", base, "--", "data.dvc").strip():
         return None
@@ -203,7 +208,7 @@ def base_data(base: str) -> Path | None:
 
 
 def _worktree(name: str, commit: str) -> Path:
-    """A checkout of a commit, which shares the cache of this one."""
+    """Check out a commit as a worktree that shares the DVC cache."""
     folder = FOLDER / name
     if not (folder / ".git").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -215,38 +220,38 @@ def _worktree(name: str, commit: str) -> Path:
 
 
 def _bring_up(champion: Champion) -> None:
-    """Bring the model of a checkout up to date."""
+    """Restore or train the model of a checkout."""
     dvc = ("-m", "dvc")
     champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
     if not (champion.folder / DATA).exists():
         champion.run(*dvc, "pull", "--quiet", "data.dvc")
-    # Not only where it is missing: the lock may be of other sources, and the model of the cache with it.
+    # Even if a model was restored: the lock, and so the model in the cache, may belong to other sources.
     champion.run(*dvc, "repro", "--quiet", "train")
 
 
 def _data(folder: Path, python: str) -> None:
-    """Bring the data of a checkout."""
+    """Restore the data of a checkout."""
     run([python, "-m", "dvc", "checkout", "--quiet", "--allow-missing", "data.dvc"], folder)
     if not (folder / DATA).exists():
         run([python, "-m", "dvc", "pull", "--quiet", "data.dvc"], folder)
 
 
 def _registered() -> tuple[str | None, str]:
-    """The commit of the registered champion, and which version that is; or None, and why there is none."""
+    """Return the commit of the registered champion and its version, or None and the reason why there is none."""
     try:
         with open_registry() as registry:
             champion = registry.champion() if registry else None
     except UserError:
         return None, "the registry did not answer"
     if champion is None:
-        return None, "no registry knows of one"
+        return None, "no registry has a champion"
     if not champion.commit:
-        return None, f"version {champion.number} of the registry does not tell its commit"
+        return None, f"version {champion.number} in the registry has no commit"
     return champion.commit, f"version {champion.number} of the registry"
 
 
 def _environment(folder: Path) -> str:
-    """The interpreter for a checkout: this one, unless the requirements differ."""
+    """Return the interpreter for a checkout: this one, unless the requirements differ."""
     if (folder / REQUIREMENTS).read_bytes() == REQUIREMENTS.read_bytes():
         return sys.executable
     ready = folder / ".venv/.ready"
@@ -254,5 +259,5 @@ def _environment(folder: Path) -> str:
         run(["uv", "venv", "--quiet", "--clear", "--python", sys.executable, ".venv"], folder)
         run(["uv", "pip", "sync", "--quiet", "--python", ".venv/bin/python", REQUIREMENTS], folder)
         ready.touch()
-    # Not resolved: it is a link to the interpreter that the environment was made from.
+    # Not resolved, because it is a link to the interpreter that the environment was created from.
     return str((folder / ".venv/bin/python").absolute())

@@ -1,4 +1,4 @@
-"""What a proposal changes against the champion's commit: parameters, data, code, dependencies."""
+"""Changes of a proposal against the champion's commit: parameters, data, code and packages."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from lifecycle.shared.params import Judge, Params
 from lifecycle.shared.yaml_text import parse_yaml
 from model.features import NAMES
 
-# What the pipeline writes, and what is compared by itself.
+# Files that the pipeline writes, and those that have a table of their own.
 _WRITTEN = (
     *(f":!{path}" for path in RECORDED),
     *(":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote"),
@@ -30,14 +30,14 @@ _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Changes:
-    """What a proposal changes.
+    """Changes of a proposal.
 
     Attributes:
-        params: Name, value before and value after, of each parameter that differs.
-        months: Rows before and after by month of training; None where it has no part in it.
+        params: Name, old value and new value of each parameter that differs.
+        months: Training month, rows before and rows after; None if the month is not in that window.
         drift: Population stability index of each feature between the two training sets, the largest first.
-        files: Path, lines added and lines removed; None for a binary file.
-        packages: Name, version before and version after; None where it has none.
+        files: Path, added lines and removed lines of each changed file; None for a binary file.
+        packages: Name, old version and new version of each changed package; None if a side does not have it.
     """
 
     params: list[tuple[str, Any, Any]]
@@ -48,46 +48,48 @@ class Changes:
 
 
 def changed_params(before: str, after: str) -> list[tuple[str, Any, Any]]:
-    """The differing values of two params.yaml, by dotted name."""
+    """Return the values that differ between two texts of params.yaml, by dotted name."""
     return _differing(_flat(parse_yaml(before)), _flat(parse_yaml(after)))
 
 
 def changed_judge(before: Judge, after: Judge) -> list[tuple[str, Any, Any]]:
-    """The differing values of what two commits judge by, by dotted name."""
+    """Return the values that differ between the judges of two commits, by dotted name."""
     fields = set(Judge.model_fields)
-    return _differing(*(_flat(one.model_dump(mode="json", include=fields)) for one in (before, after)))
+    return _differing(*(_flat(judge.model_dump(mode="json", include=fields)) for judge in (before, after)))
 
 
 def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str | None]]:
-    """The differing versions of two requirement files."""
+    """Return the versions that differ between two requirement files."""
     return _differing(dict(_PINNED.findall(before)), dict(_PINNED.findall(after)))
 
 
 def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
-    """The files of the working tree that differ from a commit's, beside those that have a table of their own."""
-    said = git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
-    found = []
-    for line in filter(None, said.split("\0")):
+    """Return the files of the working tree that differ from a commit, except those with a table of their own."""
+    output = git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
+    files = []
+    for line in filter(None, output.split("\0")):
         added, removed, path = line.split("\t", 2)
-        found.append((path, None if added == "-" else int(added), None if removed == "-" else int(removed)))
-    return found
+        files.append((path, None if added == "-" else int(added), None if removed == "-" else int(removed)))
+    return files
 
 
 def changed_months(
     before: Path, window: Mapping[str, str], after: Path, params: Params
 ) -> list[tuple[str, int | None, int | None]]:
-    """Rows by month of two training windows, each in its folder of months."""
-    theirs = {month: _rows(month, before) for month in _window(window)}
-    ours = {month: _rows(month, after) for month in params.window.months()}
-    return [(month, theirs.get(month), ours.get(month)) for month in sorted(theirs | ours)]
+    """Return the rows by month of two training windows, each with its directory of months."""
+    champion_rows = {month: _rows(month, before) for month in _window(window)}
+    candidate_rows = {month: _rows(month, after) for month in params.window.months()}
+    return [
+        (month, champion_rows.get(month), candidate_rows.get(month)) for month in sorted(champion_rows | candidate_rows)
+    ]
 
 
 def drift(metadata: Mapping[str, Any], prepared: Path = stage.PREPARED) -> list[tuple[str, float]]:
-    """Population stability index between the champion's training set and this one, by feature.
+    """Compute the population stability index of each feature between the champion's training set and this one.
 
     Args:
-        metadata: metadata.json of the champion.
-        prepared: Folder with the training features of this one.
+        metadata: Content of the champion's metadata.json.
+        prepared: Directory with the training features of the candidate.
 
     Returns:
         Feature and index, the largest first; empty if the champion has other features, or its commit wrote their
@@ -103,8 +105,8 @@ def drift(metadata: Mapping[str, Any], prepared: Path = stage.PREPARED) -> list[
         for name, column in zip(NAMES, batch.columns, strict=True):
             values = column.to_numpy(zero_copy_only=False)
             counts[name] += count_values(values, before[name].bins, codes.get(name))
-    found = [(name, psi(shares(before[name].counts), shares(counts[name]))) for name in NAMES]
-    return sorted(found, key=lambda one: -one[1])
+    by_feature = [(name, psi(shares(before[name].counts), shares(counts[name]))) for name in NAMES]
+    return sorted(by_feature, key=lambda feature: -feature[1])
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -113,10 +115,10 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tupl
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _window(window: Mapping[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Candidate and champion on the same rows: the difference of each metric with its interval, and what it means.
+"""Compare candidate and champion on the same rows: the difference of each metric, its interval and its meaning.
 
-The intervals are paired: both models are measured without each cluster, so that what makes a day easy or hard for both
-cancels out, and far smaller differences show than two separate intervals could tell apart.
+The intervals are paired: both models are evaluated without each cluster in turn, so that the difficulty of a day
+cancels out. Much smaller differences can be shown than with two separate intervals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, l
 from lifecycle.shared.metrics import METRICS, Floats, Metric, Scores, Weights
 from lifecycle.shared.params import Judge
 
-# With fewer rows, equal models are too often found to differ for a red headline (docs/verdict.md, small holdouts).
+# With fewer rows, equal models differ by chance too often for a red headline (docs/verdict.md, small holdouts).
 ENOUGH_ROWS = 5_000
 
 # "undefined": the metric or its interval does not exist on these rows. "not judged": there is no margin for it.
@@ -26,7 +26,7 @@ Verdict = Literal["better", "no worse", "unclear", "worse", "undefined", "not ju
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of both models, and the candidate's less the champion's."""
+    """A metric of both models, and the candidate's value minus the champion's."""
 
     champion: float
     candidate: float
@@ -36,13 +36,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Part:
-    """All rows, or those of a slice.
+    """The comparison on all rows, or on those of a slice.
 
     Attributes:
-        rows: How many.
-        clusters: How many clusters they are in.
-        base_rate: Share of them for which the target is true.
-        metrics: By name.
+        rows: Number of rows.
+        clusters: Number of clusters.
+        base_rate: Share of rows with a positive target.
+        metrics: Differences by metric.
     """
 
     rows: int
@@ -56,10 +56,10 @@ class Rows:
     """The rows of a period that both models have scored.
 
     Attributes:
-        target: Of shape (rows,).
+        target: Outcomes, of shape (rows,).
         champion: Probabilities of the champion, of shape (rows,).
         candidate: Probabilities of the candidate, of shape (rows,).
-        clusters: Which rows are not independent of one another.
+        clusters: Clusters of dependent rows.
         slices: Row numbers by column and value.
     """
 
@@ -74,11 +74,11 @@ def compare(rows: Rows, judge: Judge) -> dict[tuple[str, str], Part]:
     """Compare two models on the same rows.
 
     Args:
-        rows: With the predictions of both.
-        judge: Its metrics and margins are used.
+        rows: Rows with the predictions of both models.
+        judge: Metrics, confidence level and margins.
 
     Returns:
-        For `WHOLE` and each slice, both models and their difference.
+        The comparison for `WHOLE` and for each slice.
     """
     groups = groups_of(rows.clusters.numbers)
     return {
@@ -95,10 +95,10 @@ def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: J
     ]
 
     def measure(weights: Weights) -> Floats:
-        champion, candidate = (one.metrics(weights) for one in scores)
+        champion, candidate = (model.metrics(weights) for model in scores)
         return candidate - champion
 
-    champion, candidate = (one.metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0] for one in scores)
+    champion, candidate = (model.metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0] for model in scores)
     without = leave_out_each(measure, groups[chosen])
     margins = judge.gates.worse_by_at_most if whole else judge.gates.slices_worse_by_at_most
     metrics = {}
@@ -114,37 +114,39 @@ def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: J
 def compare_over_origins(
     differences: Sequence[Mapping[str, float]], judge: Judge, rows: int
 ) -> dict[str, tuple[Interval, Verdict]]:
-    """What several origins say of the two recipes: the mean difference of each metric in a period like these.
+    """Compare two recipes over several origins: the mean difference of each metric in a period like these.
 
-    Periods differ in more than their days: the differences of the origins are one value each, and the interval is
-    Student's over them. It holds what differs from period to period as well as the chance within each.
+    Periods differ in more than their days, so each origin counts as one value, with Student's interval over the
+    origins. The interval covers the differences between periods as well as the chance within each.
 
     Args:
-        differences: Each metric of the candidate less the champion's, by name, for each origin; at least two origins.
-        judge: Its confidence and margins are used.
-        rows: Rows of the holdout.
+        differences: For each of at least two origins, the candidate's value minus the champion's, by metric.
+        judge: Confidence level and margins.
+        rows: Number of rows of the holdout.
     """
-    found: dict[str, tuple[Interval, Verdict]] = {}
+    verdicts: dict[str, tuple[Interval, Verdict]] = {}
     for name, metric in METRICS.items():
         values = np.array([difference[name] for difference in differences])
         delta = mean_interval(values, judge.metrics.confidence)
-        found[name] = delta, verdict(metric, delta, judge.gates.worse_by_at_most.get(name), rows)
-    return found
+        verdicts[name] = delta, verdict(metric, delta, judge.gates.worse_by_at_most.get(name), rows)
+    return verdicts
 
 
 def verdict(metric: Metric, delta: Interval, margin: float | None, rows: int) -> Verdict:
-    """Say what a difference with its interval means.
+    """Return the meaning of a difference with its interval.
 
-    Better, if the whole interval lies on the better side of 0. No worse, if it does not reach beyond the margin on the
-    other side (a test of non-inferiority). Worse, if all of it lies on the worse side of 0, it is narrow enough to tell
-    the margin from 0, and there are enough rows; otherwise it has to lie beyond the margin by half of its width: one
-    interval in forty lies beyond 0 by chance, and with few rows chance is large. Else there are too few rows to tell.
+    - "better": the whole interval is on the better side of 0.
+    - "no worse": the interval does not reach beyond the margin (a test of non-inferiority).
+    - "worse": the whole interval is on the worse side of 0, it is narrow enough to tell the margin from 0, and there
+      are enough rows. Otherwise it has to lie beyond the margin by half of its width: one interval in forty lies beyond
+      0 by chance, and with few rows chance is large.
+    - "unclear": there are too few rows to tell.
 
     Args:
-        metric: Metric that the difference is of.
-        delta: The candidate's value less the champion's.
-        margin: How much worse the candidate may be; None if there is no limit.
-        rows: Rows of the holdout.
+        metric: Metric of the difference.
+        delta: The candidate's value minus the champion's.
+        margin: The largest loss that still passes; None if there is no limit.
+        rows: Number of rows of the holdout.
     """
     if not np.isfinite([delta.low, delta.high]).all():
         return "undefined"
@@ -161,10 +163,10 @@ def verdict(metric: Metric, delta: Interval, margin: float | None, rows: int) ->
 
 
 def slice_verdict(metric: Metric, delta: Interval, margin: float | None) -> Verdict:
-    """As `verdict`, for a slice: worse, only if the whole interval lies beyond the margin.
+    """Return the meaning of a difference in a slice: "worse" only if the whole interval lies beyond the margin.
 
-    A slice has few rows. That they do not show that nothing is lost, says little; and of many slices one always looks
-    bad.
+    A slice has few rows, so an interval that reaches beyond the margin says little, and of many slices one looks bad by
+    chance.
     """
     if not np.isfinite([delta.low, delta.high]).all():
         return "undefined"
@@ -177,16 +179,16 @@ def slice_verdict(metric: Metric, delta: Interval, margin: float | None) -> Verd
 
 
 def resolution(delta: Interval) -> float:
-    """The smallest difference that rows with such an interval can tell from none: half of the interval's width."""
+    """Return the smallest difference that such an interval can tell from 0, which is half of its width."""
     return (delta.high - delta.low) / 2
 
 
 def needed_clusters(delta: Interval, clusters: int, margin: float) -> int:
-    """About how many clusters would narrow an interval to the margin: its width falls with the root of their number."""
+    """Estimate the number of clusters that narrows an interval to the margin; its width falls with the square root."""
     return int(np.ceil(clusters * (resolution(delta) / margin) ** 2))
 
 
 def _improvement(metric: Metric, delta: Interval) -> tuple[float, float]:
-    """Both ends of an interval, such that more is better."""
+    """Return both ends of an interval, with the sign such that more is better."""
     low, high = sorted((metric.improvement(delta.low), metric.improvement(delta.high)))
     return low, high

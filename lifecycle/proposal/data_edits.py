@@ -1,6 +1,6 @@
-"""What a proposal changes in data that existed before: rows added, removed, changed and relabelled, by period.
+"""Changes of a proposal in existing data: rows added, removed, changed and relabelled, by period.
 
-A row is known by the contract's identity, wherever it stands in its file.
+Rows are matched by the contract's identity, in any order.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ from lifecycle.shared.months import month_path, open_month
 from lifecycle.shared.text import foreign, table
 from model import contract
 
-_EXAMPLES = 3  # of a period
-_COLUMNS = 3  # named in a sentence
-_PERIODS = 20  # in the report
+_EXAMPLES = 3  # number of examples per period
+_COLUMNS = 3  # number of columns named in a sentence
+_PERIODS = 20  # number of periods in the report
 
 
 @dataclass(frozen=True)
 class Example:
-    """One value that differs.
+    """A value that differs.
 
     Attributes:
         identity: The row's values of the identity columns.
         column: Name of the column.
-        before: Value at the base.
-        after: Value of the candidate.
+        before: Value in the base.
+        after: Value in the proposal.
     """
 
     identity: tuple[str, ...]
@@ -43,25 +43,25 @@ class Example:
 
 @dataclass(frozen=True)
 class PeriodEdits:
-    """How the data of one period differ.
+    """Changes in the data of a period.
 
     Attributes:
-        period: The period, as its file is called.
-        holdout: Whether a model is judged on it.
-        rows_before: Rows at the base.
-        rows_after: Rows of the candidate; 0 where it has no such file.
-        added: Rows that only the candidate has.
-        removed: Rows that only the base has.
-        changed: Rows that both have, with another value in at least one input column.
-        relabelled: Rows that both have, with another target.
-        columns: Changed rows by input column, most frequent first.
-        examples: A few values that differ, of the most frequent columns first.
+        period: Name of the period, as in the name of its file.
+        holdout: Whether the period is part of the holdout.
+        rows_before: Number of rows in the base.
+        rows_after: Number of rows in the proposal; 0 if the file is missing.
+        added: Number of rows that only the proposal has.
+        removed: Number of rows that only the base has.
+        changed: Number of rows in both with a different value in at least one input column.
+        relabelled: Number of rows in both with a different target.
+        columns: Number of changed rows by input column, the most frequent first.
+        examples: Some of the values that differ, from the most frequent columns first.
         only_before: Columns that only the base has.
-        only_after: Columns that only the candidate has.
-        retyped: Type before and type after, by column.
-        not_compared: Those of the retyped columns whose values cannot be compared, such as numbers that are now text.
+        only_after: Columns that only the proposal has.
+        retyped: Old type and new type, by column.
+        not_compared: Retyped columns whose values cannot be compared, such as numbers that are now strings.
         unidentified: Identity columns that a side lacks, or that cannot be compared. If there are any, rows cannot be
-            told apart and none is counted.
+            matched, and none is counted.
     """
 
     period: str
@@ -82,51 +82,55 @@ class PeriodEdits:
 
 
 def data_edits(before: Path, after: Path, periods: Iterable[str], holdout: Collection[str] = ()) -> list[PeriodEdits]:
-    """Find what differs between two folders of month files.
+    """Find the differences between two directories of months.
 
     Args:
-        before: Folder of the base.
-        after: Folder of the candidate.
-        periods: Periods to look at: those of window and holdout of both.
-        holdout: Those of them that a model is judged on.
+        before: Directory of the base.
+        after: Directory of the proposal.
+        periods: Periods to compare: those of the window and the holdout of both models.
+        holdout: Periods of the holdout.
 
     Returns:
-        The periods that differ, in order. A period that the base does not have is new: that is no edit. The same rows
-        in another order are no edit either.
+        The periods that differ, in order. A period that the base does not have is new, not an edit. Neither is a
+        different order of the same rows.
 
     Raises:
-        UserError: Where a folder is missing, or a file cannot be read.
+        UserError: If a directory is missing, or a file cannot be read.
     """
     for folder in (before, after):
         if not folder.is_dir():
-            raise UserError(f"the folder {folder} is missing; `dvc checkout data.dvc` brings its months back.")
-    found = []
+            raise UserError(f"the directory {folder} is missing. `dvc checkout data.dvc` restores its months.")
+    edits = []
     for period in sorted(set(periods)):
         files = month_path(period, before), month_path(period, after)
         if files[0].exists() and not _same_bytes(*files):
             rows_before, rows_after = [_rows(file) for file in files]
             differences = _differences(*files) if files[1].exists() else {"removed": rows_before}
             if any(differences.values()):
-                found.append(PeriodEdits(period, period in holdout, rows_before, rows_after, **differences))
-    return found
+                edits.append(PeriodEdits(period, period in holdout, rows_before, rows_after, **differences))
+    return edits
 
 
 def edits_headline(edits: PeriodEdits) -> str:
-    """What differs in a period, in a sentence of Markdown."""
+    """Return the changes of a period as a sentence of Markdown."""
     return f"{_period(edits)}: {', '.join([*_rows_in_words(edits), *_columns_in_words(edits)])}"
 
 
 def render_edits(edits: Sequence[PeriodEdits]) -> list[str]:
-    """Lines of Markdown: a sentence for each period, those of the holdout first, and a table of examples."""
-    ordered = sorted(edits, key=lambda one: (not one.holdout, one.period))
+    """Return lines of Markdown: a sentence for each period, the holdout first, and a table of examples."""
+    ordered = sorted(edits, key=lambda period: (not period.holdout, period.period))
     shown = ordered[:_PERIODS]
-    lines = [f"- {edits_headline(one)}" for one in shown]
+    lines = [f"- {edits_headline(period)}" for period in shown]
     if len(ordered) > len(shown):
         lines.append(f"- … and {len(ordered) - len(shown):,} more")
     rows = [
-        [_period(one), foreign(", ".join(found.identity)), *map(foreign, (found.column, found.before, found.after))]
-        for one in shown
-        for found in one.examples
+        [
+            _period(period),
+            foreign(", ".join(example.identity)),
+            *map(foreign, (example.column, example.before, example.after)),
+        ]
+        for period in shown
+        for example in period.examples
     ]
     if rows:
         header = ["period", foreign(", ".join(contract.IDENTITY)), "column", "before", "after"]
@@ -150,14 +154,14 @@ def _digest(path: Path) -> bytes:
 
 
 def _differences(before: Path, after: Path) -> dict[str, Any]:
-    """The attributes of `PeriodEdits` that tell two files apart, each of them empty or 0 if they do not."""
+    """Return the attributes of `PeriodEdits` that describe differences; each is empty or 0 if there are none."""
     try:
         with duckdb_in_memory() as connection:
             return _compare(connection, connection.read_parquet(str(before)), connection.read_parquet(str(after)))
     except duckdb.Error as error:
         raise UserError(
             f"{before} and {after} cannot be compared: {str(error).splitlines()[0]}. "
-            f"`dvc checkout --force data.dvc` brings the versioned files back."
+            f"`dvc checkout --force data.dvc` restores the versioned files."
         ) from error
 
 
@@ -165,30 +169,30 @@ def _compare(connection: DuckDBPyConnection, before: DuckDBPyRelation, after: Du
     types, new = column_types(before), column_types(after)
     common = [name for name in types if name in new]
     compared = [name for name in common if comparable(types[name], new[name])]
-    found: dict[str, Any] = {
+    differences: dict[str, Any] = {
         "only_before": tuple(name for name in types if name not in new),
         "only_after": tuple(name for name in new if name not in types),
         "retyped": {name: (types[name], new[name]) for name in common if types[name] != new[name]},
         "not_compared": tuple(name for name in common if name not in compared),
         "unidentified": tuple(name for name in contract.IDENTITY if name not in compared),
     }
-    if not found["unidentified"]:
+    if not differences["unidentified"]:
         names = [*contract.IDENTITY, *(name for name in compared if name not in contract.IDENTITY)]
         pairs = paired(connection, *aligned(before, after, names), len(contract.IDENTITY))
-        found |= _counts(pairs, dict(enumerate(names)))
-    return found
+        differences |= _counts(pairs, dict(enumerate(names)))
+    return differences
 
 
 def _counts(pairs: DuckDBPyRelation, names: Mapping[int, str]) -> dict[str, Any]:
-    """What pairs of rows have in common and what not; `names` are those of their columns, the identity first."""
+    """Count the differences of pairs of rows; `names` are the columns by position, the identity first."""
     both = "b_number IS NOT NULL AND a_number IS NOT NULL"
     identity = len(contract.IDENTITY)
     differs = {name: f"{both} AND NOT {same_value(at)}" for at, name in names.items() if at >= identity}
     inputs = " OR ".join(f"({sql})" for name, sql in differs.items() if name != contract.TARGET) or "false"
-    asked = ["b_number IS NULL", "a_number IS NULL", inputs, *differs.values()]
-    counted = pairs.aggregate(", ".join(f"count(*) FILTER ({sql})" for sql in asked))
+    conditions = ["b_number IS NULL", "a_number IS NULL", inputs, *differs.values()]
+    counted = pairs.aggregate(", ".join(f"count(*) FILTER ({sql})" for sql in conditions))
     added, removed, changed, *by_column = counted.fetchall()[0]
-    frequent = sorted(zip(differs, by_column, strict=True), key=lambda one: (-one[1], one[0]))
+    frequent = sorted(zip(differs, by_column, strict=True), key=lambda column: (-column[1], column[0]))
     columns = {name: count for name, count in frequent if count}
     shown = [(at, name, differs[name]) for name in islice(columns, _EXAMPLES) for at in names if names[at] == name]
     return {
@@ -202,24 +206,24 @@ def _counts(pairs: DuckDBPyRelation, names: Mapping[int, str]) -> dict[str, Any]
 
 
 def _examples(pairs: DuckDBPyRelation, columns: Sequence[tuple[int, str, str]]) -> Iterator[Example]:
-    """The first rows, by identity, that differ in columns: one of each column before the second of any.
+    """Yield the first rows, by identity, that differ: one of each column before the second of any column.
 
     Args:
-        pairs: The rows.
-        columns: Position and name of each, and SQL for whether it differs.
+        pairs: Pairs of rows.
+        columns: Position, name and SQL condition of a difference, for each column.
     """
     identity = [f"b{at}" for at in range(len(contract.IDENTITY))]
-    asked = []
+    aggregates = []
     for at, _, differs in columns:
         values = [*identity, f"b{at}", f"a{at}"]
         texts = ", ".join(f"row[{field}]::VARCHAR" for field in range(1, len(values) + 1))
-        asked.append(f"[[{texts}] FOR row IN min(({', '.join(values)}), {_EXAMPLES}) FILTER ({differs})]")
-    found = pairs.aggregate(", ".join(asked)).fetchall()[0] if asked else ()
-    for rank in zip_longest(*found):
+        aggregates.append(f"[[{texts}] FOR row IN min(({', '.join(values)}), {_EXAMPLES}) FILTER ({differs})]")
+    by_column = pairs.aggregate(", ".join(aggregates)).fetchall()[0] if aggregates else ()
+    for rank in zip_longest(*by_column):
         for (_, name, _), row in zip(columns, rank, strict=True):
             if row:
-                *known, before, after = ["null" if text is None else text for text in row]
-                yield Example(tuple(known), name, before, after)
+                *identity_values, before, after = ["null" if text is None else text for text in row]
+                yield Example(tuple(identity_values), name, before, after)
 
 
 def _period(edits: PeriodEdits) -> str:
@@ -230,7 +234,7 @@ def _rows_in_words(edits: PeriodEdits) -> list[str]:
     if edits.unidentified:
         names = ", ".join(map(foreign, edits.unidentified))
         before, after = edits.rows_before, edits.rows_after
-        return [f"{before:,} rows before and {after:,} now cannot be told apart: {names} cannot be compared"]
+        return [f"the {before:,} old and {after:,} new rows cannot be matched, because {names} cannot be compared"]
     shown = [f"{foreign(name)} {count:,}" for name, count in islice(edits.columns.items(), _COLUMNS)]
     more = [f"{len(edits.columns) - len(shown)} more columns"] if len(edits.columns) > len(shown) else []
     counted = [
@@ -239,11 +243,11 @@ def _rows_in_words(edits: PeriodEdits) -> list[str]:
         (edits.changed, f"changed ({', '.join([*shown, *more])})"),
         (edits.relabelled, "relabelled"),
     ]
-    found = [(count, what) for count, what in counted if count]
-    # The first says what is counted.
+    nonzero = [(count, what) for count, what in counted if count]
+    # Only the first has the word "rows".
     return [
         f"{count:,} {'' if number else 'row ' if count == 1 else 'rows '}{what}"
-        for number, (count, what) in enumerate(found)
+        for number, (count, what) in enumerate(nonzero)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a reader has to know of a proposal's data before trusting its verdict: edits, and what looks like a leak."""
+"""Warnings about a proposal's data that a reader needs before trusting the verdict: edits and suspected leaks."""
 
 import csv
 from collections.abc import Collection, Sequence
@@ -26,12 +26,12 @@ _HOLDOUT = stage.PREPARED / "holdout.parquet"
 
 
 def edits_since(base: Path | None, params: Params, champion: Champion) -> list[PeriodEdits]:
-    """What the proposal changes in the periods of both models that the base has, too.
+    """Find the changes of the proposal in the periods of both models that the base has.
 
     Args:
-        base: Folder of the base's months; None where its data is that of the proposal.
-        params: Of the candidate.
-        champion: Its window is looked at, too.
+        base: Directory of the base's months; None if its data is that of the proposal.
+        params: Parameters of the candidate.
+        champion: Champion, whose window is compared, too.
     """
     if base is None:
         return []
@@ -40,15 +40,15 @@ def edits_since(base: Path | None, params: Params, champion: Champion) -> list[P
 
 
 def edited_holdout(edits: Sequence[PeriodEdits]) -> list[str]:
-    """A warning for each period of the holdout that the proposal changes."""
-    said = "The two are judged on the rows and outcomes of the base."
+    """Return a warning for each period of the holdout that the proposal changes."""
     changed = "**This proposal changes the data that it is judged on.**"
-    return [f"{changed} {edits_headline(one)}. {said}" for one in edits if one.holdout]
+    consequence = "Both models are judged on the rows and outcomes of the base."
+    return [f"{changed} {edits_headline(period)}. {consequence}" for period in edits if period.holdout]
 
 
 def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
-    """A warning for each period of the holdout that the champion knows, but not by the identity of its rows."""
-    found = []
+    """Return a warning for each period of the holdout in the champion's window none of whose rows it recognises."""
+    texts = []
     for month in {*params.holdout.months()} & {*champion.window().months()}:
         before, after = (month_path(month, folder) for folder in (champion.folder / DATA, DATA))
         if not (before.exists() and set(contract.IDENTITY) <= set(open_month(before).schema_arrow.names)):
@@ -56,33 +56,33 @@ def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
         tables = (read_month(path).select(list(contract.IDENTITY)) for path in (before, after))
         difference = unrecognised(*tables)
         if difference:
-            found.append(unrecognised_in_words(month, difference))
-    return found
+            texts.append(unrecognised_in_words(month, difference))
+    return texts
 
 
 def suspected_leaks(params: Params, known: Collection[str] | None, comparison: Comparison | None) -> list[str]:
-    """What looks as if the model knew what it cannot know.
+    """Return warnings about signs that the model uses information it will not have in production.
 
     Args:
-        params: Of the candidate.
-        known: The champion's columns; None without a champion.
-        comparison: Of the two; None where there is none.
+        params: Parameters of the candidate.
+        known: Columns of the champion; None without a champion.
+        comparison: Comparison of both models; None if there is none.
     """
     window = [month_path(month, DATA) for month in params.window.months()]
     newest, holdout = read_month(window[-1]), read_month(_HOLDOUT)
     train, judged = to_columns(newest), to_columns(holdout)
-    said = predicts_alone(train, to_target(newest), judged, to_target(holdout))
-    said += copied_rows(window, _HOLDOUT)
+    leaks = predicts_alone(train, to_target(newest), judged, to_target(holdout))
+    leaks += copied_rows(window, _HOLDOUT)
     if contract.TIME:
         new = [c.name for c in contract.INPUTS if c.type == "timestamp" and c.name not in (known or ())]
         later = {name: values for name, values in judged.items() if name in {*new, contract.TIME}}
-        said += known_only_later(later, contract.TIME)
-        said += trained_on_later_rows(train[contract.TIME], judged[contract.TIME])
+        leaks += known_only_later(later, contract.TIME)
+        leaks += trained_on_later_rows(train[contract.TIME], judged[contract.TIME])
     if known is not None:
         with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
             importance = {row["column"]: max(0.0, float(row["log_loss_gained"])) for row in csv.DictReader(file)}
-        said += dominant_new_column(importance, known)
+        leaks += dominant_new_column(importance, known)
     if comparison:
         auc = comparison.parts[WHOLE].metrics["roc_auc"]
-        said += implausible_leap(auc.champion, auc.candidate)
-    return said
+        leaks += implausible_leap(auc.champion, auc.candidate)
+    return leaks

@@ -50,7 +50,7 @@ def test_the_last_one_who_set_the_label(stand_in: GitHub) -> None:
 @pytest.mark.usefixtures("with_label")
 def test_label_counts_even_if_nobody_can_be_named(stand_in: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert accepted_by() == UNKNOWN
-    assert "did not say" in capsys.readouterr().out
+    assert "did not answer" in capsys.readouterr().out
     stand_in.answers[EVENTS] = [labeled(None)]  # an account that is gone
     assert accepted_by() == UNKNOWN
 

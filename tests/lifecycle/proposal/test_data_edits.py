@@ -270,7 +270,7 @@ def test_rows_that_cannot_be_told_apart(edits_of: Edits, change: Callable[[pa.Ta
         assert found.removed == found.added == found.changed == found.relabelled == 0
     found = edits_of(old, change(old))
     assert found is not None
-    assert edits_headline(found) == f"`2013-03`: 4 rows before and 4 now cannot be told apart: {said}"
+    assert edits_headline(found) == f"`2013-03`: the 4 old and 4 new rows cannot be matched, because {said}"
 
 
 def test_a_wider_identity_column_still_identifies(edits_of: Edits) -> None:

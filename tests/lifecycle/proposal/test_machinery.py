@@ -59,4 +59,4 @@ def test_a_file_that_leaves_the_machinery_touches_it(proposing: Repository, tmp_
 
 def test_unknown_base(proposing: Repository) -> None:
     said, error = in_process.run(proposing, MODULE, "--base", "nothing")
-    assert (said, error) == ("", "nothing is no commit of this repository. `git fetch` may bring it.")
+    assert (said, error) == ("", "this repository has no commit nothing. `git fetch` may bring it.")

@@ -242,7 +242,7 @@ def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
     poor.write_text(before, encoding="utf-8")
     proposing.commit("Back to few rounds, of which the lock still is")
     report = propose(proposing, "--base", "main", passed=None)
-    assert "trained again here: its lock is not of what it is made of" in report
+    assert "trained again here because its dvc.lock is out of date" in report
 
 
 @pytest.mark.long
@@ -303,5 +303,5 @@ def test_registry_that_does_not_answer(proposing: Repository) -> None:
 def test_commit_that_there_is_not(proposing: Repository) -> None:
     done = proposing.run("python", "-m", "lifecycle.proposal", "--base", "nowhere; touch x")
     assert done.returncode == 1
-    assert "nowhere; touch x is no commit of this repository" in done.stdout
+    assert "this repository has no commit nowhere; touch x." in done.stdout
     assert not (proposing.folder / "x").exists()

@@ -54,7 +54,7 @@ def test_before_the_first_version(unregistered: Repository) -> None:
     status, output = in_process.status(unregistered, "lifecycle.registry.__main__")
     assert status == 1
     assert output.startswith("error: there is no registry yet")
-    assert champion(unregistered) == "the base the model of the base commit; no registry knows of one"
+    assert champion(unregistered) == "the base the model of the base commit; no registry has a champion"
 
 
 def test_versions(registered: Repository) -> None:

@@ -225,7 +225,7 @@ def test_training_that_crashes(proposing: Repository, judge: Judge) -> None:
     proposing.commit("A mistake")
     judged = judge()
     assert not judged.passed
-    assert judged.comment.startswith("## ❌ The model could not be made\n")
+    assert judged.comment.startswith("## ❌ The pipeline failed\n")
     assert "RuntimeError: '''# @all, see http://example.org" in judged.report
     assert "@all" not in judged.comment
     assert "model/features.py" in judged.comment
