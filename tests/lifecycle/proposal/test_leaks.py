@@ -307,8 +307,10 @@ def test_a_time_that_is_known_only_later(
         found = known_only_later(holdout | {"gate_closed": closed}, "scheduled_departure")
         assert bool(found) == suspected
     assert found == [
-        "`gate_closed` is later than `scheduled_departure` in 98.3% of the rows. "
-        "Is it known when the prediction is made?"
+        (
+            "`gate_closed` is later than `scheduled_departure` in 98.3% of the rows. "
+            "Is it known when the prediction is made?"
+        )
     ]
 
 
