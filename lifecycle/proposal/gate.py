@@ -14,7 +14,7 @@ _NO_INTERVAL = "has no interval on these rows: all outcomes are equal, or all ro
 
 
 def budgets(gates: Gates, built: Built) -> list[Check]:
-    """Return the checks of the model file."""
+    """Return the checks of latency and size."""
     mebibytes, latency = built.size / 2**20, built.latency
     within = latency is not None and latency <= gates.latency_milliseconds
     return [
@@ -89,7 +89,7 @@ def _slices(gates: Gates, parts: Mapping[tuple[str, str], Part]) -> Iterator[Che
             yield _difference(name, margin, difference, f"where {foreign(f'{column} = {value}')}", passed=False)
         if not failed:
             explanation = (
-                f"is worse by more than {margin:g} in none of {len(judged)} slices"
+                f"is not worse by more than {margin:g} in any of {len(judged)} slices"
                 if judged
                 else f"is judged in no slice: none has {gates.slice_rows:,} rows"
             )

@@ -20,8 +20,8 @@ from model import contract
 # Share of the champion's gap to a ROC AUC of 1. On the example, the best of four kinds of estimators closes a seventh
 # of the gap of the simplest one; a proposal that closes more than half is a discovery or a leak.
 _LEAP = 0.5
-# Share of the importance of all columns. With more than half, a column matters more than all others together: it
-# rather knows the outcome than is a new idea.
+# Share of the importance of all columns. With more than half, a column matters more than all others together: it is
+# more likely to encode the outcome than to be a new idea.
 _IMPORTANCE = 0.5
 # ROC AUC of a single column. On the example, the best column reaches 0.70 and the model 0.75; a column that reaches 0.9
 # leaves nothing to predict.
@@ -86,7 +86,7 @@ def predicts_alone(
     """Warn if a single column predicts the holdout's target.
 
     A category, the hour of a timestamp, or the bin of a number scores a row by its rate of the target in training, so
-    that an id that never repeats is no suspect. A number is also a score in itself, in either direction.
+    an id that never repeats raises no warning. A number is also a score in itself, in either direction.
 
     Args:
         train: The contract's inputs of training rows.

@@ -63,11 +63,13 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         compared = gate.against_champion(by, comparison.parts, comparison.origins)
         return Judged(by, (*compared, *_floors(by, scored, comparison), *checks), comparison)
 
-    def proposal(scored: ScoredOrigins | None = None, known: Collection[str] | None = None, **about: Any) -> Proposal:
+    def proposal(
+        scored: ScoredOrigins | None = None, champion_columns: Collection[str] | None = None, **about: Any
+    ) -> Proposal:
         obstacle = about.get("obstacle", "")
         decided = judged(judge, scored, obstacle)
         asked, warning = _asked(decided, params, base)
-        leaks = suspected_leaks(params, known, decided.comparison) if not about.get("unchanged") else []
+        leaks = suspected_leaks(params, champion_columns, decided.comparison) if not about.get("unchanged") else []
         about["warnings"] = [*about.get("warnings", ()), *leaks, *filter(None, [warning])]
         return Proposal(
             **{"commit": commit, "known_as": known_as, "accepted_by": accepter} | about,
@@ -95,7 +97,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         "champion": _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion)),
         "changes": _changes(champion, params),
     }
-    known = champion.schema()["properties"].keys()
+    champion_columns = champion.schema()["properties"].keys()
     try:
         before = base_data(base)
         edits = edits_since(before, params, champion)
@@ -106,8 +108,8 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         slices = tuple(dict.fromkeys((*judge.slices, *params.slices)))
         scored = score_origins(champion, params, judge, slices, before)
     except (NotComparableError, CommandError, UserError) as error:
-        return proposal(**about, known=known, obstacle=str(error))
-    return proposal(scored, **about, known=known)
+        return proposal(**about, champion_columns=champion_columns, obstacle=str(error))
+    return proposal(scored, **about, champion_columns=champion_columns)
 
 
 def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str]:
@@ -194,10 +196,10 @@ def _latency(champion: Champion | None) -> float | None:
 
 
 def _reproduced() -> Reproduced:
-    committed, made = git_show("HEAD", LOCK), LOCK.read_text(encoding="utf-8")
+    committed, current = git_show("HEAD", LOCK), LOCK.read_text(encoding="utf-8")
     if not committed:
         return "no lock committed"
-    if _outputs(committed) == _outputs(made):
+    if _outputs(committed) == _outputs(current):
         return "bit for bit"
     metrics = stage.REPORTS / "metrics.json"
     return "in metrics only" if git_show("HEAD", metrics) == metrics.read_text(encoding="utf-8") else "not"

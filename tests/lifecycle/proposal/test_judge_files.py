@@ -1,4 +1,4 @@
-"""Which files of its judge a pull request changes, as the note above its report says."""
+"""The note above a report: the files of its judge that a pull request changes."""
 
 import socketserver
 import subprocess
@@ -19,11 +19,11 @@ from tests.github.server import GitHub
 from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT, Repository, edit
 
 PARAMS = (EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8")
-SAID = "⚠️ **This pull request changes what it is judged by.** "
+CHANGED = "⚠️ **This pull request changes what it is judged by.** "
 END = " Review these first: the report of a pull request is written by its own code.\n\n"
 INCOMPLETE = (
-    "⚠️ **This pull request may change anything that it is judged by**: it changes more files than GitHub lists, so the "
-    "list may be incomplete."
+    "⚠️ **This pull request may change anything that it is judged by**: it changes more files than GitHub lists, so "
+    "this list may be incomplete."
 )
 UNKNOWN = "⚠️ **It is unknown"
 
@@ -55,7 +55,7 @@ def file(name: str, status: str = "modified", previous: str = "") -> dict[str, s
         (".dvcignore", "data storage"),
         ("bentofile.yaml", "service and deployment"),
         ("deploy/compose.yaml", "service and deployment"),
-        # What is found before the machinery's own, by Python, make, pytest, uv, git, DVC.
+        # Python, make, pytest, uv, git and DVC read these before the machinery's own files.
         ("numpy.py", "may shadow the machinery"),
         ("yaml/__init__.py", "may shadow the machinery"),
         ("GNUmakefile", "may shadow the machinery"),
@@ -65,7 +65,7 @@ def file(name: str, status: str = "modified", previous: str = "") -> dict[str, s
         (".venv/bin/python", "may shadow the machinery"),
         ("artifacts/champion/model/model.onnx", "may shadow the machinery"),
         ("data/2013-07.parquet", "may shadow the machinery"),
-        ("tests", "may shadow the machinery"),  # a symbolic link in the folder's place
+        ("tests", "may shadow the machinery"),  # a symbolic link instead of the directory
         *((f"model/{name}", None) for name in ("__init__.py", "contract.py", "data.py", "features.py", "holidays.py")),
         *((path, None) for path in ("README.md", "LICENSE", "data.dvc", "dvc.lock", "explore.ipynb")),
         *(
@@ -76,34 +76,34 @@ def file(name: str, status: str = "modified", previous: str = "") -> dict[str, s
         ("my-lifecycle/shared/metrics.py", None),
     ],
 )
-def test_each_file_has_its_place(path: str, heading: str | None) -> None:
+def test_heading_of_a_file(path: str, heading: str | None) -> None:
     assert touched([file(path)], gates=True) == ({heading: [path]} if heading else {})
 
 
-def test_every_file_of_the_machinery_is_the_judge_s() -> None:
+def test_every_file_of_the_machinery_belongs_to_the_judge() -> None:
     folders = ("lifecycle/", "tests/", ".github/", ".ci/", ".githooks/", "deploy/", "requirements/")
     files = ("Makefile", "dvc.yaml", "bentofile.yaml", "pyproject.toml", "params.yaml", ".dvcignore", ".gitignore")
     command = ["git", "ls-files", *folders, *files]
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {"lifecycle/shared/metrics.py", "Makefile"} <= {*tracked}
-    found = {name for names in touched(map(file, tracked), gates=True).values() for name in names}
-    assert {*tracked} - found == set()
+    touched_files = {name for names in touched(map(file, tracked), gates=True).values() for name in names}
+    assert {*tracked} - touched_files == set()
 
 
-def test_params_only_where_they_judge() -> None:
+def test_params_count_only_if_the_gates_change() -> None:
     assert touched([file("params.yaml"), file("model/data.py")], gates=False) == {}
 
 
 def test_a_renamed_file_counts_by_both_names() -> None:
-    out, into = "benchmarks/metrics.py", "lifecycle/shared/metrics.py"
-    assert touched([file(out, "renamed", into)], gates=False) == {"machinery": [into]}
-    assert touched([file(into, "renamed", out)], gates=False) == {"machinery": [into]}
+    outside, inside = "benchmarks/metrics.py", "lifecycle/shared/metrics.py"
+    assert touched([file(outside, "renamed", inside)], gates=False) == {"machinery": [inside]}
+    assert touched([file(inside, "renamed", outside)], gates=False) == {"machinery": [inside]}
     assert touched([file("tests/test_histograms.py", "removed")], gates=False) == {
         "tests": ["tests/test_histograms.py"]
     }
 
 
-def test_new_data_is_what_a_proposal_brings_and_changed_data_is_not() -> None:
+def test_new_data_is_harmless_and_changed_data_is_not() -> None:
     stored = ".dvc/remote/files/md5/26/fbe64e1a420d3b738c8e5351b3d9a9"
     assert touched([file(stored, "added"), file(f"{stored}.dir", "added")], gates=False) == {}
     for changed in (file(stored), file(stored, "removed"), file(f"{stored}.py", "added"), file(".dvc/tmp/x", "added")):
@@ -111,7 +111,7 @@ def test_new_data_is_what_a_proposal_brings_and_changed_data_is_not() -> None:
     assert touched([file(stored, "renamed", stored.replace("26", "27"))], gates=False) != {}
 
 
-# What makes a model, and what changes nothing.
+# Changes of the model's definition, and changes without an effect.
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -127,7 +127,7 @@ def test_new_data_is_what_a_proposal_brings_and_changed_data_is_not() -> None:
         ("seed: 2013\n\n", ""),
     ],
 )
-def test_a_change_of_the_model_is_none_of_the_gates(old: str, new: str) -> None:
+def test_a_change_of_the_model_does_not_change_the_gates(old: str, new: str) -> None:
     assert PARAMS.count(old) >= 1
     assert not changes_gates(PARAMS, PARAMS.replace(old, new))
 
@@ -146,12 +146,12 @@ def with_key(line: str) -> str:
         pytest.param(PARAMS.replace("threshold: 0.5", "threshold: 0.9"), id="threshold"),
         pytest.param(PARAMS.replace("missing: 0.05", "missing: 0.9"), id="monitoring"),
         pytest.param(PARAMS.replace("auto_merge: false", "auto_merge: true"), id="retraining"),
-        pytest.param(f"{PARAMS}verdict: {{origins: 1}}\n", id="a new key"),
-        pytest.param(PARAMS.replace("threshold: 0.5\n", ""), id="a key is gone"),
+        pytest.param(f"{PARAMS}verdict: {{origins: 1}}\n", id="new key"),
+        pytest.param(PARAMS.replace("threshold: 0.5\n", ""), id="missing key"),
         pytest.param("", id="empty"),
-        # Each of these is read by YAML as something else than by lines that begin with a key.
-        pytest.param(f"{PARAMS}gates: {{}}\n", id="the last of two keys wins"),
-        pytest.param(f"{PARAMS}seed: 1\n", id="a harmless key twice"),
+        # YAML reads these differently from a reader that splits the lines into blocks by key.
+        pytest.param(f"{PARAMS}gates: {{}}\n", id="duplicate key, of which the last one counts"),
+        pytest.param(f"{PARAMS}seed: 1\n", id="duplicate harmless key"),
         pytest.param(f'{PARAMS}"gates": {{}}\n', id="quoted key"),
         pytest.param(f'{PARAMS}"\\x67ates": {{}}\n', id="escaped key"),
         pytest.param(f"{PARAMS}gates : {{}}\n", id="key with a space"),
@@ -162,23 +162,23 @@ def with_key(line: str) -> str:
         pytest.param(f"{PARAMS}...\n", id="end of the document"),
         pytest.param(f"%YAML 1.1\n---\n{PARAMS}", id="directive"),
         pytest.param(f"\ufeff{PARAMS}", id="byte order mark"),
-        pytest.param(PARAMS.replace("\n", "\r\n"), id="lines that end as on Windows"),
-        pytest.param(PARAMS.replace("\n", "\r"), id="lines that end as on an old Mac"),
+        pytest.param(PARAMS.replace("\n", "\r\n"), id="line ends of Windows"),
+        pytest.param(PARAMS.replace("\n", "\r"), id="line ends of an old Mac"),
         *(
-            pytest.param(with_key(f"seed: 2013 # {end}threshold: 0.9{end}"), id=f"line that ends by U+{ord(end):04X}")
+            pytest.param(with_key(f"seed: 2013 # {end}threshold: 0.9{end}"), id=f"line end U+{ord(end):04X}")
             for end in "\r\x85\u2028\u2029"
         ),
         pytest.param(with_key("seed: 2013\t# a tab"), id="tab"),
         pytest.param(with_key("seed: &g 2013"), id="anchor"),
         pytest.param(with_key("seed: *g"), id="alias"),
         pytest.param(with_key("seed: !!int 2013"), id="tag"),
-        pytest.param(with_key('seed: "'), id="quote that swallows the gates"),
+        pytest.param(with_key('seed: "'), id="quote without an end"),
         pytest.param(with_key("seed: 'a''"), id="quoted quote"),
         pytest.param(with_key('seed: "\\"'), id="escaped quote"),
-        pytest.param(with_key("seed: {a: 1,"), id="flow mapping that goes on"),
-        pytest.param(with_key("seed: [1,"), id="flow sequence that goes on"),
-        pytest.param(with_key("seed: |"), id="block text"),
-        pytest.param(with_key("seed: >-"), id="folded text"),
+        pytest.param(with_key("seed: {a: 1,"), id="flow mapping without an end"),
+        pytest.param(with_key("seed: [1,"), id="flow sequence without an end"),
+        pytest.param(with_key("seed: |"), id="literal block scalar"),
+        pytest.param(with_key("seed: >-"), id="folded block scalar"),
         pytest.param(f"  window: 1\n{PARAMS}", id="indented first line"),
         pytest.param(f"{{{', '.join(HARMLESS_KEYS)}}}\n", id="one flow mapping"),
         pytest.param("- gates\n", id="a list"),
@@ -190,13 +190,13 @@ def with_key(line: str) -> str:
         pytest.param(PARAMS.replace("\n", "\x00\n"), id="NUL"),
     ],
 )
-def test_whatever_may_change_the_gates_counts(after: str) -> None:
+def test_any_possible_change_of_the_gates_counts(after: str) -> None:
     assert changes_gates(PARAMS, after)
     assert changes_gates(after, PARAMS)
 
 
-def test_nothing_slips_by_that_yaml_reads_differently() -> None:
-    """Each line of params.yaml in turn is made longer by each piece; what is called harmless is so for YAML, too."""
+def test_harmless_changes_leave_the_judge_as_yaml_reads_it() -> None:
+    """Extend each line of params.yaml by each piece: if the change counts as harmless, YAML reads the same judge."""
     pieces = [
         '"',
         "'",
@@ -228,24 +228,24 @@ def test_nothing_slips_by_that_yaml_reads_differently() -> None:
                     try:
                         read = yaml.safe_load(after)
                     except yaml.YAMLError:
-                        continue  # params.yaml that cannot be read is refused before anything is judged
+                        continue  # an unreadable params.yaml is refused before the comparison
                     assert {key: read[key] for key in judging} == {key: before[key] for key in judging}, after
     assert harmless > 100
 
 
-def test_a_long_hostile_file_takes_no_time() -> None:
+def test_a_long_hostile_line_takes_no_time() -> None:
     for line in (f"seed: {' ' * 60_000}{{", f"seed: {'a ' * 30_000}", f"seed: [{'1, ' * 20_000}", f"a{':' * 60_000}"):
         assert changes_gates(PARAMS, f"{PARAMS}{line}\n")
 
 
-def test_the_harmless_keys_are_keys() -> None:
+def test_harmless_keys_are_settings_of_a_model() -> None:
     assert set(Params.model_fields) > HARMLESS_KEYS
     assert not HARMLESS_KEYS & {"gates", "metrics", "slices", "threshold", "comparison", "monitoring", "retraining"}
 
 
 def test_names_are_cut_and_counted() -> None:
     assert render_note({}, complete=True) == ""
-    assert render_note({"tests": ["tests/a.py"]}, complete=True) == f"{SAID}tests: `tests/a.py`.{END}"
+    assert render_note({"tests": ["tests/a.py"]}, complete=True) == f"{CHANGED}tests: `tests/a.py`.{END}"
     names = [f"tests/{number:04}.py" for number in range(1_234)]
     shown = render_note({"tests": names, "gates": ["params.yaml"]}, complete=True)
     assert ", `tests/0019.py` and 1,214 more; gates: `params.yaml`. Review" in shown
@@ -264,11 +264,11 @@ def test_the_longest_note_leaves_room_for_the_longest_report() -> None:
 
 def test_names_are_hostile() -> None:
     shown = render_note({"tests": ["tests/`@acme/all\n\n# ✅ Nothing\u202e|<!--.py"]}, complete=True)
-    assert shown == f"{SAID}tests: `tests/'@acme/all  # ✅ Nothing ¦<!--.py`.{END}"
+    assert shown == f"{CHANGED}tests: `tests/'@acme/all  # ✅ Nothing ¦<!--.py`.{END}"
 
 
 def test_nothing_has_to_be_installed() -> None:
-    """`-S`: without the folder that packages are installed into."""
+    """`-S` leaves out the directory of installed packages."""
     command = [sys.executable, "-S", "-c", "import lifecycle.proposal.comment"]
     subprocess.run(command, cwd=ROOT, check=True)
 
@@ -284,23 +284,23 @@ def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    """A repository with a main, and a `proposal` that is checked out."""
-    made = Repository(tmp_path)
-    made.must("git", "init", "--quiet", "--initial-branch", "main")
+    """A repository with the branch main, and the branch `proposal`, which is checked out."""
+    created = Repository(tmp_path)
+    created.must("git", "init", "--quiet", "--initial-branch", "main")
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     (tmp_path / "lifecycle/shared").mkdir(parents=True)
     (tmp_path / "lifecycle/shared/params.py").write_text("# The machinery\n", encoding="utf-8")
-    made.commit("The template")
-    made.must("git", "switch", "--quiet", "--create", "proposal")
-    return made
+    created.commit("The template")
+    created.must("git", "switch", "--quiet", "--create", "proposal")
+    return created
 
 
-Noted = Callable[[], str]
+WriteNote = Callable[[], str]
 
 
 @pytest.fixture
-def noted(repository: Repository, github: GitHub) -> Noted:
-    """Commit the work tree, open a pull request of `proposal`, and return the note."""
+def write_note(repository: Repository, github: GitHub) -> WriteNote:
+    """Return a function that commits the working tree, opens a pull request of `proposal` and returns its note."""
 
     def commit_and_open() -> str:
         repository.must("git", "add", "--all")
@@ -312,103 +312,103 @@ def noted(repository: Repository, github: GitHub) -> Noted:
     return commit_and_open
 
 
-def test_gates(repository: Repository, noted: Noted) -> None:
-    assert noted() == ""
+def test_gates(repository: Repository, write_note: WriteNote) -> None:
+    assert write_note() == ""
     edit(repository, "params.yaml", "seed: 2013", "seed: 1")
-    assert noted() == ""
+    assert write_note() == ""
     edit(repository, "params.yaml", "threshold: 0.5", "threshold: 0.9")
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
     (repository.folder / "params.yaml").unlink()
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
 
 
-def test_params_are_moved_away_and_back(repository: Repository, noted: Noted) -> None:
+def test_params_are_moved_away_and_back(repository: Repository, write_note: WriteNote) -> None:
     repository.must("git", "mv", "params.yaml", "benchmarks.yaml")
-    assert noted() == f"{SAID}gates: `params.yaml`; may shadow the machinery: `benchmarks.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`; may shadow the machinery: `benchmarks.yaml`.{END}"
     repository.must("git", "mv", "benchmarks.yaml", "params.yaml")
-    assert noted() == ""
+    assert write_note() == ""
 
 
-def test_params_become_a_link(repository: Repository, noted: Noted) -> None:
-    """The contents are the same; but whoever changes them from then on changes another file."""
+def test_params_become_a_link(repository: Repository, write_note: WriteNote) -> None:
+    """The content is the same, but later changes would be changes of another file."""
     (repository.folder / "reports").mkdir()
     repository.must("git", "mv", "params.yaml", "reports/params.yaml")
     (repository.folder / "params.yaml").symlink_to("reports/params.yaml")
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
 
 
-def test_params_that_cannot_be_read(repository: Repository, noted: Noted, github: GitHub) -> None:
+def test_params_that_cannot_be_read(repository: Repository, write_note: WriteNote, github: GitHub) -> None:
     (repository.folder / "params.yaml").write_bytes(PARAMS.encode() + b"# \xff\n")
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
     (repository.folder / "params.yaml").write_text(PARAMS + "# a comment\n" * 10_000, encoding="utf-8")
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
     (repository.folder / "params.yaml").write_text(PARAMS + "# a comment\n", encoding="utf-8")
-    assert noted() == ""
+    assert write_note() == ""
     github.refused = {"contents/params.yaml"}
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
 
 
-def test_main_has_moved_on(repository: Repository, noted: Noted) -> None:
-    """What main changes is not the proposal's; what main has and the proposal takes back is."""
+def test_main_has_moved_on(repository: Repository, write_note: WriteNote) -> None:
+    """Changes on main do not count, but a proposal that reverts them does."""
     edit(repository, "params.yaml", "seed: 2013", "seed: 1")
-    assert noted() == ""
+    assert write_note() == ""
     repository.must("git", "switch", "--quiet", "main")
     edit(repository, "params.yaml", "threshold: 0.5", "threshold: 0.6")
     repository.commit("Another threshold")
     repository.must("git", "switch", "--quiet", "proposal")
-    assert noted() == ""
+    assert write_note() == ""
     repository.must("git", "merge", "--quiet", "--no-edit", "main")
-    assert noted() == ""
+    assert write_note() == ""
     edit(repository, "params.yaml", "threshold: 0.6", "threshold: 0.5")
-    assert noted() == f"{SAID}gates: `params.yaml`.{END}"
+    assert write_note() == f"{CHANGED}gates: `params.yaml`.{END}"
 
 
-def test_several_pages_of_files(repository: Repository, noted: Noted) -> None:
+def test_several_pages_of_files(repository: Repository, write_note: WriteNote) -> None:
     folder = repository.folder / "benchmarks"
     folder.mkdir()
     for number in range(250):
         (folder / f"{number}.md").write_text(f"{number}\n", encoding="utf-8")
     (repository.folder / "tests").mkdir()
     (repository.folder / "tests/test_it.py").write_text("# the last in the list\n", encoding="utf-8")
-    assert noted() == f"{SAID}tests: `tests/test_it.py`.{END}"
+    assert write_note() == f"{CHANGED}tests: `tests/test_it.py`.{END}"
 
 
-def test_more_files_than_github_lists(repository: Repository, noted: Noted) -> None:
+def test_more_files_than_github_lists(repository: Repository, write_note: WriteNote) -> None:
     folder = repository.folder / "benchmarks"
     folder.mkdir()
     for number in range(3_000):
         (folder / f"{number}.md").write_text(f"{number}\n", encoding="utf-8")
     (repository.folder / "tests").mkdir()
     (repository.folder / "tests/test_it.py").write_text("# the last in the list\n", encoding="utf-8")
-    assert noted() == INCOMPLETE + END
+    assert write_note() == INCOMPLETE + END
     (folder / "0.md").unlink()
-    assert noted() == f"{INCOMPLETE} tests: `tests/test_it.py`.{END}"
+    assert write_note() == f"{INCOMPLETE} tests: `tests/test_it.py`.{END}"
     (folder / "1.md").unlink()
-    assert noted() == f"{SAID}tests: `tests/test_it.py`.{END}"
+    assert write_note() == f"{CHANGED}tests: `tests/test_it.py`.{END}"
 
 
 def test_github_lists_fewer_than_it_counts(
-    repository: Repository, noted: Noted, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, write_note: WriteNote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (repository.folder / "README.md").write_text("One\n", encoding="utf-8")
     (repository.folder / "NOTES.md").write_text("Another one\n", encoding="utf-8")
-    assert noted() == ""
+    assert write_note() == ""
     monkeypatch.setattr(contents, "_MOST_FILES", 1)
-    assert noted() == INCOMPLETE + END
+    assert write_note() == INCOMPLETE + END
 
 
-def test_github_does_not_answer(repository: Repository, noted: Noted, github: GitHub) -> None:
+def test_github_does_not_answer(repository: Repository, write_note: WriteNote, github: GitHub) -> None:
     edit(repository, "params.yaml", "threshold: 0.5", "threshold: 0.9")
     for path in ("pulls/7/files", "pulls/7"):
         github.refused = {path}
-        assert noted().startswith(UNKNOWN)
-        assert "`HTTP Error 403: Forbidden`" in noted()
+        assert write_note().startswith(UNKNOWN)
+        assert "`HTTP Error 403: Forbidden`" in write_note()
     github.refused.clear()
-    assert noted().startswith(SAID)
+    assert write_note().startswith(CHANGED)
 
 
 @pytest.mark.parametrize("answer", [b"", b"?\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n["])
-def test_github_breaks_off(github: GitHub, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+def test_github_closes_the_connection(github: GitHub, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(4096)
@@ -423,9 +423,9 @@ def test_github_breaks_off(github: GitHub, monkeypatch: pytest.MonkeyPatch, answ
     assert github.asked == []
 
 
-def test_the_pull_request_moves_on_while_it_is_looked_at(repository: Repository, noted: Noted) -> None:
-    noted()
+def test_a_new_commit_while_the_note_is_written(repository: Repository, write_note: WriteNote) -> None:
+    write_note()
     before = repository.must("git", "rev-parse", "proposal").strip()
     edit(repository, "params.yaml", "threshold: 0.5", "threshold: 0.9")
-    noted()
+    write_note()
     assert "has new commits" in note(7, before)

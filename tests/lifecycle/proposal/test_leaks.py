@@ -1,4 +1,4 @@
-"""What is suspected where a leak was made, and that nothing is where none was."""
+"""Suspected leaks: a warning for each leak that a test makes, and none about real months."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,22 +40,22 @@ Bools = NDArray[np.bool_]
         (0.75, np.nan, False),
     ],
 )
-def test_a_leap(champion: float, candidate: float, suspected: bool) -> None:  # noqa: FBT001  a column of the table
+def test_a_leap(champion: float, candidate: float, suspected: bool) -> None:  # noqa: FBT001  parametrized
     assert bool(implausible_leap(champion, candidate)) == suspected
 
 
 def test_a_leap_in_words() -> None:
-    (said,) = implausible_leap(0.7517, 0.9312)
-    assert said == (
-        "ROC AUC rises from 0.7517 to 0.9312, which is 72% of what the champion lacks to a perfect model. "
+    (warning,) = implausible_leap(0.7517, 0.9312)
+    assert warning == (
+        "ROC AUC rises from 0.7517 to 0.9312, which closes 72% of the champion's gap to a perfect model. "
         "Is each input known when the prediction is made?"
     )
 
 
 def test_a_new_column_with_most_of_the_importance() -> None:
     importance = {"arrival_delay": 0.5, "pressure": 0.3, "noise": -4.0, "nothing": np.nan}
-    (said,) = dominant_new_column(importance, ["pressure", "noise", "nothing"])
-    assert said == (
+    (warning,) = dominant_new_column(importance, ["pressure", "noise", "nothing"])
+    assert warning == (
         "`arrival_delay`, which the champion does not have, carries 62% of the importance of all columns. "
         "Is it known when the prediction is made?"
     )
@@ -94,12 +94,13 @@ def some(rows: int, share: float = 0.5) -> Bools:
     return np.random.default_rng(2).random(rows) < share
 
 
-# The column that gives the outcome away, and its values by outcome. "Of another scale": no training row is like it.
+# The leaking column, and its values as a function of outcomes and columns. "Of another scale": no training row has
+# similar values.
 LEAKS: dict[str, tuple[str, Callable[[Bools, Columns], NDArray[np.generic]]]] = {
     "a number": ("wind_gust", lambda late, _: late * 3 + noise(len(late))),
     "a number, large or small": ("wind_gust", lambda late, _: np.where(late, 9, 1) * np.sign(noise(len(late)))),
     "a number, missing": ("plane_year", lambda late, _: np.where(late, np.nan, 2000.0)),
-    "a number, there": ("plane_year", lambda late, _: np.where(late, 2000.0 + noise(len(late)), np.nan)),
+    "a number, present": ("plane_year", lambda late, _: np.where(late, 2000.0 + noise(len(late)), np.nan)),
     "a number, missing or between": (
         "plane_year",
         lambda late, _: np.where(some(len(late)), np.where(late, np.nan, 0.0), np.where(late, 5.0, 10.0)),
@@ -117,7 +118,7 @@ LEAKS: dict[str, tuple[str, Callable[[Bools, Columns], NDArray[np.generic]]]] = 
     "a category": ("destination", lambda late, _: np.where(late, "BOS", "MIA").astype(object)),
     "a category, missing": (
         "carrier",
-        lambda late, _: np.array([None if one else "UA" for one in late], dtype=object),
+        lambda late, _: np.array([None if is_late else "UA" for is_late in late], dtype=object),
     ),
     "a category, unseen in many rows": (
         "destination",
@@ -139,41 +140,44 @@ LEAKS: dict[str, tuple[str, Callable[[Bools, Columns], NDArray[np.generic]]]] = 
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_column_that_gives_the_outcome_away(leak: str, flights: tuple[Columns, Bools, Columns, Bools]) -> None:
     train, train_late, holdout, late = flights
-    name, made = LEAKS[leak]
-    (said,) = predicts_alone(
-        train | {name: made(train_late, train)}, train_late, holdout | {name: made(late, holdout)}, late
+    name, leaking_values = LEAKS[leak]
+    (warning,) = predicts_alone(
+        train | {name: leaking_values(train_late, train)},
+        train_late,
+        holdout | {name: leaking_values(late, holdout)},
+        late,
     )
-    assert said.startswith(f"`{name}` alone reaches a ROC AUC of ")
-    assert said.endswith(" on the holdout. Is it known when the prediction is made?")
+    assert warning.startswith(f"`{name}` alone reaches a ROC AUC of ")
+    assert warning.endswith(" on the holdout. Is it known when the prediction is made?")
 
 
-def test_a_number_has_the_roc_auc_that_it_has(flights: tuple[Columns, Bools, Columns, Bools]) -> None:
-    """3,000 rows of which 95% of the late ones, and 5% of the others, are marked: 0.95 by hand."""
+def test_roc_auc_of_a_single_number(flights: tuple[Columns, Bools, Columns, Bools]) -> None:
+    """Of 3,000 rows, 95% of the late ones and 5% of the others are marked, so the ROC AUC is 0.95."""
     train, train_late, holdout, late = flights
     marked = np.zeros(len(late))
     for kind, share in ((late, 0.95), (~late, 0.05)):
         rows = np.flatnonzero(kind)
         marked[rows[: round(share * len(rows))]] = 1
     expected = (1 + marked[late].mean() - marked[~late].mean()) / 2
-    (said,) = predicts_alone(train, train_late, holdout | {"wind_speed": marked}, late)
-    assert f"`wind_speed` alone reaches a ROC AUC of {expected:.3f} on" in said
+    (warning,) = predicts_alone(train, train_late, holdout | {"wind_speed": marked}, late)
+    assert f"`wind_speed` alone reaches a ROC AUC of {expected:.3f} on" in warning
 
 
-def test_an_id_tells_nothing(flights: tuple[Columns, Bools, Columns, Bools]) -> None:
-    """In training, an id of each row stands for its outcome; what counts is what it tells of the holdout."""
+def test_an_id_raises_no_warning(flights: tuple[Columns, Bools, Columns, Bools]) -> None:
+    """In training, the id of a row determines its outcome, but it says nothing about the holdout."""
     train, train_late, holdout, late = flights
     ids = texts(np.arange(len(train_late) + len(late)))
-    apart = predicts_alone(
+    warnings = predicts_alone(
         train | {"destination": ids[: len(train_late)]}, train_late, holdout | {"destination": ids[-len(late) :]}, late
     )
-    assert apart == []
-    # The same ids, of other outcomes.
-    again = texts(np.arange(len(late)))
+    assert warnings == []
+    # The same ids with other outcomes.
+    reused = texts(np.arange(len(late)))
     assert (
         predicts_alone(
-            train | {"carrier": again[np.arange(len(train_late)) % len(late)]},
+            train | {"carrier": reused[np.arange(len(train_late)) % len(late)]},
             train_late,
-            holdout | {"carrier": again},
+            holdout | {"carrier": reused},
             late,
         )
         == []
@@ -182,7 +186,7 @@ def test_an_id_tells_nothing(flights: tuple[Columns, Bools, Columns, Bools]) -> 
 
 def test_few_rows_prove_nothing(flights: tuple[Columns, Bools, Columns, Bools]) -> None:
     train, train_late, holdout, late = flights
-    # Not in the order of time, by which late flights come in days.
+    # In random order, because late flights cluster on a few days.
     random = np.random.default_rng(0).permutation(np.flatnonzero(late))
     for positive, suspected in ((29, 0), (30, 1)):
         rows = np.concatenate([random[:positive], np.flatnonzero(~late)])
@@ -208,7 +212,7 @@ def with_values(table: pa.Table, **columns: pa.Array) -> pa.Table:
 
 
 def moved(table: pa.Table) -> pa.Table:
-    """The same rows two months later."""
+    """Return the same rows two months later."""
     later = pc.add(table.column("scheduled_departure"), pa.scalar(59 * 86_400_000, pa.duration("ms")))
     return with_values(table, scheduled_departure=later)
 
@@ -221,17 +225,17 @@ def written(folder: Path, name: str, *tables: pa.Table) -> Path:
 def test_copied_rows(small: Path, tmp_path: Path) -> None:
     january, february, march = (pq.read_table(small / f"{month}.parquet") for month in MONTHS[:3])
     window = [small / f"{month}.parquet" for month in MONTHS[:2]]
-    # 30 of 3,000 rows are one in a hundred.
+    # 30 of 3,000 rows are 1%, the largest share without a warning.
     for copies, suspected in ((30, False), (31, True), (600, True)):
         holdout = written(tmp_path, "holdout.parquet", march.slice(copies), moved(january.slice(7, copies)))
         assert bool(copied_rows(window, holdout)) == suspected
         assert bool(copied_rows(window[1:], holdout)) is False
-    (said,) = copied_rows(window, holdout)
-    assert said == (
+    (warning,) = copied_rows(window, holdout)
+    assert warning == (
         "20.0% of the holdout's rows occur in the training window under another identity, with the same values in all "
         "other columns; between periods of the window, 0.0% do. Were rows copied or moved in time?"
     )
-    # With another outcome, or another number in its last digit, it is another row.
+    # A row with another outcome, or a number that differs in the last digit, is another row.
     copied = moved(january.slice(7, 600))
     for name, values in (
         ("late", pc.invert(copied.column("late"))),
@@ -243,8 +247,8 @@ def test_copied_rows(small: Path, tmp_path: Path) -> None:
     assert copied_rows(only_window, written(tmp_path, "again.parquet", march, moved(february))) != []
 
 
-def test_rows_that_are_doubled_within_a_period_are_not_usual(small: Path, tmp_path: Path) -> None:
-    """Where the window has several periods, what counts is how they are alike among each other."""
+def test_duplicates_within_a_period_are_not_the_usual_share(small: Path, tmp_path: Path) -> None:
+    """If the window has several periods, the usual share is that of rows that occur in several of them."""
     january, february, march = (pq.read_table(small / f"{month}.parquet") for month in MONTHS[:3])
     doubled = written(tmp_path, "february.parquet", february, moved(february.slice(0, 600)))
     holdout = written(tmp_path, "holdout.parquet", march.slice(150), moved(january.slice(0, 150)))
@@ -256,7 +260,7 @@ def test_rows_that_are_doubled_within_a_period_are_not_usual(small: Path, tmp_pa
 
 
 def alike(table: pa.Table, share: float, *, seed: int) -> pa.Table:
-    """The table with the same few values in a share of the rows, as some data have it by nature."""
+    """Return the table with the same values in a share of the rows, as in data with few columns."""
     rows = len(table)
     chosen = np.random.default_rng(seed).permutation(rows) < share * rows
     others = [column.name for column in contract.INPUTS if column.name not in contract.IDENTITY]
@@ -277,7 +281,7 @@ def test_rows_that_are_alike_by_nature(
     tmp_path: Path,
     usual: float,
     share: float,
-    suspected: bool,  # noqa: FBT001  a column of the table
+    suspected: bool,  # noqa: FBT001  parametrized
 ) -> None:
     january, february, march = (pq.read_table(small / f"{month}.parquet") for month in MONTHS[:3])
     constant = january.slice(0, 1)
@@ -287,7 +291,7 @@ def test_rows_that_are_alike_by_nature(
         for n, (table, part) in enumerate([(january, 0.1), (february, usual), (march, share)])
     ]
     assert bool(copied_rows(files[:2], files[2])) == suspected
-    # With one period only: how many of its own rows are doubled.
+    # With a single period, its own duplicates are the usual share.
     assert bool(copied_rows(files[1:2], files[2])) == suspected
 
 
@@ -304,9 +308,9 @@ def test_a_time_that_is_known_only_later(
         closed[:later] += np.timedelta64(601, "s")
         closed[later : later + 10] = np.datetime64("NaT")
         closed[later + 10 : later + 20] = departure[later + 10 : later + 20]
-        found = known_only_later(holdout | {"gate_closed": closed}, "scheduled_departure")
-        assert bool(found) == suspected
-    assert found == [
+        warnings = known_only_later(holdout | {"gate_closed": closed}, "scheduled_departure")
+        assert bool(warnings) == suspected
+    assert warnings == [
         (
             "`gate_closed` is later than `scheduled_departure` in 98.3% of the rows. "
             "Is it known when the prediction is made?"
@@ -318,10 +322,10 @@ def test_training_rows_after_the_holdout() -> None:
     window = np.array(["2013-06-30T23:59", "2013-07-01T05:00", "2013-07-01T05:01", "NaT"], dtype="datetime64[s]")
     holdout = np.array(["NaT", "2013-07-02T10:00", "2013-07-01T05:00"], dtype="datetime64[s]")
     assert trained_on_later_rows(window[:2], holdout) == []
-    (said,) = trained_on_later_rows(window, holdout)
-    assert said == (
+    (warning,) = trained_on_later_rows(window, holdout)
+    assert warning == (
         "1 of 4 rows of the training window are later than the first row of the holdout (2013-07-01T05:00:00): "
-        "the model has seen the time that it is judged on. End the window earlier."
+        "the model has seen the period that it is judged on. End the window earlier."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which proposals have the machinery's tests run."""
+"""Proposals that change the machinery, so that its tests run."""
 
 from pathlib import Path
 
@@ -29,24 +29,24 @@ def test_machinery(path: str) -> None:
     assert machinery_files(["model/features.py", path]) == [path]
 
 
-def test_what_a_proposal_of_a_model_changes() -> None:
+def test_files_that_a_proposal_of_a_model_changes() -> None:
     own = ["model/features.py", "model/holidays.py", "params.yaml", "dvc.yaml", "data.dvc", "dvc.lock", "README.md"]
     stored = [".dvc/remote/files/md5/26/fbe64e1a420d3b738c8e5351b3d9a9", "reports/metrics.json"]
     assert machinery_files([*own, *stored]) == []
 
 
-def test_a_file_that_leaves_the_machinery_touches_it(proposing: Repository, tmp_path: Path) -> None:
-    told = tmp_path / "output"
+def test_moving_a_file_out_of_the_machinery_touches_it(proposing: Repository, tmp_path: Path) -> None:
+    output_file = tmp_path / "output"
 
     def touched() -> str:
-        told.unlink(missing_ok=True)
-        in_process.must(proposing, MODULE, "--base", "main", GITHUB_OUTPUT=str(told))
-        return told.read_text(encoding="utf-8").strip()
+        output_file.unlink(missing_ok=True)
+        in_process.must(proposing, MODULE, "--base", "main", GITHUB_OUTPUT=str(output_file))
+        return output_file.read_text(encoding="utf-8").strip()
 
     edit(proposing, "model/features.py", '"""', '"""Mine. ')
     proposing.commit("A feature")
     assert touched() == "touched=false"
-    # What main has got meanwhile is not the proposal's.
+    # Changes on main since the merge base do not count.
     proposing.must("git", "switch", "--quiet", "main")
     edit(proposing, "Makefile", "# Targets for development", "# The targets for development")
     proposing.commit("Main goes on")
@@ -58,5 +58,5 @@ def test_a_file_that_leaves_the_machinery_touches_it(proposing: Repository, tmp_
 
 
 def test_unknown_base(proposing: Repository) -> None:
-    said, error = in_process.run(proposing, MODULE, "--base", "nothing")
-    assert (said, error) == ("", "this repository has no commit nothing. `git fetch` may bring it.")
+    output, error = in_process.run(proposing, MODULE, "--base", "nothing")
+    assert (output, error) == ("", "this repository has no commit nothing. `git fetch` may bring it.")

@@ -1,6 +1,6 @@
 """`make propose` in real repositories.
 
-Each takes some ten seconds. Those marked as long are tested by their parts, too: in test_rows.py, test_report.py and
+Each test takes about ten seconds. The parts of those marked as long are also tested in test_rows.py, test_report.py and
 test_changes.py, or through the workflows.
 """
 
@@ -20,13 +20,13 @@ from tests.lifecycle.repository import GATES, MONTHS, Repository, change_params,
 
 
 def propose(repository: Repository, *arguments: str, passed: bool | None) -> str:
-    """The report; `passed` says what the exit status has to say, None that either is right."""
-    done = repository.run("python", "-m", "lifecycle.proposal", *arguments)
-    assert passed is None or (done.returncode == 0) == passed, done.stdout
+    """Run `make propose` and return the report. `passed` is the expected result; None accepts both."""
+    completed = repository.run("python", "-m", "lifecycle.proposal", *arguments)
+    assert passed is None or (completed.returncode == 0) == passed, completed.stdout
     report = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
     if "could not be made" not in report:
-        assert "Traceback" not in done.stdout, done.stdout
-        assert report.splitlines()[0].removeprefix("## ") in done.stdout
+        assert "Traceback" not in completed.stdout, completed.stdout
+        assert report.splitlines()[0].removeprefix("## ") in completed.stdout
     return report
 
 
@@ -45,7 +45,7 @@ def write_months(repository: Repository, change: Callable[[pa.Table], pa.Table],
 
 
 def without_visibility(repository: Repository) -> None:
-    """Take a column out of contract, features and data."""
+    """Remove a column from contract, features and data."""
     text = (repository.folder / "model/contract.py").read_text(encoding="utf-8")
     column = re.search(r'    Column\(\n        name="visibility",.*?\n    \),\n', text, re.DOTALL)
     assert column
@@ -69,26 +69,26 @@ def test_rows_that_the_champion_was_trained_on(proposing: Repository) -> None:
 
 
 @pytest.mark.long
-def test_champion_of_a_commit_that_kept_its_bins_in_another_form(proposing: Repository) -> None:
-    """What cannot be told is left out."""
+def test_champion_whose_metadata_has_bins_in_another_format(proposing: Repository) -> None:
+    """The drift cannot be computed and is left out of the report."""
     text = (proposing.folder / "lifecycle/pipeline/train.py").read_text(encoding="utf-8")
-    (now,) = re.findall(r'^ +"histograms": .*\n', text, re.MULTILINE)
+    (current,) = re.findall(r'^ +"histograms": .*\n', text, re.MULTILINE)
     older = '"bins": {NAMES[0]: {"labels": ["to 7", "over 7", "missing"], "shares": [1, 0, 0], "edges": [7.0]}},\n'
     proposing.must("git", "switch", "--quiet", "main")
-    edit(proposing, "lifecycle/pipeline/train.py", now, older)
-    proposing.commit("As it once was")
+    edit(proposing, "lifecycle/pipeline/train.py", current, older)
+    proposing.commit("Bins in an older format")
     proposing.must("git", "switch", "--quiet", "proposal")
     change_params(proposing, window=span(0, 0), **with_estimator(proposing, max_iter=60, learning_rate=0.05))
     report = propose(proposing, "--base", "main", passed=None)
-    (written,) = (proposing.folder / "artifacts/champion").glob("*/artifacts/model/metadata.json")
-    assert '"bins"' in written.read_text(encoding="utf-8")
+    (metadata,) = (proposing.folder / "artifacts/champion").glob("*/artifacts/model/metadata.json")
+    assert '"bins"' in metadata.read_text(encoding="utf-8")
     assert "Rows to train on" in report
     assert "Drift between" not in report
 
 
 @pytest.mark.long
 def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
-    """A model of January alone, held out on what the champion was trained on, is compared with nothing: it fails."""
+    """A model of January cannot be compared on a month that the champion was trained on, so the check fails."""
     change_params(proposing, window=span(0, 0), holdout=span(1, 1))
     report = propose(proposing, passed=False)
     assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
@@ -100,7 +100,7 @@ def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
 
 @pytest.mark.long
 def test_column_that_the_proposal_removes(proposing: Repository) -> None:
-    """The champion still gets it: from the base."""
+    """The champion gets the column from the base."""
     without_visibility(proposing)
     report = propose(proposing, passed=None)
     assert "on the same 3,000 rows, and neither was trained on any of them" in report
@@ -108,7 +108,7 @@ def test_column_that_the_proposal_removes(proposing: Repository) -> None:
 
 
 def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, small: Path) -> None:
-    """Nobody has it: what cannot be compared does not pass."""
+    """Neither side has the column, so the models cannot be compared and the check fails."""
     shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
     without_visibility(proposing)
     write_months(proposing, lambda table: table.drop_columns("visibility"), MONTHS[3])
@@ -119,8 +119,8 @@ def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, sm
 
 
 @pytest.mark.long
-def test_a_row_of_a_new_month_that_the_champion_does_not_take(proposing: Repository, small: Path) -> None:
-    """One flight from an airport that it does not know: the others are compared."""
+def test_a_row_of_a_new_month_that_the_champion_does_not_accept(proposing: Repository, small: Path) -> None:
+    """A flight from an airport that the champion does not know is left out; the others are compared."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
     shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
 
@@ -150,7 +150,7 @@ def test_champion_whose_process_dies(proposing: Repository) -> None:
 
 @pytest.mark.long
 def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
-    """And rows that it drops: both are judged on what the base has of this month."""
+    """The proposal drops rows, too; both models are judged on the rows of the base."""
     better(proposing)
     honest = propose(proposing, passed=True)
 
@@ -159,20 +159,20 @@ def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
         return table.set_column(at, table.field(at), pc.invert(table.column(at))).slice(900)
 
     write_months(proposing, flattered, MONTHS[2])
-    judged = propose(proposing, passed=None)
-    measured = [re.search(r"\| \*\*ROC AUC\*\* ↑ .*", report) for report in (honest, judged)]
-    assert measured[0]
-    assert measured[1]
-    assert measured[0][0] == measured[1][0]
+    edited = propose(proposing, passed=None)
+    rows = [re.search(r"\| \*\*ROC AUC\*\* ↑ .*", report) for report in (honest, edited)]
+    assert rows[0]
+    assert rows[1]
+    assert rows[0][0] == rows[1][0]
 
 
 @pytest.mark.long
-def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Repository) -> None:
-    """Of the holdout alone: nothing is trained on them, and still they are no small thing."""
+def test_flipped_outcomes_are_reported_even_if_the_model_is_the_same(proposing: Repository) -> None:
+    """The outcomes are those of the holdout, so the trained model does not change."""
 
     def flipped(table: pa.Table) -> pa.Table:
         at, late = table.column_names.index(contract.TARGET), table.column(contract.TARGET).to_pylist()
-        return table.set_column(at, table.field(at), [[not one for one in late[:300]] + late[300:]])
+        return table.set_column(at, table.field(at), [[not is_late for is_late in late[:300]] + late[300:]])
 
     write_months(proposing, flipped, MONTHS[2])
     report = propose(proposing, passed=None)
@@ -182,25 +182,25 @@ def test_flipped_outcomes_are_said_where_the_model_is_the_same(proposing: Reposi
     assert "What changes: rows of months that main has" in report
 
 
-def test_a_column_that_knows_the_outcome(proposing: Repository) -> None:
-    """It is said aloud in the first lines."""
+def test_a_column_that_leaks_the_outcome(proposing: Repository) -> None:
+    """The first lines warn of it."""
 
-    def telling(table: pa.Table) -> pa.Table:
+    def leaking(table: pa.Table) -> pa.Table:
         at = table.column_names.index("visibility")
         late = table.column(contract.TARGET).cast(pa.float64())
         return table.set_column(at, table.field(at), pc.add(pc.multiply(late, 5.0), 1.0))
 
-    write_months(proposing, telling)
+    write_months(proposing, leaking)
     better(proposing)
     report = propose(proposing, passed=None)
     first_lines = report.partition("\n**flight-delay**")[0]
     assert "⚠️ `visibility` alone reaches a ROC AUC of 1.000 on the holdout." in first_lines
-    # And it does not help: both are judged on what main has.
+    # The leak does not help, because both models are judged on the rows of main.
     assert report.startswith("## ❌ Do not merge: ROC AUC fell by 0.")
 
 
 def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
-    """It is judged by those of its base, and says that it brings others."""
+    """The gates of the base apply, and the report names the changes."""
     worse = with_estimator(proposing, min_samples_leaf=3000)
     loose = GATES | {"worse_by_at_most": {"roc_auc": 0.9}, "slices_worse_by_at_most": {}}
     change_params(proposing, gates=loose, slices=[], **worse)
@@ -211,14 +211,14 @@ def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
     assert "`slices`" in report
     assert "It is judged by the gates of its base. By its own gates it would pass." in report
     assert "The gate of the base, which decides: " in report
-    assert "is worse by more than 0.05 in none of" in report or "where `" in report
+    assert "is not worse by more than 0.05 in any of" in report or "where `" in report
 
 
 @pytest.mark.long
 def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None:
     proposing.must("git", "switch", "--quiet", "main")
     edit(proposing, "params.yaml", "  unclear: pass\n", "  unsure: pass\n")
-    proposing.commit("Gates of another time")
+    proposing.commit("Gates with another name")
     proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
     edit(proposing, "params.yaml", "  unsure: pass\n", "  unclear: pass\n")
     better(proposing)
@@ -229,23 +229,23 @@ def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None
 
 
 @pytest.mark.long
-def test_main_whose_lock_is_not_its_own(proposing: Repository) -> None:
-    """Merged as it was edited on the web: the champion is what main is made of, and not what its lock is of."""
-    poor = proposing.folder / "params.yaml"
-    before = poor.read_text(encoding="utf-8")
+def test_main_with_an_outdated_lock(proposing: Repository) -> None:
+    """If params.yaml was edited on the web and merged, main's sources define the champion, not its dvc.lock."""
+    params = proposing.folder / "params.yaml"
+    few_rounds = params.read_text(encoding="utf-8")
     proposing.must("git", "switch", "--quiet", "main")
     change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
     proposing.commit("More rounds, edited on the web")
     proposing.must("git", "switch", "--quiet", "--force-create", "proposal")
-    poor.write_text(before, encoding="utf-8")
-    proposing.commit("Back to few rounds, of which the lock still is")
+    params.write_text(few_rounds, encoding="utf-8")
+    proposing.commit("Back to the few rounds of dvc.lock")
     report = propose(proposing, "--base", "main", passed=None)
     assert "trained again here because its dvc.lock is out of date" in report
 
 
 @pytest.mark.long
-def test_other_words_in_the_code_of_the_same_model(proposing: Repository) -> None:
-    edit(proposing, "model/features.py", "import numpy as np", "# The same.\nimport numpy as np")
+def test_a_new_comment_in_the_code_of_the_same_model(proposing: Repository) -> None:
+    edit(proposing, "model/features.py", "import numpy as np", "# A comment.\nimport numpy as np")
     report = propose(proposing, passed=True)
     assert report.startswith("## ✅ The model does not change\n")
     assert "| `model/features.py` | 1 | 0 |" in report
@@ -253,7 +253,7 @@ def test_other_words_in_the_code_of_the_same_model(proposing: Repository) -> Non
 
 @pytest.mark.long
 def test_champion_with_other_requirements(proposing: Repository) -> None:
-    """It gets an environment of its own, as its commit has pinned it."""
+    """The champion runs in its own environment, with the packages that its commit pins."""
     requirements = (proposing.folder / "requirements/pipeline.txt").read_text(encoding="utf-8")
     pinned = re.search(r"^tqdm==(\S+)", requirements, re.MULTILINE)
     assert pinned
@@ -263,17 +263,17 @@ def test_champion_with_other_requirements(proposing: Repository) -> None:
     assert report.startswith("## ✅ Better than the model in production\n")
     assert f"| `tqdm` | `{pinned[1]}` | `4.0.0` |" in report
     (python,) = (proposing.folder / "artifacts/champion").glob("*/.venv/bin/python")
-    said = proposing.must(str(python), "-c", "import tqdm; print(tqdm.__version__, tqdm.__file__)")
-    assert said.startswith(pinned[1])
-    assert str(python.parent.parent) in said
+    imported = proposing.must(str(python), "-c", "import tqdm; print(tqdm.__version__, tqdm.__file__)")
+    assert imported.startswith(pinned[1])
+    assert str(python.parent.parent) in imported
 
 
 @pytest.mark.long
-def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
-    """Whatever is not compared is not let through."""
+def test_champion_that_cannot_be_restored(proposing: Repository) -> None:
+    """Without a comparison, the check fails."""
     proposing.must("git", "switch", "--quiet", "main")
     edit(proposing, "requirements/pipeline.txt", "tqdm==", "no-such-package-as-this==")
-    proposing.commit("Requirements that cannot be had")
+    proposing.commit("Requirements that do not exist")
     proposing.must("git", "switch", "--quiet", "proposal")
     better(proposing)
     report = propose(proposing, "--base", "main", passed=False)
@@ -285,11 +285,11 @@ def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
 @pytest.mark.long
 def test_registry_that_does_not_answer(proposing: Repository) -> None:
     change_params(proposing, **with_estimator(proposing, max_iter=60, learning_rate=0.05))
-    done = proposing.run("python", "-m", "lifecycle.proposal", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert done.returncode == 0, done.stdout
+    completed = proposing.run("python", "-m", "lifecycle.proposal", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert completed.returncode == 0, completed.stdout
     report = (proposing.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
     assert "the model of the base commit; the registry did not answer" in report
-    assert "MLflow run" not in done.stdout
+    assert "MLflow run" not in completed.stdout
     page = (proposing.folder / "artifacts/proposal/plots.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 5
     for text in ("Better than the model in production", "calibration", ">champion<", ">candidate<"):
@@ -298,8 +298,8 @@ def test_registry_that_does_not_answer(proposing: Repository) -> None:
     assert not re.search(r"""(?:src|href)=["'](?!#)""", page)
 
 
-def test_commit_that_there_is_not(proposing: Repository) -> None:
-    done = proposing.run("python", "-m", "lifecycle.proposal", "--base", "nowhere; touch x")
-    assert done.returncode == 1
-    assert "this repository has no commit nowhere; touch x." in done.stdout
+def test_unknown_base_commit(proposing: Repository) -> None:
+    completed = proposing.run("python", "-m", "lifecycle.proposal", "--base", "nowhere; touch x")
+    assert completed.returncode == 1
+    assert "this repository has no commit nowhere; touch x." in completed.stdout
     assert not (proposing.folder / "x").exists()

@@ -1,4 +1,4 @@
-"""Whether a committed lock is confirmed, by what lies beside it."""
+"""Whether the outputs of a run confirm the committed dvc.lock."""
 
 import json
 import subprocess
@@ -18,8 +18,8 @@ def write(model: str, auc: float) -> None:
 
 
 def git(*arguments: str) -> None:
-    who = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-    subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *author, *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A month that the champion has learnt, whose rows are known under another identity now."""
+"""Months of the champion's window whose rows have another identity in the proposal."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +24,8 @@ def changed(table: pa.Table, name: str, change: Change) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, change(table.column(name)))
 
 
-def together(one: pa.Table, other: pa.Table) -> pa.Table:
-    return pa.concat_tables([one, other.cast(one.schema)])
+def stacked(first: pa.Table, second: pa.Table) -> pa.Table:
+    return pa.concat_tables([first, second.cast(first.schema)])
 
 
 def four_hours_later(times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -45,28 +45,28 @@ def shuffled(table: pa.Table) -> pa.Table:
     ],
 )
 def test_the_column_that_differs_is_found(march: pa.Table, name: str, change: Change, before: str, after: str) -> None:
-    found = unrecognised(march, shuffled(changed(march, name, change)))
-    assert found is not None
-    assert (found.rows, found.matched, found.column, found.matched_without) == (3_000, 0, name, 3_000)
+    reason = unrecognised(march, shuffled(changed(march, name, change)))
+    assert reason is not None
+    assert (reason.rows, reason.matched, reason.column, reason.matched_without) == (3_000, 0, name, 3_000)
     values = {str(value) for value in march.column(name).to_pylist()}
-    assert (found.before, found.after) in {(before.format(v), after.format(v, lower=v.lower())) for v in values}
+    assert (reason.before, reason.after) in {(before.format(v), after.format(v, lower=v.lower())) for v in values}
 
 
-def test_a_time_zone_was_mended(march: pa.Table) -> None:
-    """Flights have their number each day: the same day's belong together in the example."""
-    found = unrecognised(march, shuffled(changed(march, "scheduled_departure", four_hours_later)))
-    assert found is not None
-    assert (found.matched, found.column, found.matched_without) == (0, "scheduled_departure", 3_000)
-    times = pa.array([found.before, found.after]).cast(pa.timestamp("ms"))
+def test_a_corrected_time_zone(march: pa.Table) -> None:
+    """A flight number occurs each day; the example has the old and the new time of the same day."""
+    reason = unrecognised(march, shuffled(changed(march, "scheduled_departure", four_hours_later)))
+    assert reason is not None
+    assert (reason.matched, reason.column, reason.matched_without) == (0, "scheduled_departure", 3_000)
+    times = pa.array([reason.before, reason.after]).cast(pa.timestamp("ms"))
     assert pc.subtract(times[1], times[0]).as_py().total_seconds() == 4 * 3_600
 
 
 def test_a_time_with_a_zone_is_another_time(march: pa.Table) -> None:
     zoned = changed(march, "scheduled_departure", lambda times: times.cast(pa.timestamp("ms", "UTC")))
-    found = unrecognised(march, zoned)
-    assert found is not None
-    assert found.column == "scheduled_departure"
-    assert found.after.endswith("+00 (TIMESTAMP WITH TIME ZONE)")
+    reason = unrecognised(march, zoned)
+    assert reason is not None
+    assert reason.column == "scheduled_departure"
+    assert reason.after.endswith("+00 (TIMESTAMP WITH TIME ZONE)")
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_time_with_a_zone_is_another_time(march: pa.Table) -> None:
         lambda table: changed(table, "scheduled_departure", lambda times: times.cast(pa.timestamp("ns"))),
         lambda table: changed(table, "flight_number", lambda numbers: numbers.cast(pa.int64())),
         lambda table: table.slice(0, 1_500),
-        # As many again of other flights.
-        lambda table: together(table, changed(table, "carrier", pc.utf8_lower)),
+        # As many rows of other flights.
+        lambda table: stacked(table, changed(table, "carrier", pc.utf8_lower)),
         lambda table: table.slice(0, 0),
     ],
 )
@@ -92,30 +92,30 @@ def test_a_champion_without_rows(march: pa.Table) -> None:
 
 def test_no_single_column_explains_it(march: pa.Table) -> None:
     both = changed(changed(march, "carrier", pc.utf8_lower), "origin", pc.utf8_lower)
-    found = unrecognised(march, both)
-    assert found is not None
-    assert (found.column, found.matched_without) == (None, 0)
+    reason = unrecognised(march, both)
+    assert reason is not None
+    assert (reason.column, reason.matched_without) == (None, 0)
     first = min(tuple(map(str, row.values())) for row in march.to_pylist())
-    assert found.before.split(", ")[0] == first[0]
-    assert found.after == found.before[:21] + found.before[21:].lower()
+    assert reason.before.split(", ")[0] == first[0]
+    assert reason.after == reason.before[:21] + reason.before[21:].lower()
 
 
 def test_a_few_rows_that_match_do_not_hide_it(march: pa.Table) -> None:
-    """The example is of rows that do not, even where rows of the same flight do."""
+    """The example is a row without a match, even if other rows of the same flight match."""
     later = changed(march, "scheduled_departure", four_hours_later)
-    found = unrecognised(march, together(march.slice(0, 1_000), later.slice(1_000)))
-    assert found is not None
-    assert 1_000 <= found.matched < 1_100
-    assert (found.column, found.matched_without) == ("scheduled_departure", 3_000)
-    assert found.before != found.after
-    assert f"only {found.matched:,} of its 3,000 rows match by identity; they match without" in unrecognised_in_words(
-        "2013-03", found
+    reason = unrecognised(march, stacked(march.slice(0, 1_000), later.slice(1_000)))
+    assert reason is not None
+    assert 1_000 <= reason.matched < 1_100
+    assert (reason.column, reason.matched_without) == ("scheduled_departure", 3_000)
+    assert reason.before != reason.after
+    assert f"only {reason.matched:,} of its 3,000 rows match by identity; they match without" in unrecognised_in_words(
+        "2013-03", reason
     )
 
 
 def test_in_words() -> None:
-    found = Unrecognised(29_425, 0, "carrier", 29_425, "UA", "ua")
-    assert unrecognised_in_words("2013-07", found) == (
+    reason = Unrecognised(29_425, 0, "carrier", 29_425, "UA", "ua")
+    assert unrecognised_in_words("2013-07", reason) == (
         "the champion's window includes `2013-07`, but none of its 29,425 rows matches by identity; "
         "they match without `carrier` (`UA` before, `ua` now)"
     )

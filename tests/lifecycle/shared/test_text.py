@@ -147,7 +147,7 @@ def test_an_ordinary_report_stays_as_it_is() -> None:
             "```",
             "</details>",
             "",
-            "<sub>Merging makes no new version.</sub>",
+            "<sub>Merging creates no new version.</sub>",
             "",
         ]
     )

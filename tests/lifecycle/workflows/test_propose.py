@@ -80,7 +80,7 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert re.search(r"\| \*\*ROC AUC\*\* ↑ \| 0\.\d{4} \| 0\.\d{4} \| \+0\.\d{4} \| .* \| 🟢 better \|", first.comment)
     assert "| `hyperparameters.hist_gradient_boosting.max_iter` | `5` | `60` |" in first.comment
     assert first.comment.count("```mermaid\n") == 2
-    assert "not what these sources give" in first.comment
+    assert "The committed `dvc.lock` is out of date" in first.comment
     assert first.comment.startswith(first.report.rstrip())
     assert not any(method != "GET" for method, path, _ in github.asked if "comments" not in path)
 
@@ -95,7 +95,7 @@ def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> 
     proposing.must("python", "-m", "lifecycle.pipeline", "--untracked")
     proposing.commit("Trained")
     second = judge()
-    assert "confirmed: the same outputs, bit for bit" in second.comment
+    assert "confirmed: the outputs are the same, bit for bit" in second.comment
     assert second.comment.split("<details>")[0] == first.comment.split("<details>")[0]
 
 
