@@ -47,7 +47,7 @@ def test_a_leap(champion: float, candidate: float, suspected: bool) -> None:  # 
 def test_a_leap_in_words() -> None:
     (said,) = implausible_leap(0.7517, 0.9312)
     assert said == (
-        "ROC AUC rises from 0.7517 to 0.9312, which is 72% of what the champion lacks to a perfect model. "
+        "ROC AUC rises from 0.7517 to 0.9312, which closes 72% of the champion's gap to a perfect model. "
         "Is each input known when the prediction is made?"
     )
 
@@ -321,7 +321,7 @@ def test_training_rows_after_the_holdout() -> None:
     (said,) = trained_on_later_rows(window, holdout)
     assert said == (
         "1 of 4 rows of the training window are later than the first row of the holdout (2013-07-01T05:00:00): "
-        "the model has seen the time that it is judged on. End the window earlier."
+        "the model has seen the period that it is judged on. End the window earlier."
     )
 
 

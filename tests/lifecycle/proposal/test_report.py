@@ -121,7 +121,7 @@ def test_several_origins_decide() -> None:
     assert headline(unlucky) == "✅ Better than the model in production"
     few = proposal(comparison(differing(0, 0.001, "no worse"), origins=over_origins(-0.001, 0.03, "unclear")))
     assert headline(few).startswith("🟡 Too few rows to tell: these 4 origins can show differences of 0.03 in ROC AUC")
-    assert "in a period like 2013-04, 2013-05, 2013-06, 2013-07" in render(few)
+    assert "in periods like 2013-04, 2013-05, 2013-06, 2013-07" in render(few)
 
 
 def test_the_trained_model_must_not_be_worse_on_the_holdout() -> None:
@@ -191,9 +191,9 @@ def test_what_is_quoted_cannot_make_it_too_long() -> None:
 @pytest.mark.parametrize(
     ("reproduced", "said"),
     [
-        ("bit for bit", "the same outputs, bit for bit"),
+        ("bit for bit", "the outputs are the same, bit for bit"),
         ("in metrics only", "was confirmed in its metrics; other outputs differ"),
-        ("not", "is not what these sources give"),
+        ("not", "is out of date; this report is about the result of the sources"),
         ("no lock committed", "No `dvc.lock` is committed"),
     ],
 )

@@ -95,7 +95,7 @@ def test_better_model_and_then_its_lock(proposing: Repository, judge: Judge) -> 
     proposing.must("python", "-m", "lifecycle.pipeline", "--untracked")
     proposing.commit("Trained")
     second = judge()
-    assert "confirmed: the same outputs, bit for bit" in second.comment
+    assert "confirmed: the outputs are the same, bit for bit" in second.comment
     assert second.comment.split("<details>")[0] == first.comment.split("<details>")[0]
 
 
