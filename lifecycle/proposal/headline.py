@@ -1,4 +1,4 @@
-"""The first lines of the report: the verdict, and what a reader has to know before trusting it."""
+"""The first lines of the report: the verdict, and the warnings to read before trusting it."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from lifecycle.proposal.results import Proposal
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.text import foreign
 
-LONGEST_LINE = 200  # of what a program has said
-_NAMED = 8  # settings
+LONGEST_LINE = 200  # characters of a quoted line
+_NAMED = 8  # number of settings named
 
 
 def headline(proposal: Proposal) -> str:
-    """The headline. It says of the primary metric what the tables say, and names what fails."""
+    """Return the headline: the verdict on the primary metric, and the first failed check."""
     verdict = _verdict(proposal)
     return (
         f"{verdict} (⚠️ changes what it is judged by)" if proposal.judge_changes or proposal.judge_obstacle else verdict
@@ -50,7 +50,7 @@ def _passed(proposal: Proposal) -> str:
 
 
 def _too_few(proposal: Proposal) -> str:
-    """What these rows can show, what the gates want to know, and what would help."""
+    """Return what these rows can show, what the margin is, and how many rows would be enough."""
     comparison, judge = proposal.comparison, proposal.judged.judge
     if comparison is None:
         return ""
@@ -59,37 +59,37 @@ def _too_few(proposal: Proposal) -> str:
     margin = judge.gates.worse_by_at_most[name]
     if comparison.origins:
         count, unit = len(comparison.origins.periods), "origins"
-        said = f"these {count} origins"
+        data = f"these {count} origins"
     else:
         count, unit = comparison.parts[WHOLE].clusters, comparison.clusters.partition(" ")[2]
-        said = f"this holdout ({comparison.clusters})"
+        data = f"this holdout ({comparison.clusters})"
     needed = needed_clusters(delta, count, margin)
     return (
-        f"{said} can show differences of {resolution(delta):.2g} in {METRICS[name].label}, the margin is {margin:g}; "
-        f"about {needed:,} {unit} would tell"
+        f"{data} can show differences of {resolution(delta):.2g} in {METRICS[name].label}, the margin is {margin:g}; "
+        f"about {needed:,} {unit} would be enough"
     )
 
 
 def warnings(proposal: Proposal) -> list[str]:
-    """A paragraph for each thing that a reader has to know before trusting the verdict."""
-    said: list[str] = []
+    """Return a paragraph for each warning to read before trusting the verdict."""
+    paragraphs: list[str] = []
     if proposal.judge_changes:
         names = ", ".join(foreign(name) for name, _, _ in proposal.judge_changes[:_NAMED])
-        said.append(
+        paragraphs.append(
             f"⚠️ **This proposal changes what it is judged by** ({names}). "
             f"It is judged by the gates of its base.{_by_its_own(proposal)}"
         )
     if proposal.judge_obstacle:
-        said.append(
-            "⚠️ **This proposal is judged by its own gates**, because those of its base cannot be used by its code:\n\n"
+        paragraphs.append(
+            "⚠️ **This proposal is judged by its own gates**, because its code cannot read those of its base:\n\n"
             + quoted(proposal.judge_obstacle)
         )
     if proposal.asked and proposal.asked.is_due:
-        said.append(
-            f"⚠️ **This holdout has judged {proposal.asked.before:,} proposals before.** By now a gain as large as the "
-            f"margin may be luck alone: hold out a new period."
+        paragraphs.append(
+            f"⚠️ **This holdout has judged {proposal.asked.before:,} proposals before.** A gain as large as the margin "
+            f"may be luck alone: hold out a new period."
         )
-    return [*said, *(f"⚠️ {warning}" for warning in proposal.warnings)]
+    return [*paragraphs, *(f"⚠️ {warning}" for warning in proposal.warnings)]
 
 
 def _by_its_own(proposal: Proposal) -> str:
@@ -97,9 +97,9 @@ def _by_its_own(proposal: Proposal) -> str:
         return ""
     confidence = proposal.own.judge.metrics.confidence
     failed = [in_words(check, confidence) for check in proposal.own.failed]
-    return f" By its own it would {f'fail: {_first(failed)}' if failed else 'pass'}."
+    return f" By its own gates it would {f'fail: {_first(failed)}' if failed else 'pass'}."
 
 
 def quoted(text: str) -> str:
-    """Lines that a program has said, as a quotation."""
+    """Quote the output of a program in Markdown."""
     return "\n".join(f"> {foreign(line, LONGEST_LINE)}  " for line in text.splitlines() if line.strip())

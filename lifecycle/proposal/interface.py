@@ -1,18 +1,18 @@
-"""What a proposal asks of the checkout of another version: the interface between versions.
+"""The interface between versions: the commands and files of a champion's checkout that a proposal uses.
 
-A champion was trained by the code of its own commit, whose machinery may be older. It is asked by the following, run or
-read in its checkout, and by nothing else. A later version has to keep these, or to add a line to the code below.
+A champion was trained by the code of its own commit, whose machinery may be older. A proposal uses the following in its
+checkout, and nothing else. A later version has to keep these, or add an entry to the code below.
 
 - ``python -m <predict> IN OUT [--model FOLDER]``: writes the rows of IN in their order to the Parquet file OUT, with a
   column ``probability``.
 - ``python -m <latency> IN``: prints the median time for a single row in milliseconds.
-- ``python -m dvc repro train``: makes ``artifacts/model`` with ``metadata.json``, whose ``window`` has ``first`` and
+- ``python -m dvc repro train``: writes ``artifacts/model`` with ``metadata.json``, whose ``window`` has ``first`` and
   ``last``, and ``contract.json``, a JSON Schema whose ``properties`` are the inputs.
-- ``python -m dvc repro <origins>``: trains the models that ``artifacts/origins.json`` asks for; each is in
-  ``artifacts/origins/<back>-<seed>``. A version without that stage is told by its params.yaml instead.
+- ``python -m dvc repro <origins>``: trains the models that ``artifacts/origins.json`` lists, each in
+  ``artifacts/origins/<back>-<seed>``. For a version without that stage, its params.yaml is edited instead.
 - ``params.yaml``: has ``window``, ``holdout``, ``seed`` and ``retraining.window``.
 - ``data.dvc`` and ``data/YYYY-MM.parquet``: the months that it was trained on.
-- ``requirements/pipeline.txt``: what its environment is made of.
+- ``requirements/pipeline.txt``: the packages of its environment.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _IN_MODEL = Interface("model.predict", "model.proposal.latency", Path("model/pro
 
 
 def interface_of(checkout: Path) -> Interface | None:
-    """Find out how the version in a checkout is asked; None if it cannot score anything."""
+    """Return the interface of the version in a checkout; None if it has none."""
     for interface in (CURRENT, _IN_MODEL):
         if (checkout / f"{interface.predict.replace('.', '/')}.py").exists():
             return interface

@@ -1,6 +1,6 @@
-"""Suspicions that a model is judged on what it cannot know: said as warnings at the top of the report, never a verdict.
+"""Suspected leaks: signs that a model uses what it will not know in production, as warnings in the report.
 
-Each check returns sentences of Markdown, none if it suspects nothing.
+Each check returns sentences of Markdown, and none if it suspects nothing. They never change the verdict.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,37 +17,37 @@ from lifecycle.shared.columns import Columns
 from lifecycle.shared.text import foreign
 from model import contract
 
-# Share of what the champion lacks to a ROC AUC of 1. On the example the best of four kinds of estimators closes a
-# seventh of the gap of the simplest one; a proposal that closes more than half is a discovery or a leak.
+# Share of the champion's gap to a ROC AUC of 1. On the example, the best of four kinds of estimators closes a seventh
+# of the gap of the simplest one; a proposal that closes more than half is a discovery or a leak.
 _LEAP = 0.5
-# Share of the importance of all columns. With more than half, a column decides more than all others together: rather
-# one that knows the outcome than one that nobody had thought of.
+# Share of the importance of all columns. With more than half, a column matters more than all others together: it
+# rather knows the outcome than is a new idea.
 _IMPORTANCE = 0.5
-# ROC AUC of one column. On the example the best column by itself reaches 0.70 and the model 0.75; a column that reaches
-# 0.9 by itself leaves nothing to predict.
+# ROC AUC of a single column. On the example, the best column reaches 0.70 and the model 0.75; a column that reaches 0.9
+# leaves nothing to predict.
 _ALONE = 0.9
-# Rows of each class without which no ROC AUC is computed: with 30 of each, chance has a standard deviation of 0.08.
+# Least number of rows of each class for a ROC AUC; with 30 of each, its standard deviation by chance is 0.08.
 _CLASS_ROWS = 30
 _SAMPLE = 50_000  # rows: the standard deviation of a ROC AUC is below 0.003
 _BINS = 128  # of a number: 390 rows of the sample in each
-# Share of the holdout's rows that occur in the window under another identity. Fewer than one row in a hundred do not
-# move a metric; on the example no row does.
+# Share of the holdout's rows that occur in the window under another identity. Fewer than one in a hundred do not change
+# a metric; on the example there is none.
 _COPIED = 0.01
-# How many times the odds of such a row may be those between the window's own periods. On the example with a few of its
-# columns, where 3% to 50% of the rows occur again, the odds rise by up to 2.1 from one month to the next. Odds rather
-# than shares: there is no three times 40%.
+# Largest ratio of the odds of such a row to those between the window's own periods. On the example with few columns,
+# where 3% to 50% of the rows occur again, the odds rise by a factor of up to 2.1 from month to month. Odds are used
+# because a share of 40% cannot triple.
 _TIMES_USUAL = 3
-# Share of rows that usually occur again, above which this tells nothing.
+# Usual share of repeated rows above which the check is meaningless.
 _MOSTLY_ALIKE = 0.5
-# Share of rows with a time later than the row's own. Wrong clocks, and the hour that autumn repeats, stay below; a time
-# that is known only afterwards is later in nearly all rows.
+# Share of rows with a time later than the row's own. Wrong clocks and the repeated hour in autumn stay below; a time
+# that is only known afterwards is later in nearly all rows.
 _DATED_AFTER = 0.001
 
 _ASK = "Is it known when the prediction is made?"
 
 
 def implausible_leap(champion: float, candidate: float) -> list[str]:
-    """Whether the candidate closes more than half of the champion's gap to a perfect ROC AUC.
+    """Warn if the candidate closes more than half of the champion's gap to a perfect ROC AUC.
 
     Args:
         champion: ROC AUC of the champion.
@@ -56,18 +56,18 @@ def implausible_leap(champion: float, candidate: float) -> list[str]:
     if not candidate - champion > _LEAP * (1 - champion):
         return []
     closed = (candidate - champion) / (1 - champion)
-    said = (
-        f"ROC AUC rises from {champion:.4f} to {candidate:.4f}, which is {closed:.0%} of what the champion lacks to a "
+    warning = (
+        f"ROC AUC rises from {champion:.4f} to {candidate:.4f}, which closes {closed:.0%} of the champion's gap to a "
         f"perfect model. Is each input known when the prediction is made?"
     )
-    return [said]
+    return [warning]
 
 
 def dominant_new_column(importance: Mapping[str, float], known: Collection[str]) -> list[str]:
-    """Whether a column that the champion does not have carries more than half of the importance.
+    """Warn if a column that the champion does not have carries more than half of the importance.
 
     Args:
-        importance: Log loss gained where a column is shuffled, by column.
+        importance: Increase of the log loss when a column is shuffled, by column.
         known: Columns of the champion's contract.
     """
     gained = {name: max(0.0, loss) for name, loss in importance.items()}
@@ -83,10 +83,10 @@ def dominant_new_column(importance: Mapping[str, float], known: Collection[str])
 def predicts_alone(
     train: Columns, train_target: NDArray[np.bool_], holdout: Columns, holdout_target: NDArray[np.bool_]
 ) -> list[str]:
-    """Whether a single column predicts the holdout's target.
+    """Warn if a single column predicts the holdout's target.
 
-    Categories, hours of timestamps and bins of numbers score a row by their rate of the target in training: an id that
-    does not come again tells nothing. A number is a score in itself, too, in either direction.
+    A category, the hour of a timestamp, or the bin of a number scores a row by its rate of the target in training, so
+    that an id that never repeats is no suspect. A number is also a score in itself, in either direction.
 
     Args:
         train: The contract's inputs of training rows.
@@ -98,7 +98,7 @@ def predicts_alone(
         return []
     chosen, judged = _sample(len(train_target)), _sample(len(holdout_target))
     target = holdout_target[judged]
-    found = []
+    warnings = []
     for column in contract.INPUTS:
         seen, values = train[column.name][chosen], holdout[column.name][judged]
         scores = _by_rate(*_codes(seen, values, column.type), train_target[chosen])
@@ -106,15 +106,16 @@ def predicts_alone(
         if column.is_numeric:
             aucs += [max(auc, 1 - auc) for auc in (_roc_auc(target, ranks) for ranks in _ranks(values))]
         if max(aucs) >= _ALONE:
-            found.append(f"{foreign(column.name)} alone reaches a ROC AUC of {max(aucs):.3f} on the holdout. {_ASK}")
-    return found
+            warnings.append(f"{foreign(column.name)} alone reaches a ROC AUC of {max(aucs):.3f} on the holdout. {_ASK}")
+    return warnings
 
 
 def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
-    """Whether rows of the holdout occur in the training window under another identity.
+    """Warn if rows of the holdout occur in the training window under another identity.
 
-    A row is the same if all its other columns are, the target among them. Some rows are by nature, so the share is
-    compared with that of the window's last period in the earlier ones, or of doubled rows in the only period.
+    Two rows are the same if all their other columns are, including the target. Some rows are the same by chance, so the
+    share is compared with that of the window's last period in the earlier ones, or with the share of duplicates if
+    there is a single period.
 
     Args:
         window: Files of the periods of the training window, in order.
@@ -138,61 +139,63 @@ def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
     likelier = share * (1 - usual) > _TIMES_USUAL * usual * (1 - share)
     if share <= _COPIED or usual > _MOSTLY_ALIKE or not likelier:
         return []
-    said = (
+    warning = (
         f"{share:.1%} of the holdout's rows occur in the training window under another identity, with the same values "
-        f"in all other columns; between its own periods {usual:.1%} do. Were rows copied, or moved in time?"
+        f"in all other columns; between periods of the window, {usual:.1%} do. Were rows copied or moved in time?"
     )
-    return [said]
+    return [warning]
 
 
 def known_only_later(columns: Columns, time: str) -> list[str]:
-    """Whether a timestamp lies after the time of its row.
+    """Warn if a timestamp is later than the time of its row.
 
     Args:
-        columns: The time of the rows and those timestamps of the contract that are suspected, of any rows.
-        time: Column that has the time of a row.
+        columns: Time of the rows, and the timestamps to check.
+        time: Name of the column with the time of the rows.
     """
-    found = []
+    warnings = []
     for column in contract.INPUTS:
         if column.type == "timestamp" and column.name in columns:
             share = float(np.greater(columns[column.name], columns[time]).mean())
             if share > _DATED_AFTER:
-                found.append(f"{foreign(column.name)} lies after {foreign(time)} in {share:.1%} of the rows. {_ASK}")
-    return found
+                warnings.append(
+                    f"{foreign(column.name)} is later than {foreign(time)} in {share:.1%} of the rows. {_ASK}"
+                )
+    return warnings
 
 
 def trained_on_later_rows(window: NDArray[np.generic], holdout: NDArray[np.generic]) -> list[str]:
-    """Whether rows of the training window are later than the first of the holdout.
+    """Warn if rows of the training window are later than the first row of the holdout.
 
     Args:
         window: Times of the training rows, of shape (training rows,).
         holdout: Times of the holdout's rows, of shape (rows,).
     """
-    first = np.fmin.reduce(holdout)  # of those that are not missing
+    first = np.fmin.reduce(holdout)  # ignores missing times
     later = int(np.greater(window, first).sum())
-    said = (
+    warning = (
         f"{later:,} of {len(window):,} rows of the training window are later than the first row of the holdout "
-        f"({first}): the model has seen the time that it is judged on. End the window earlier."
+        f"({first}): the model has seen the period that it is judged on. End the window earlier."
     )
-    return [said] if later else []
+    return [warning] if later else []
 
 
 def _share(rows: DuckDBPyRelation, among: DuckDBPyRelation) -> float:
-    """The share of rows, of one column, that occur among others."""
+    """Return the share of rows that occur among other rows."""
     total = rows.aggregate("count(*)").fetchall()[0][0]
-    found = rows.set_alias("rows").join(among.set_alias("among"), "row = seen", how="semi").aggregate("count(*)")
-    return float(found.fetchall()[0][0] / total)
+    common = rows.set_alias("rows").join(among.set_alias("among"), "row = seen", how="semi").aggregate("count(*)")
+    return float(common.fetchall()[0][0] / total)
 
 
 def _sample(rows: int) -> NDArray[np.intp]:
-    """The numbers of some rows, the same each time."""
+    """Return the numbers of a random sample of rows, always the same."""
     return np.random.default_rng(0).permutation(rows)[:_SAMPLE]
 
 
 def _codes(
     train: NDArray[np.generic], holdout: NDArray[np.generic], kind: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The value of each row as a number from 0: of a category itself, of a timestamp its hour, of a number its bin."""
+    """Return a code from 0 for each value: of a category the category, of a timestamp the hour, of a number the bin."""
     both = np.concatenate([train, holdout])
     if kind == "category":
         codes = pa.array(both).dictionary_encode(null_encoding="encode").indices.to_numpy()
@@ -206,16 +209,16 @@ def _codes(
 
 
 def _by_rate(train: NDArray[np.intp], holdout: NDArray[np.intp], target: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The rate of the target in training of the value of each row of the holdout; the overall rate for unseen ones."""
+    """Return for each row of the holdout the training rate of the target for its value; the overall rate if unseen."""
     values = int(max(train.max(), holdout.max())) + 1
     rows, positive = np.bincount(train, minlength=values), np.bincount(train, target, minlength=values)
-    # As if each value had one more row, of the overall rate: one row of training proves little.
+    # Each value gets one more row with the overall rate, because a single training row proves little.
     rates: NDArray[np.float64] = (positive + target.mean()) / (rows + 1)
     return rates[holdout]
 
 
 def _ranks(values: NDArray[np.generic]) -> list[NDArray[np.float64]]:
-    """The ranks of numbers: with missing ones as the smallest, and as the largest."""
+    """Return the ranks of numbers, once with missing ones as the smallest and once as the largest."""
     ranks = np.unique(values, return_inverse=True)[1].astype(np.float64)
     return [np.where(np.isnan(values), end, ranks) for end in (-1, len(values))]
 

@@ -1,7 +1,7 @@
-"""`python -m lifecycle.proposal.machinery`: find out whether a proposal touches the machinery.
+"""`python -m lifecycle.proposal.machinery`: decide whether a proposal changes the machinery.
 
-propose.yml runs the machinery's tests only then. They take ten minutes, use a frozen project of their own, and so tell
-nothing about a proposal that changes a model.
+propose.yml runs the machinery's tests only in that case. They take ten minutes and use a frozen project of their own,
+so they say nothing about a proposal that only changes a model.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from lifecycle.shared import console, github
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 
-# What a team changes to propose a model, what comes of it, and texts. Everything else is the machinery, new files too.
+# Files of a model, its results, and texts. Everything else is the machinery, including new files.
 _NOT_MACHINERY = (
     *("model/", "tests/model/", "params.yaml", "dvc.yaml", "bentofile.yaml"),
     *("data.dvc", "dvc.lock", "lifecycle/proposal/dvc.lock", "reports/", ".dvc/remote/", ".dvc/config"),
@@ -31,7 +31,7 @@ def changed_paths(base: str) -> list[str]:
 
 
 def main() -> None:
-    """Tell the next steps of the workflow, by the output `touched`, and print why."""
+    """Set the output `touched` of the workflow, and print the changed files."""
     parser = argparse.ArgumentParser(prog="python -m lifecycle.proposal.machinery", description=__doc__)
     parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
     base = find_base(parser.parse_args().base)

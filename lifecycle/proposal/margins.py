@@ -1,7 +1,7 @@
-"""`make gates`: margins for the gates of params.yaml, from how much equally good models differ on your own data.
+"""`make gates`: propose margins for the gates of params.yaml, from the differences of equally good models on your data.
 
-At each origin the recipe is trained on three bootstrap samples of the rows before it: these models are equally good,
-and differ by the luck of their rows. A margin has to allow for what they differ by on the period that follows. It is
+At each origin, the recipe is trained on three bootstrap samples of the rows before it. These models are equally good
+and differ by the chance of their rows. A margin has to allow for their differences on the following period. It is
 chosen so that an equally good model is shown to be no worse in 95 of 100 comparisons.
 """
 
@@ -32,8 +32,8 @@ from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.text import table
 
 REPORT = OUTPUT / "margins.md"
-_SAMPLES = 3  # models at each origin
-_POWER = 0.95  # how often an equally good model is to pass
+_SAMPLES = 3  # number of models at each origin
+_POWER = 0.95  # share of equally good models that must pass
 
 _TEXT = """\
 # Margins for the gates
@@ -42,11 +42,12 @@ Written by `make gates`: {origins} of {period}, {samples} models at each, traine
 
 {table}
 
-Equally good models differ by the *typical difference* (a root mean square over origins and pairs). The margin is what
-an interval over {count} {unit} needs: ({t:.2f} + {z:.2f}) / sqrt({count}) typical differences, where {t:.2f} is the
-quantile of Student's t for the interval and {z:.2f} that of the normal distribution for {power:.0%} of equally good
-models to pass.
-To use them, put this into params.yaml:
+Equally good models differ by the *typical difference* (root mean square over origins and pairs). The margin is ({t:.2f}
++ {z:.2f}) / sqrt({count}) typical differences, for an interval over {count} {unit}: {t:.2f} is the quantile of
+Student's t for the interval, and {z:.2f} that of the normal distribution, so that {power:.0%} of equally good models
+pass.
+
+To use these margins, put this into params.yaml:
 
 ```yaml
   worse_by_at_most:
@@ -56,14 +57,14 @@ To use them, put this into params.yaml:
 
 
 def propose_margins(params: Params, data: Path = DATA) -> str:
-    """Train equally good models, compare them, and write down which margins they need.
+    """Train equally good models, compare them, and compute the margins that they need.
 
     Args:
-        params: Their recipe, origins and metrics are used.
-        data: Folder of the month files.
+        params: Recipe, origins and metrics.
+        data: Directory of the months.
 
     Returns:
-        The text, which says how the margins were found.
+        The text with the margins and their derivation.
     """
     apart, rolling = len(params.holdout.months()), params.retraining.window != "expanding"
     count = max(
@@ -73,20 +74,22 @@ def propose_margins(params: Params, data: Path = DATA) -> str:
     last: tuple[pa.Table, Target, list[Probability]] | None = None
     for back in reversed(range(count)):
         table_, target, scores = _equal_models(at_origin(params, back * apart), data)
-        points = [point_metrics(target, one, params.metrics) for one in scores]
+        points = [point_metrics(target, probabilities, params.metrics) for probabilities in scores]
         pairs = itertools.combinations(points, 2)
-        differences += [dict(zip(METRICS, (one - other).tolist(), strict=True)) for one, other in pairs]
+        differences += [dict(zip(METRICS, (first - second).tolist(), strict=True)) for first, second in pairs]
         last = table_, target, scores
     if count > 1:
-        typical = {name: float(np.sqrt(np.mean([found[name] ** 2 for found in differences]))) for name in METRICS}
+        typical = {
+            name: float(np.sqrt(np.mean([difference[name] ** 2 for difference in differences]))) for name in METRICS
+        }
         return _text(params, typical, count, "origins", count)
-    assert last is not None  # noqa: S101 - there is one origin at least
+    assert last is not None  # noqa: S101 - there is at least one origin
     errors, clusters = _on_the_holdout(params, *last)
     return _text(params, errors, clusters, "clusters", count)
 
 
 def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Target, list[Probability]]:
-    """The rows of an origin's period, their outcomes, and the scores of models trained on bootstrap samples."""
+    """Return the rows of an origin's period, their outcomes, and the scores of models trained on bootstrap samples."""
     with tempfile.TemporaryDirectory() as name:
         prepared = Path(name) / "prepared"
         prepare(params, data, prepared)
@@ -105,20 +108,22 @@ def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Target, list[Pr
 def _on_the_holdout(
     params: Params, table_: pa.Table, target: Target, scores: Sequence[Probability]
 ) -> tuple[dict[str, float], int]:
-    """With one origin: the typical difference, scaled so that its interval over the clusters is that of the holdout."""
+    """Return the typical difference for one origin, scaled to its clusters, and the number of clusters."""
     clusters = find_clusters(table_.select(cluster_columns()))
     parts = [
-        compare(Rows(target, one, other, clusters, {}), params)[WHOLE].metrics
-        for one, other in itertools.combinations(scores, 2)
+        compare(Rows(target, first, second, clusters, {}), params)[WHOLE].metrics
+        for first, second in itertools.combinations(scores, 2)
     ]
-    reach = {name: float(np.sqrt(np.mean([resolution(part[name].delta) ** 2 for part in parts]))) for name in METRICS}
+    half_widths = {
+        name: float(np.sqrt(np.mean([resolution(part[name].delta) ** 2 for part in parts]))) for name in METRICS
+    }
     scale = np.sqrt(clusters.count) / student_quantile(clusters.count, params.metrics.confidence)
-    return {name: found * scale for name, found in reach.items()}, clusters.count
+    return {name: half_width * scale for name, half_width in half_widths.items()}, clusters.count
 
 
 def _text(params: Params, typical: Mapping[str, float], count: int, unit: str, origins: int) -> str:
     t, z = student_quantile(count, params.metrics.confidence), float(ndtri(_POWER))
-    margins = {name: _rounded_up((t + z) / np.sqrt(count) * found) for name, found in typical.items()}
+    margins = {name: _rounded_up((t + z) / np.sqrt(count) * difference) for name, difference in typical.items()}
     rows = [
         [METRICS[name].label, f"{typical[name]:.2g}", f"{margins[name]:g}", _present(params, name)] for name in METRICS
     ]
@@ -142,7 +147,7 @@ def _present(params: Params, name: str) -> str:
 
 
 def _rounded_up(margin: float) -> float:
-    """To one digit that counts, upwards."""
+    """Round up to one significant digit."""
     if margin <= 0:
         return 0.0
     unit = 10.0 ** np.floor(np.log10(margin))
@@ -150,10 +155,10 @@ def _rounded_up(margin: float) -> float:
 
 
 def main() -> None:
-    """Propose, print and write the margins."""
+    """Compute, print and write the margins."""
     text = propose_margins(load_params())
     write_text(REPORT, text)
-    print(f"\n{text}\nThat is {REPORT}.")
+    print(f"\n{text}\nThis text is in {REPORT}.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A DVC stage outside of the default pipeline: the recipe, trained at earlier points in time.
+"""A DVC stage outside of the default pipeline that trains the recipe at earlier points in time.
 
-A model that is better on one month may owe it to what that month was like, or to luck. A recipe that is better at
-several origins, each time trained on what came before and judged on what followed, can be expected to be better in the
-next month, too (rolling-origin evaluation: Tashman 2000). Only models are written here: `propose.py` decides on which
-rows they are judged.
+A model may be better on one month because of that month, or by luck. A recipe that is better at several origins, each
+time trained on the months before and judged on the next period, can be expected to be better in the next month, too
+(rolling-origin evaluation: Tashman 2000). This stage only writes the models; `propose.py` chooses the rows to judge
+them on.
 """
 
 import json
@@ -26,12 +26,12 @@ ORIGINS = Path("artifacts/origins")
 
 @dataclass(frozen=True)
 class OriginPlan:
-    """Which models are trained: for each origin and seed one, but for the one that the pipeline itself has trained.
+    """The models to train: one for each origin and seed, except the one that the pipeline itself has trained.
 
     Attributes:
-        origins: How many; the last one is that of the holdout.
-        seeds: How many models at each.
-        apart: Months from one origin to the next.
+        origins: Number of origins; the last one is that of the holdout.
+        seeds: Number of models at each origin.
+        apart: Number of months from one origin to the next.
     """
 
     origins: int
@@ -39,26 +39,26 @@ class OriginPlan:
     apart: int
 
     def models(self) -> list[tuple[int, int]]:
-        """How many origins before the last one each model is trained, and the number of its seed."""
+        """Return for each model the number of origins before the last one, and the number of its seed."""
         return [(back, seed) for back in range(self.origins) for seed in range(self.seeds) if back or seed]
 
 
 def moved_back(span: Months, months: int) -> Months:
-    """A span as many months earlier."""
+    """Return the span that lies some months earlier."""
     first, last = (str(np.datetime64(month, "M") - months) for month in (span.first, span.last))
     return Months(first=first, last=last)
 
 
 def window_at(window: Months, months: int, *, rolling: bool) -> Months | None:
-    """The window of an origin so many months before the last one.
+    """Return the window of an origin some months before the last one.
 
     Args:
-        window: Of the last origin.
-        months: How many months before.
-        rolling: Whether its length stays; else its first month does.
+        window: Window of the last origin.
+        months: Number of months before the last origin.
+        rolling: Whether the window keeps its length; otherwise it keeps its first month.
 
     Returns:
-        None where there is no month left to train on.
+        The window; None if no month is left to train on.
     """
     moved = moved_back(window, months)
     if rolling:
@@ -67,33 +67,33 @@ def window_at(window: Months, months: int, *, rolling: bool) -> Months | None:
 
 
 def possible_origins(window: Months, holdout: Months, data: Path, *, rolling: bool) -> int:
-    """How many origins the data of a recipe has the months for.
+    """Count the origins that the data of a recipe has the months for.
 
     Args:
-        window: Of the last origin.
-        holdout: Its length is the distance between origins.
-        data: Folder of the month files.
-        rolling: Whether the window's length stays.
+        window: Window of the last origin.
+        holdout: Holdout, whose length is the distance between origins.
+        data: Directory of the months.
+        rolling: Whether the window keeps its length.
     """
     apart, count = len(holdout.months()), 0
     while True:
-        found = window_at(window, count * apart, rolling=rolling)
-        if found is None or not all(month_path(month, data).exists() for month in found.months()):
+        earlier = window_at(window, count * apart, rolling=rolling)
+        if earlier is None or not all(month_path(month, data).exists() for month in earlier.months()):
             return count
         count += 1
 
 
 def model_folder(back: int, seed: int, folder: Path = ORIGINS) -> Path:
-    """Where the model of an origin and a seed is."""
+    """Return the directory of the model of an origin and a seed."""
     return folder / f"{back}-{seed}"
 
 
 def at_origin(params: Params, months: int) -> Params:
-    """The parameters as they would have been so many months before.
+    """Return the parameters of an origin some months before the last one.
 
     Args:
-        params: Of the last origin.
-        months: How many months before; the data has to reach so far.
+        params: Parameters of the last origin.
+        months: Number of months before the last origin; the data must go back that far.
     """
     window = window_at(params.window, months, rolling=params.retraining.window != "expanding")
     return params.model_copy(update={"window": window, "holdout": moved_back(params.holdout, months)})
@@ -103,31 +103,31 @@ def train_at_origins(params: Params, plan: OriginPlan, data: Path = DATA, output
     """Train the recipe at each origin, with the stages of the pipeline.
 
     Args:
-        params: Of the last origin.
-        plan: Which models to train.
-        data: Folder of the month files.
-        output: Folder that is replaced; see `model_folder`.
+        params: Parameters of the last origin.
+        plan: Models to train.
+        data: Directory of the months.
+        output: Directory to replace; see `model_folder`.
 
     Returns:
-        What was done, in a line.
+        A line that describes the result.
 
     Raises:
-        UserError: Where a stage fails.
+        UserError: If a stage fails.
     """
     with replacing_folder(output) as folder, tempfile.TemporaryDirectory() as temporary:
         prepared: dict[int, Path] = {}
         for back, seed in plan.models():
-            then = at_origin(params, back * plan.apart)
+            earlier = at_origin(params, back * plan.apart)
             if back not in prepared:
                 prepared[back] = Path(temporary) / str(back)
-                prepare(then, data, prepared[back])
-            seeded = then.model_copy(update={"seed": (params.seed + seed) % 2**32})
+                prepare(earlier, data, prepared[back])
+            seeded = earlier.model_copy(update={"seed": (params.seed + seed) % 2**32})
             train(seeded, prepared[back], model_folder(back, seed, folder))
     return f"{len(plan.models())} models at {plan.origins} origins"
 
 
 def write_plan(plan: OriginPlan, folder: Path = Path()) -> None:
-    """Tell the stage of a checkout what to train."""
+    """Write the plan for the stage of a checkout."""
     write_json(folder / PLAN, plan.__dict__)
 
 

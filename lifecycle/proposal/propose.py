@@ -1,4 +1,4 @@
-"""From a finished pipeline to a proposal: find the champion, compare, judge."""
+"""Make a proposal from a finished pipeline: find the champion, compare, and apply the gates."""
 
 import json
 import sys
@@ -41,9 +41,10 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     """Compare the finished pipeline's model with the champion, and judge it.
 
     Args:
-        params: Of the candidate.
-        base: Commit that the proposal is made against: its judge judges, and it has the champion if no registry does.
-        accepter: Who accepts a regression; empty if nobody does.
+        params: Parameters of the candidate.
+        base: Commit that the proposal is made against. Its gates apply, and its model is the champion if there is no
+            registry.
+        accepter: GitHub user who accepts a regression; empty if there is none.
     """
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     candidate = _built(stage.MODEL, stage.seconds_taken("train"), _latency(None))
@@ -54,8 +55,8 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     def judged(by: Judge, scored: ScoredOrigins | None, obstacle: str = "") -> Judged:
         checks = gate.budgets(by.gates, candidate)
         if obstacle:
-            said = "it cannot be compared with the model in production"
-            checks.insert(0, Check("comparison", "comparable", None, None, None, passed=False, explanation=said))
+            reason = "it cannot be compared with the model in production"
+            checks.insert(0, Check("comparison", "comparable", None, None, None, passed=False, explanation=reason))
         if scored is None:
             return Judged(by, (*checks, *reported_floors(by.gates, reported)))
         comparison = _comparison(scored, by)
@@ -88,7 +89,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     except NoChampionError as error:
         return proposal(commit=None, known_as=str(error))
     except CommandError as error:
-        return proposal(obstacle=f"the champion cannot be brought up:\n{error}")
+        return proposal(obstacle=f"the champion cannot be restored:\n{error}")
     about: dict[str, Any] = {
         "known_as": champion.known_as,
         "champion": _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion)),
@@ -110,7 +111,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
 
 
 def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str]:
-    """How often the holdout has judged, or why that is not known."""
+    """Return how often the holdout was used, or a warning if that is unknown."""
     if judged.comparison is None:
         return None, ""
     name, whole = judged.judge.metrics.primary, judged.comparison.parts[WHOLE]
@@ -119,11 +120,11 @@ def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str
     try:
         return Asked(asked_before(params.holdout, base), due), ""
     except (CommandError, *github.Errors) as error:
-        return None, f"How many proposals were judged on this holdout could not be found out: {foreign(error, 200)}"
+        return None, f"It is unknown how many proposals were judged on this holdout: {foreign(error, 200)}"
 
 
 def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
-    """What the base judges by, and why that cannot be used; the proposal's own judge stands in then."""
+    """Return the judge of the base. If it cannot be used, return the proposal's own one and the reason."""
     try:
         return parse_judge(git("show", f"{base}:{PARAMS}"), f"{PARAMS} of the base"), ""
     except (CommandError, UserError) as error:
@@ -145,34 +146,34 @@ def _comparison(scored: ScoredOrigins, judge: Judge) -> Comparison:
         origins=_over_origins(scored, judge) if len(scored.periods) > 1 else None,
         rows=scored.judged.total,
         left_out=scored.judged.left_out,
-        roc=evenly({who: curves.roc(rows.target, found) for who, found in both.items()}),
+        roc=evenly({who: curves.roc(rows.target, scores) for who, scores in both.items()}),
         calibration=evenly(
             {
-                who: curves.calibration(rows.target, found, judge.metrics.calibration_bins)[:2]
-                for who, found in both.items()
+                who: curves.calibration(rows.target, scores, judge.metrics.calibration_bins)[:2]
+                for who, scores in both.items()
             }
         ),
     )
 
 
 def _floors(judge: Judge, scored: ScoredOrigins, comparison: Comparison) -> list[Check]:
-    """The demands on the skill of the candidate, on the rows that both are judged on."""
+    """Return the checks of the candidate's skill, on the rows that both models are judged on."""
     target = scored.rows.target
     baseline = point_metrics(target, np.full(len(target), scored.base_rate), judge.metrics)
-    model = {name: found.candidate for name, found in comparison.parts[WHOLE].metrics.items()}
+    model = {name: difference.candidate for name, difference in comparison.parts[WHOLE].metrics.items()}
     return skill_floors(judge.gates, model, dict(zip(METRICS, baseline.tolist(), strict=True)))
 
 
 def _changes(champion: Champion, params: Params) -> changes.Changes:
     metadata = champion.metadata()
-    theirs, ours = champion.folder, Path()
+    folders = champion.folder, Path()
     return changes.Changes(
-        changes.changed_params(*((folder / PARAMS).read_text(encoding="utf-8") for folder in (theirs, ours))),
-        changes.changed_months(theirs / DATA, metadata["window"], DATA, params),
+        changes.changed_params(*((folder / PARAMS).read_text(encoding="utf-8") for folder in folders)),
+        changes.changed_months(champion.folder / DATA, metadata["window"], DATA, params),
         changes.drift(metadata),
         changes.changed_files(champion.commit),
         changes.changed_packages(
-            *((folder / REQUIREMENTS).read_text(encoding="utf-8") for folder in (theirs, ours)),
+            *((folder / REQUIREMENTS).read_text(encoding="utf-8") for folder in folders),
         ),
     )
 
@@ -182,7 +183,7 @@ def _built(model: Path, seconds: float | None, latency: float | None) -> Built:
 
 
 def _latency(champion: Champion | None) -> float | None:
-    """Of the champion, or of the candidate; None where its commit cannot tell."""
+    """Measure the latency of the champion or, with None, of the candidate; None if its commit cannot measure it."""
     rows = _HOLDOUT.resolve()
     try:
         if champion:
@@ -204,13 +205,13 @@ def _reproduced() -> Reproduced:
 
 def _outputs(lock: str) -> dict[str, str]:
     stages: dict[str, Any] = parse_yaml(lock)["stages"]
-    return {out["path"]: out["md5"] for one in stages.values() for out in one["outs"]}
+    return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
 
 
 def _made_of_the_same(commit: str) -> bool:
-    """Whether a commit has a model, and one that is made of the same as this one: then it is the same, bit for bit.
+    """Return whether a commit has a model from the same sources as this one, which is then the same bit for bit.
 
-    What its lock says does not count: who edits params.yaml on the web leaves the lock as it was.
+    Its lock does not count, because an edit of params.yaml on the web leaves the lock unchanged.
     """
     stages: dict[str, Any] = parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = {

@@ -1,7 +1,7 @@
-"""The report in Markdown: the verdict in the first line, then what it rests on.
+"""The report in Markdown: the verdict in the first line, then the evidence.
 
-What somebody else has chosen (names, values) goes through `words.foreign`. Sections are left out from the end until the
-report fits into a comment, and it says so.
+Names and values from outside go through `text.foreign`. If the report is too long for a comment, its last sections are
+left out, and a note says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,21 +23,21 @@ from lifecycle.shared.params import Judge
 from lifecycle.shared.text import CHART, LONGEST, foreign, table
 from model import contract
 
-_WAY_ON = "> Choose a holdout that both can be judged on, or have a maintainer set the label `accept-regression`."
-_MOST = 20  # lines of a table
-_PLACES = 26  # of a chart
+_WAY_ON = "> Choose a holdout that both can be judged on, or ask a maintainer to set the label `accept-regression`."
+_MOST = 20  # rows of a table
+_PLACES = 26  # points of a curve
 _MARKS = {"better": "🟢", "no worse": "⚪", "unclear": "🟡", "worse": "🔴", "undefined": "❔", "not judged": ""}
 
 
 def render(proposal: Proposal) -> str:
-    """The report."""
+    """Return the report."""
     head = [f"## {headline(proposal)}", *warnings(proposal), _about(proposal)]
     sections = [section(proposal) for section in _SECTIONS]
     end = [_footer(proposal)]
     left_out = 0
     while True:
         shown = sections[: len(sections) - left_out]
-        note = [f"*{left_out} sections are left out: they made this too long for a comment.*"] if left_out else []
+        note = [f"*{left_out} sections are left out, because the comment would be too long.*"] if left_out else []
         text = "\n\n".join(part for part in [*head, *shown, *note, *end] if part) + "\n"
         if len(text) <= LONGEST or left_out == len(sections):
             return text[:LONGEST]
@@ -47,28 +47,28 @@ def render(proposal: Proposal) -> str:
 def _about(proposal: Proposal) -> str:
     rows, span = proposal.reported["rows"], proposal.params.holdout.in_words()
     clusters = count_in_words(**proposal.reported["clusters"])
-    said = (
+    text = (
         f"**{contract.NAME}**, judged on {span}: {rows:,} rows in {clusters}, {proposal.reported['base_rate']:.1%} "
         f"{contract.TARGET}."
     )
     if proposal.commit:
-        said += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
+        text += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
     else:
-        said += f" No champion: {foreign(proposal.known_as)}."
+        text += f" No champion: {foreign(proposal.known_as)}."
     if proposal.comparison:
-        said += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}{_asked(proposal)}"
+        text += f" {_rows(proposal.comparison)} {_statement(proposal, proposal.comparison)}{_asked(proposal)}"
     if proposal.obstacle:
-        obstacle = "> **The two cannot be compared**, so this does not pass:"
-        said += "\n".join(["\n", obstacle, ">", quoted(proposal.obstacle), ">", _WAY_ON])
-    return said
+        obstacle = "> **The models cannot be compared**, so the check fails:"
+        text += "\n".join(["\n", obstacle, ">", quoted(proposal.obstacle), ">", _WAY_ON])
+    return text
 
 
 def _rows(comparison: Comparison) -> str:
     kept = comparison.parts[WHOLE].rows
     if not comparison.left_out:
-        return f"Both were measured on the same {kept:,} rows, none of which either was trained on."
+        return f"Both were evaluated on the same {kept:,} rows, and neither was trained on any of them."
     without = " and ".join(f"{count:,} that {why}" for why, count in comparison.left_out.items())
-    return f"Both were measured on the same {kept:,} of {comparison.rows:,} rows (without {without})."
+    return f"Both were evaluated on the same {kept:,} of {comparison.rows:,} rows (without {without})."
 
 
 def _asked(proposal: Proposal) -> str:
@@ -76,16 +76,16 @@ def _asked(proposal: Proposal) -> str:
     if asked is None:
         return ""
     before = f"{asked.before:,} proposal{'s were' if asked.before != 1 else ' was'} judged on this holdout before"
-    due = f"; after {asked.due:,} a new period is due" if asked.due and not asked.is_due else ""
+    due = f"; after {asked.due:,} a new holdout is due" if asked.due and not asked.is_due else ""
     return f" {before}{due}."
 
 
 def _statement(proposal: Proposal, comparison: Comparison) -> str:
-    """What the verdict is about."""
+    """Return what the verdict is about."""
     if comparison.origins:
         return (
-            f"The verdict is about the recipes, in a period like {', '.join(comparison.origins.periods)}: each was "
-            f"trained on what came before such a period."
+            f"The verdict is about the recipes in periods like {', '.join(comparison.origins.periods)}. For each "
+            f"period, both were trained on the months before it."
         )
     span = proposal.params.holdout.in_words()
     unit = comparison.clusters.partition(" ")[2]
@@ -101,12 +101,12 @@ def _metrics(proposal: Proposal) -> str:
     rows = [
         [
             _named(name, judge),
-            f"{found.champion:.4f}",
-            f"{found.candidate:.4f}",
-            *_difference(found.delta),
-            _marked(found.verdict),
+            f"{difference.champion:.4f}",
+            f"{difference.candidate:.4f}",
+            *_difference(difference.delta),
+            _marked(difference.verdict),
         ]
-        for name, found in comparison.parts[WHOLE].metrics.items()
+        for name, difference in comparison.parts[WHOLE].metrics.items()
     ]
     on_holdout = table(header, rows, align)
     if not comparison.origins:
@@ -117,14 +117,14 @@ def _metrics(proposal: Proposal) -> str:
             _named(name, judge),
             *(f"{difference[name]:+.4f}" for difference in origins.differences),
             *_difference(delta),
-            _marked(said),
+            _marked(verdict),
         ]
-        for name, (delta, said) in origins.metrics.items()
+        for name, (delta, verdict) in origins.metrics.items()
     ]
     header = ["", *origins.periods, "mean difference", interval, ""]
     return "\n\n".join(
         [
-            "**The recipes over the origins**: candidate less champion, each trained on what came before the period",
+            "**The recipes over the origins**: candidate minus champion, each trained on the months before the period",
             table(header, over, "l" + "r" * (len(header) - 2) + "l"),
             f"**The two models on the holdout** ({comparison.clusters})",
             on_holdout,
@@ -147,16 +147,16 @@ def _marked(verdict: Verdict) -> str:
 
 
 def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
-    """The metrics of a model that is compared with nothing but always the base rate, as `evaluate` wrote them."""
+    """Return the table of a model's metrics beside those of the base rate, as `evaluate` wrote them."""
     rows = [
         [
             METRICS[name].label,
-            in_digits(found["value"]),
-            f"{in_digits(found['low'])} to {in_digits(found['high'])}",
+            in_digits(metric["value"]),
+            f"{in_digits(metric['low'])} to {in_digits(metric['high'])}",
             in_digits(reported["baseline"][name]),
         ]
         for name in METRICS
-        for found in [reported["model"][name]]
+        for metric in [reported["model"][name]]
     ]
     return table(header, rows, "lrrr")
 
@@ -173,13 +173,13 @@ def _gate(proposal: Proposal) -> str:
 
 def _checks(title: str, judged: Judged) -> str:
     failed, checks = judged.failed, judged.checks
-    said = f"{len(failed)} of {len(checks)} not met" if failed else f"all {len(checks)} met"
+    summary = f"{len(failed)} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed"
     confidence = judged.judge.metrics.confidence
     lines = [
         f"- {'✅' if check.passed else '❌'} {in_words(check, confidence)}"
         for check in sorted(checks, key=attrgetter("passed"))
     ]
-    return _folded(f"{title}: {said}", "\n".join(lines), opened=bool(failed))
+    return _folded(f"{title}: {summary}", "\n".join(lines), opened=bool(failed))
 
 
 def _charts(proposal: Proposal) -> str:
@@ -205,7 +205,7 @@ def _chart(title: str, x: str, y: str, curves: Curves) -> str:
 
 
 def evenly(points: Mapping[str, tuple[Floats, Floats]]) -> Curves:
-    """Curves through points whose x ascends, at evenly spaced places of their common range."""
+    """Interpolate curves with ascending x at evenly spaced places of their common range."""
     low = max(float(x[0]) for x, _ in points.values())
     high = min(float(x[-1]) for x, _ in points.values())
     places = np.linspace(low, high, _PLACES)
@@ -224,14 +224,14 @@ def _slices(proposal: Proposal) -> str:
         return value if np.isfinite(value) else np.inf
 
     parts = sorted(
-        ((key, part) for key, part in comparison.parts.items() if key != WHOLE), key=lambda one: gained(one[1])
+        ((key, part) for key, part in comparison.parts.items() if key != WHOLE), key=lambda entry: gained(entry[1])
     )
     if not parts:
         return ""
-    # Of those that are judged, if there are any.
-    (column, value), worst = next((one for one in parts if one[1].rows >= judge.gates.slice_rows), parts[0])
+    # The worst of the slices that are judged, or of all if none is judged.
+    (column, value), worst = next((entry for entry in parts if entry[1].rows >= judge.gates.slice_rows), parts[0])
     least = f"{worst.metrics[first.name].delta.value:+.4f} {first.label}"
-    said = f"Slices; the worst is {foreign(f'{column} = {value}')}: {least}"
+    title = f"Slices; the worst is {foreign(f'{column} = {value}')}: {least}"
     rows = [
         [
             foreign(f"{column} = {value}"),
@@ -245,20 +245,20 @@ def _slices(proposal: Proposal) -> str:
         "rows",
         *(f"{METRICS[name].label} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in shown),
     ]
-    return _folded(said, table(header, rows, "lr" + "r" * len(shown)))
+    return _folded(title, table(header, rows, "lr" + "r" * len(shown)))
 
 
-def _in_slice(found: Difference, *, judged: bool) -> str:
-    if not np.isfinite(found.delta.value):
+def _in_slice(difference: Difference, *, judged: bool) -> str:
+    if not np.isfinite(difference.delta.value):
         return "-"
-    return f"{found.delta.value:+.4f} {_MARKS[found.verdict] if judged else ''}".strip()
+    return f"{difference.delta.value:+.4f} {_MARKS[difference.verdict] if judged else ''}".strip()
 
 
 def _changes(proposal: Proposal) -> str:
     changes = proposal.changes
     if not changes:
         return ""
-    found = [
+    parts = [
         _part(
             "Parameters", ["", "champion", "candidate"], [[foreign(v) for v in row] for row in changes.params], "lrr"
         ),
@@ -281,8 +281,8 @@ def _changes(proposal: Proposal) -> str:
     ]
     if proposal.data_edits:
         counted.append("rows of months that main has")
-    said = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
-    return _folded(f"What changes: {said}", "\n\n".join(part for part in found if part))
+    summary = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
+    return _folded(f"What changes: {summary}", "\n\n".join(part for part in parts if part))
 
 
 def _data(changes: Changes) -> str:
@@ -293,7 +293,7 @@ def _data(changes: Changes) -> str:
     return "\n\n".join(
         [
             _part("Rows to train on", ["month", "champion", "candidate"], months, "lrr"),
-            f"Drift between the two training sets (population stability index, from 0.25 on a large shift): {drifted}"
+            f"Drift between the two training sets (population stability index; 0.25 is a large shift): {drifted}"
             if drifted
             else "",
         ]
@@ -305,31 +305,31 @@ def _costs(proposal: Proposal) -> str:
     if proposal.champion:
         columns.insert(0, ("champion", proposal.champion))
     rows = [
-        ["model folder", *(f"{built.size / 2**20:.2f} MiB" for _, built in columns)],
-        ["a row predicted in", *(_or_dash(built.latency, lambda ms: f"{ms:.3f} ms") for _, built in columns)],
-        ["trained in", *(_or_dash(built.seconds, lambda seconds: f"{seconds:.1f} s") for _, built in columns)],
+        ["model directory", *(f"{built.size / 2**20:.2f} MiB" for _, built in columns)],
+        ["latency of a row", *(_or_dash(built.latency, lambda ms: f"{ms:.3f} ms") for _, built in columns)],
+        ["training time", *(_or_dash(built.seconds, lambda seconds: f"{seconds:.1f} s") for _, built in columns)],
     ]
     return _folded("Size and speed", table(["", *(who for who, _ in columns)], rows, "l" + "r" * len(columns)))
 
 
 _REPRODUCED = {
-    "bit for bit": "The committed `dvc.lock` was confirmed: the same outputs, bit for bit.",
-    "in metrics only": "The committed `dvc.lock` was confirmed in its metrics; other outputs differ in their bits.",
-    "not": "The committed `dvc.lock` is not what these sources give; this report is about what they give.",
-    "no lock committed": "No `dvc.lock` is committed; this report is about what the sources give.",
+    "bit for bit": "The committed `dvc.lock` was confirmed: the outputs are the same, bit for bit.",
+    "in metrics only": "The committed `dvc.lock` was confirmed in its metrics; other outputs differ in some bits.",
+    "not": "The committed `dvc.lock` is out of date; this report is about the result of the sources.",
+    "no lock committed": "No `dvc.lock` is committed; this report is about the result of the sources.",
 }
 
 
 def _footer(proposal: Proposal) -> str:
-    said = [_REPRODUCED[proposal.reproduced]]
+    sentences = [_REPRODUCED[proposal.reproduced]]
     if proposal.unchanged:
-        said.append("Merging makes no new version, unless what serves it changes.")
+        sentences.append("Merging creates no new version, unless the service changes.")
     elif proposal.passed:
-        said.append("Merging trains this model again from main, releases it as a new version and deploys it.")
+        sentences.append("Merging trains this model again from main, releases it as a new version and deploys it.")
     else:
-        said.append("The label `accept-regression`, set by a maintainer, lets it pass all the same.")
-    said.append("The plots of `dvc.yaml` are in `plots.html`, an artifact of the run.")
-    return f"<sub>{' '.join(said)}</sub>"
+        sentences.append("With the label `accept-regression`, set by a maintainer, it passes nevertheless.")
+    sentences.append("The plots of `dvc.yaml` are in `plots.html`, an artifact of the run.")
+    return f"<sub>{' '.join(sentences)}</sub>"
 
 
 _SECTIONS: tuple[Callable[[Proposal], str], ...] = (_metrics, _gate, _charts, _slices, _changes, _costs)
@@ -347,7 +347,7 @@ def _folded(title: str, body: str, *, opened: bool = False) -> str:
 
 
 def _html(title: str) -> str:
-    """A title with code spans, where Markdown is not read."""
+    """Return a title with code spans as HTML, for places where Markdown is not rendered."""
     parts = title.split("`")
     return "".join(f"<code>{_escaped(part)}</code>" if at % 2 else _escaped(part) for at, part in enumerate(parts))
 

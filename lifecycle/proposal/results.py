@@ -1,4 +1,4 @@
-"""What is known of a proposal, put together: the candidate, the champion, their comparison, the gate's verdict."""
+"""The data of a proposal: candidate, champion, their comparison and the verdict of the gates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from lifecycle.proposal.compare import Part, Verdict
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.params import Judge, Params
 
-# Whether CI's dvc.lock is what was committed.
+# Whether the dvc.lock of this run equals the committed one.
 Reproduced = Literal["bit for bit", "in metrics only", "not", "no lock committed"]
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model file as a thing.
+    """Size and speed of a model.
 
     Attributes:
-        seconds: Of training; None where it was not trained here.
-        size: Bytes.
-        latency: Milliseconds to predict a row; None where it could not be measured.
+        seconds: Training time in seconds; None if it was not trained here.
+        size: Size of the model directory in bytes.
+        latency: Time to predict a row in milliseconds; None if it could not be measured.
     """
 
     seconds: float | None
@@ -35,12 +35,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Curves:
-    """The champion's and the candidate's curve, at the same evenly spaced places.
+    """The curves of champion and candidate, at the same evenly spaced places.
 
     Attributes:
-        low: The first place.
-        high: The last place.
-        values: By who.
+        low: First place.
+        high: Last place.
+        values: Values of the curve, by "champion" and "candidate".
     """
 
     low: float
@@ -50,12 +50,12 @@ class Curves:
 
 @dataclass(frozen=True)
 class Origins:
-    """Both recipes at several points in time: trained on what came before each period, and judged on the period.
+    """Both recipes at several origins, trained on the months before each period and judged on the period.
 
     Attributes:
-        periods: Of the origins, the first at first; the last one is the holdout.
-        differences: For each period, each metric of the candidate less the champion's, by name.
-        metrics: The mean difference of each metric with its interval over the origins, and its verdict.
+        periods: Periods of the origins, in order; the last one is the holdout.
+        differences: For each period, the candidate's value minus the champion's, by metric.
+        metrics: Mean difference with its interval over the origins, and its verdict, by metric.
     """
 
     periods: tuple[str, ...]
@@ -68,13 +68,13 @@ class Comparison:
     """Candidate and champion on the same rows.
 
     Attributes:
-        clusters: What the intervals leave out at a time, counted: for example "31 days".
-        parts: The holdout by column and value; `evaluate.WHOLE` are all rows.
-        origins: The recipes over several origins; None where only the holdout is judged.
-        rows: Rows of the holdout before any was left out.
-        left_out: How many were left out, by why.
-        roc: True positive rate by false positive rate.
-        calibration: Observed share by predicted probability.
+        clusters: Number and unit of the clusters, for example "31 days".
+        parts: Comparison by column and value; `evaluate.WHOLE` stands for all rows.
+        origins: Comparison of the recipes over several origins; None if only the holdout is judged.
+        rows: Number of rows of the holdout before any was left out.
+        left_out: Number of rows left out, by reason.
+        roc: ROC curves: true positive rate by false positive rate.
+        calibration: Calibration curves: observed share by predicted probability.
     """
 
     clusters: str
@@ -86,21 +86,21 @@ class Comparison:
     calibration: Curves
 
     def primary(self, judge: Judge) -> tuple[Interval, Verdict]:
-        """The difference that decides: of the primary metric, over the origins where there are several."""
+        """Return the deciding difference and verdict: of the primary metric, over the origins if there are several."""
         if self.origins:
             return self.origins.metrics[judge.metrics.primary]
-        found = self.parts[WHOLE].metrics[judge.metrics.primary]
-        return found.delta, found.verdict
+        difference = self.parts[WHOLE].metrics[judge.metrics.primary]
+        return difference.delta, difference.verdict
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A proposal by one judge: that of its base, or its own.
+    """The judgement of a proposal by the judge of its base, or by its own.
 
     Attributes:
-        judge: By what it is judged.
-        checks: Of the gate.
-        comparison: None where there is nothing to compare, or it could not be compared.
+        judge: Gates, metrics, slices and threshold.
+        checks: Checks of the gates.
+        comparison: Comparison with the champion; None if there is none.
     """
 
     judge: Judge
@@ -109,33 +109,33 @@ class Judged:
 
     @property
     def failed(self) -> list[Check]:
-        """The demands that are not met; what decides comes first."""
+        """The failed checks, the deciding one first."""
         return [check for check in self.checks if not check.passed]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """All that the report says.
+    """The content of the report.
 
     Attributes:
-        commit: Commit of the champion; None where there is none.
-        known_as: What makes it the champion, or why there is none.
-        reported: What `evaluate` wrote of the candidate.
-        params: The candidate's.
-        candidate: The candidate's model file.
+        commit: Commit of the champion; None if there is none.
+        known_as: Where the champion is recorded, or the reason why there is none.
+        reported: Content of the candidate's metrics.json.
+        params: Parameters of the candidate.
+        candidate: Size and speed of the candidate.
         reproduced: Whether the committed lock was confirmed.
-        judged: By the judge of the base.
-        own: By the judge that the proposal brings, where that is another one.
-        judge_changes: Name, value before and value after, of what the proposal changes of its judge.
-        judge_obstacle: Why the judge of the base could not be used.
-        warnings: What a reader should know before trusting the comparison.
+        judged: Judgement by the judge of the base.
+        own: Judgement by the proposal's own judge, if that differs.
+        judge_changes: Name, old value and new value of each change of the judge.
+        judge_obstacle: Reason why the judge of the base could not be used.
+        warnings: Warnings to read before trusting the comparison.
         unchanged: Whether the candidate is the champion, bit for bit.
-        obstacle: Why the two could not be compared.
-        accepted_by: Who has accepted a regression.
-        changes: Against the champion's commit; None without one.
-        champion: The champion's model file; None without one.
-        asked: How often the holdout has judged.
-        data_edits: What has changed in periods that the base has, in Markdown.
+        obstacle: Reason why the models could not be compared.
+        accepted_by: GitHub user who accepted a regression.
+        changes: Changes against the champion's commit; None without a champion.
+        champion: Size and speed of the champion; None without a champion.
+        asked: Use of the holdout by earlier proposals.
+        data_edits: Changes in periods that the base has, in Markdown.
     """
 
     commit: str | None
@@ -159,40 +159,40 @@ class Proposal:
 
     @property
     def failed(self) -> list[Check]:
-        """The demands of the base's judge that are not met."""
+        """The checks that fail by the judge of the base."""
         return self.judged.failed
 
     @property
     def passed(self) -> bool:
-        """Whether it may be merged."""
+        """Whether the proposal may be merged."""
         return not self.failed or bool(self.accepted_by)
 
     @property
     def comparison(self) -> Comparison | None:
-        """By the judge of the base."""
+        """The comparison by the judge of the base."""
         return self.judged.comparison
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the comparison says of the primary metric, with the guards: nothing is better beside a worse metric."""
+        """The verdict on the primary metric; "worse" if any other metric is worse."""
         comparison = self.comparison
         if comparison is None:
             return None
-        _, found = comparison.primary(self.judged.judge)
-        shown = {difference.verdict for difference in comparison.parts[WHOLE].metrics.values()}
+        _, primary = comparison.primary(self.judged.judge)
+        verdicts = {difference.verdict for difference in comparison.parts[WHOLE].metrics.values()}
         if comparison.origins:
-            shown |= {one for _, one in comparison.origins.metrics.values()}
-        return "worse" if "worse" in shown else found
+            verdicts |= {verdict for _, verdict in comparison.origins.metrics.values()}
+        return "worse" if "worse" in verdicts else primary
 
     @property
     def too_few_rows(self) -> bool:
-        """Whether nothing speaks against it but that the rows are too few to tell."""
+        """Whether the only failed checks are those with too few rows to tell."""
         primary = self.judged.judge.metrics.primary
         unclear = [check for check in self.failed if check.rule == "difference" and check.metric == primary]
         return self.verdict == "unclear" and len(unclear) == len(self.failed)
 
     def compared(self) -> dict[str, Any]:
-        """What the registry keeps of it: the champion, and each metric's difference with its interval and verdict."""
+        """Return the values for the registry: the champion, and each metric's difference, interval and verdict."""
         metrics = self.comparison.parts[WHOLE].metrics if self.comparison else {}
         confidence = self.judged.judge.metrics.confidence
         return {
@@ -203,7 +203,10 @@ class Proposal:
             "champion_known_as": self.known_as,
             "accepted_by": self.accepted_by,
             "failed": [in_words(check, confidence) for check in self.failed],
-            "metrics": {name: {**_or_none(found.delta), "verdict": found.verdict} for name, found in metrics.items()},
+            "metrics": {
+                name: {**_or_none(difference.delta), "verdict": difference.verdict}
+                for name, difference in metrics.items()
+            },
             "origins": self._over_origins(),
         }
 
@@ -213,7 +216,9 @@ class Proposal:
             return {}
         return {
             "periods": list(origins.periods),
-            "metrics": {name: {**_or_none(delta), "verdict": said} for name, (delta, said) in origins.metrics.items()},
+            "metrics": {
+                name: {**_or_none(delta), "verdict": verdict} for name, (delta, verdict) in origins.metrics.items()
+            },
         }
 
 

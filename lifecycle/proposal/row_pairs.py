@@ -1,6 +1,6 @@
-"""Two tables row by row: columns that can be compared, and rows paired by some of them.
+"""Pair the rows of two tables: find the columns that can be compared, and pair rows by some of them.
 
-DuckDB joins them, with bounded memory: what does not fit is spilled to disk.
+DuckDB joins the tables with bounded memory, and spills to disk what does not fit.
 """
 
 import tempfile
@@ -27,35 +27,35 @@ _NO_VALUES = '"NULL"'  # the type of a column in which every value is missing
 
 @contextmanager
 def duckdb_in_memory() -> Iterator[DuckDBPyConnection]:
-    """An empty database in memory."""
+    """Open an empty database in memory."""
     with tempfile.TemporaryDirectory() as folder:
         settings: dict[str, Any] = {
             "memory_limit": _MEMORY,
             "temp_directory": folder,
             "threads": stage.cores(),
             "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,  # nothing comes from the network
+            "autoinstall_known_extensions": False,  # downloads nothing
         }
         with duckdb.connect(config=settings) as connection:
             yield connection
 
 
 def column_types(rows: DuckDBPyRelation) -> dict[str, str]:
-    """The type of each column, as DuckDB calls it."""
+    """Return the DuckDB type of each column."""
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
 def comparable(before: str, after: str) -> bool:
-    """Whether values of two types can be compared: numbers with numbers, texts with texts, times with times."""
+    """Return whether values of two types can be compared: numbers, strings or times, each among themselves."""
     return _kind(before) == _kind(after) or _NO_VALUES in {before, after}
 
 
 def aligned(
     before: DuckDBPyRelation, after: DuckDBPyRelation, names: Sequence[str]
 ) -> tuple[DuckDBPyRelation, DuckDBPyRelation]:
-    """Columns that both have: b0, b1 and so on of the one, a0, a1 and so on of the other, in the order of their names.
+    """Return common columns as b0, b1, … of the first table and a0, a1, … of the second, in the order of the names.
 
-    Those of types that cannot be compared become text.
+    Columns whose types cannot be compared become strings.
     """
     types, others = column_types(before), column_types(after)
     return (
@@ -69,17 +69,17 @@ def paired(
 ) -> DuckDBPyRelation:
     """Pair the rows of two aligned tables.
 
-    If several rows have one identity, those that are the same on both sides belong together; the others are paired in
-    the order of their values. No row is in two pairs.
+    If several rows have the same identity, equal rows of both sides form pairs, and the others are paired in the order
+    of their values. No row is in two pairs.
 
     Args:
-        connection: That of both tables.
-        before: The one table.
-        after: The other table.
-        identity: How many of the columns, the first ones, identify a row.
+        connection: Connection of both tables.
+        before: First table.
+        after: Second table.
+        identity: Number of leading columns that identify a row.
 
     Returns:
-        The columns of both, and `b_number` and `a_number`, one of which is missing where a row has no pair.
+        The columns of both tables, `b_number` and `a_number`. One of the numbers is null if a row has no pair.
     """
     if any(_has_duplicates(rows, identity) for rows in (before, after)):
         before, after = _numbered(connection, before, after, identity)
@@ -90,7 +90,7 @@ def paired(
 
 
 def same_value(at: int) -> str:
-    """SQL for whether two aligned tables have the same value in a column; missing values are the same."""
+    """Return the SQL condition of equal values in a column of two aligned tables; missing values are equal."""
     return f"b{at} IS NOT DISTINCT FROM a{at}"
 
 
@@ -99,13 +99,13 @@ def _kind(column_type: str) -> str:
 
 
 def _value(name: str, types: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """SQL for a column whose values may be compared with those of the other table."""
+    """Return the SQL expression of a column that can be compared with that of the other table."""
     value, column_type, other = '"' + name.replace('"', '""') + '"', types[name], others[name]
     kinds = {_kind(column_type), _kind(other)}
     if column_type == other or kinds == {"number"} or _NO_VALUES in kinds:
         return value
-    # DuckDB would convert times of several units to nanoseconds, which hold 584 years only. The same time is the same
-    # text, if a date is a time too.
+    # DuckDB would convert times of different units to nanoseconds, which only cover 584 years. Equal times are equal
+    # strings if dates become times first.
     if _kind(column_type) == "local time" and column_type != "TIMESTAMP_NS":
         value = f"{value}::TIMESTAMP"
     return f"{value}::VARCHAR"
@@ -119,7 +119,7 @@ def _has_duplicates(rows: DuckDBPyRelation, identity: int) -> bool:
 def _numbered(
     connection: DuckDBPyConnection, before: DuckDBPyRelation, after: DuckDBPyRelation, identity: int
 ) -> tuple[DuckDBPyRelation, DuckDBPyRelation]:
-    """Two aligned tables without the rows that cancel out, one by one; each row with its number in its identity."""
+    """Remove rows that both aligned tables have, one by one, and number the rest within each identity."""
     columns, first = ", ".join(before.columns), ", ".join(before.columns[:identity])
     both = before.project("*, 1 AS side").union(after.project("*, -1 AS side"))
     both.aggregate(f"{columns}, sum(side)::BIGINT AS surplus", columns).filter("surplus <> 0").create("surplus")
@@ -128,7 +128,7 @@ def _numbered(
         copies = connection.table("surplus").project(f"{columns}, unnest(range({sign} * surplus))")
         renamed = ", ".join(f"b{at} AS {prefix}{at}" for at in range(len(before.columns)))
         number = f"row_number() OVER (PARTITION BY {first} ORDER BY {columns}) AS {prefix}_number"
-        # A table, because it is read several times.
+        # A table, because it is read more than once.
         copies.project(f"{renamed}, {number}").create(prefix)
         return connection.table(prefix)
 

@@ -1,9 +1,8 @@
-"""The rows that candidate and champion are judged on, period by period.
+"""The rows that candidate and champion are judged on, by period.
 
-They are those of the base where it has the period: a proposal chooses neither which rows of a known period it is
-judged on nor what their outcomes were. Rows that either model was trained on are left out, and so are those that the
-champion's contract does not take; all of them are counted. A row is known by the contract's identity and not by its
-position: data that was sorted anew or corrected still has the same rows.
+If the base has the period, its rows and outcomes are used, so that a proposal chooses neither. Rows that either model
+was trained on, and rows that the champion's contract does not accept, are left out and counted. Rows are matched by the
+contract's identity, not by position, so that sorted or corrected data still has the same rows.
 """
 
 import re
@@ -22,20 +21,20 @@ from lifecycle.shared.months import ARROW_SCHEMA, month_path, read_month
 from model import contract
 
 _KEYS = list(contract.IDENTITY)
-_POSITION = "position of the row"  # no column of a contract is called like that
+_POSITION = "position of the row"  # no column of a contract has this name
 
 
 class NotComparableError(Exception):
-    """Candidate and champion cannot be compared on these rows; the message says why, for the report."""
+    """Candidate and champion cannot be compared on these rows. The message gives the reason, for the report."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """What the rows have to fit, for one of the two models.
+    """The requirements of one of the two models for the rows.
 
     Attributes:
         who: "candidate" or "champion".
-        schema: The contract of the model, as JSON Schema.
+        schema: Contract of the model, as JSON Schema.
         trained_on: Files of the months that the model was trained on.
     """
 
@@ -45,7 +44,7 @@ class Side:
 
     @property
     def inputs(self) -> list[str]:
-        """The columns that the model needs."""
+        """The input columns of the model."""
         return list(self.schema["properties"])
 
 
@@ -54,11 +53,11 @@ class JudgedRows:
     """The rows of a period that both models can be judged on, in the same order.
 
     Attributes:
-        candidate: With the columns of the code's contract and the target.
-        champion: With the inputs of the champion.
-        total: Rows of the period before any was left out.
-        left_out: How many rows were left out, by why.
-        trained_on: How many rows each of the two was trained on, by who.
+        candidate: Rows with the columns of the current contract and the target.
+        champion: The same rows with the inputs of the champion.
+        total: Number of rows of the period before any was left out.
+        left_out: Number of rows left out, by reason.
+        trained_on: Number of rows that a model was trained on, by "candidate" and "champion".
     """
 
     candidate: pa.Table
@@ -72,37 +71,36 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
     """Find the rows of a period that both models can be judged on.
 
     Args:
-        months: Of the period.
-        own: Folder of the candidate's month files.
-        base: Folder of the base's, where it differs.
-        candidate: The candidate.
-        champion: The champion.
+        months: Months of the period.
+        own: Directory of the candidate's months.
+        base: Directory of the base's months, if they differ.
+        candidate: Requirements of the candidate.
+        champion: Requirements of the champion.
 
     Raises:
-        NotComparableError: Where a column is missing, the candidate does not take a row that the base has, or no row is
-            left.
+        NotComparableError: If a column is missing, the candidate does not accept a row of the base, or no row is left.
     """
-    ours = pa.concat_tables([_read(month, own) for month in months], promote_options="default")
-    known = ours
+    own_rows = pa.concat_tables([_read(month, own) for month in months], promote_options="default")
+    known = own_rows
     if base is not None and all(month_path(month, base).exists() for month in months):
         known = pa.concat_tables([_read(month, base) for month in months], promote_options="default")
     if contract.TARGET not in known.column_names:
-        raise NotComparableError(f"the base has no outcomes called {contract.TARGET}")
+        raise NotComparableError(f"the data of the base has no column {contract.TARGET}")
 
-    inputs = {side.who: _inputs(known, ours, side) for side in (candidate, champion)}
+    inputs = {side.who: _inputs(known, own_rows, side) for side in (candidate, champion)}
     left_out: dict[str, int] = {}
     kept = np.ones(known.num_rows, dtype=np.bool_)
     for side in (candidate, champion):
         table, present = inputs[side.who]
-        taken = present & fits(table, side.schema)
-        if side.who == "candidate" and known is not ours and not taken.all():
+        accepted = present & fits(table, side.schema)
+        if side.who == "candidate" and known is not own_rows and not accepted.all():
             raise NotComparableError(
-                f"{int((~taken).sum()):,} of {len(taken):,} rows that the base has of {_span(months)} are not in the "
-                f"proposal's data, or its contract does not take them: it would be judged on the rows of its choice"
+                f"{int((~accepted).sum()):,} of {len(accepted):,} rows of the base in {_span(months)} are missing in "
+                f"the proposal, or its contract does not accept them, so it would choose the rows it is judged on"
             )
-        if not taken.all():
-            left_out[f"the {side.who}'s contract does not take"] = int((~taken).sum())
-        kept &= taken
+        if not accepted.all():
+            left_out[f"the {side.who}'s contract does not accept"] = int((~accepted).sum())
+        kept &= accepted
     trained_on = {}
     keys = known.select(_KEYS)
     for side in (champion, candidate):
@@ -113,7 +111,7 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
     if not kept.any():
         reasons = " and ".join(f"{count:,} that {why}" for why, count in left_out.items())
         raise NotComparableError(
-            f"of the {known.num_rows:,} rows of {_span(months)} none is left to compare the two on: without {reasons}"
+            f"none of the {known.num_rows:,} rows of {_span(months)} is left to compare the models, without {reasons}"
         )
     chosen = pa.array(np.flatnonzero(kept))
     rows = inputs["candidate"][0].append_column(contract.TARGET, known.column(contract.TARGET))
@@ -135,79 +133,77 @@ def _span(months: Sequence[str]) -> str:
     return months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
 
 
-def _inputs(known: pa.Table, ours: pa.Table, side: Side) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """The inputs of a side for the known rows, and for which of them there are any.
+def _inputs(known: pa.Table, own: pa.Table, side: Side) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return the inputs of a side for the known rows, and the rows for which they exist.
 
     The known rows have them, unless the proposal has added a column, or removed one that the champion needs.
     """
-    for table in (known, ours):
+    for table in (known, own):
         if all(name in table.column_names for name in side.inputs):
             if table is known:
                 return known.select(side.inputs), np.ones(known.num_rows, dtype=np.bool_)
-            return _joined(known, ours, side.inputs)
-    missing = [name for name in side.inputs if name not in ours.column_names and name not in known.column_names]
+            return _joined(known, own, side.inputs)
+    missing = [name for name in side.inputs if name not in own.column_names and name not in known.column_names]
     raise NotComparableError(
         f"the {side.who} needs columns that these rows do not have: {', '.join(missing or side.inputs)}"
     )
 
 
-def _joined(known: pa.Table, ours: pa.Table, inputs: Sequence[str]) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """The inputs of the candidate's rows, in the order of the known ones, by their identity."""
+def _joined(known: pa.Table, own: pa.Table, inputs: Sequence[str]) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return the inputs of the candidate's rows in the order of the known rows, matched by identity."""
     try:
-        keys = ours.select(_KEYS).cast(known.select(_KEYS).schema)
+        keys = own.select(_KEYS).cast(known.select(_KEYS).schema)
     except (pa.ArrowException, ValueError, KeyError) as error:
-        raise NotComparableError(f"rows cannot be told apart by {', '.join(_KEYS)}: {error}") from error
-    positions = keys.append_column(_POSITION, pa.array(np.arange(ours.num_rows)))
+        raise NotComparableError(f"rows cannot be matched by {', '.join(_KEYS)}: {error}") from error
+    positions = keys.append_column(_POSITION, pa.array(np.arange(own.num_rows)))
     numbered = known.select(_KEYS).append_column("row", pa.array(np.arange(known.num_rows)))
     both = numbered.join(positions, _KEYS, join_type="left outer", use_threads=False)
     at = np.full(known.num_rows, -1)
-    found = both.column(_POSITION)
-    at[both.column("row").to_numpy()] = pc.fill_null(found, -1).to_numpy()
+    matched = both.column(_POSITION)
+    at[both.column("row").to_numpy()] = pc.fill_null(matched, -1).to_numpy()
     present = at >= 0
-    return ours.select(list(inputs)).take(pa.array(np.maximum(at, 0))), present
+    return own.select(list(inputs)).take(pa.array(np.maximum(at, 0))), present
 
 
 def occurs(keys: pa.Table, files: Iterable[Path]) -> NDArray[np.bool_]:
-    """Whether each row occurs in any of the files.
+    """Return whether each row occurs in any of the files.
 
     Args:
-        keys: The columns of the identity.
-        files: Month files.
+        keys: Identity columns of the rows.
+        files: Files of months.
 
     Returns:
-        Of shape (rows,).
+        Booleans, of shape (rows,).
 
     Raises:
-        NotComparableError: Where the rows of a file have no such identity.
+        NotComparableError: If the rows of a file do not have these columns.
     """
-    found = np.zeros(len(keys), dtype=np.bool_)
+    occurring = np.zeros(len(keys), dtype=np.bool_)
     numbered = keys.append_column("row", pa.array(np.arange(len(keys))))
     for file in files:
         try:
             month = pq.read_table(file, columns=_KEYS).cast(keys.schema)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise NotComparableError(
-                f"the rows of {file} cannot be told apart by {', '.join(_KEYS)}: {error}"
-            ) from error
+            raise NotComparableError(f"the rows of {file} cannot be matched by {', '.join(_KEYS)}: {error}") from error
         both = numbered.join(month, _KEYS, join_type="left semi", use_threads=False)
-        found[both.column("row").to_numpy()] = True
-    return found
+        occurring[both.column("row").to_numpy()] = True
+    return occurring
 
 
 def fits(table: pa.Table, schema: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which rows a contract takes.
+    """Return which rows a contract accepts.
 
     Args:
-        table: With the columns of the contract.
-        schema: The contract as JSON Schema, as a model folder has it; it may be of another commit.
+        table: Rows with the columns of the contract.
+        schema: Contract as JSON Schema, from a model directory, maybe of another commit.
 
     Returns:
-        Of shape (rows,).
+        Booleans, of shape (rows,).
     """
-    taken = np.ones(table.num_rows, dtype=np.bool_)
+    accepted = np.ones(table.num_rows, dtype=np.bool_)
     for name, rules in schema["properties"].items():
-        taken &= _fits(table.column(name), rules)
-    return taken
+        accepted &= _fits(table.column(name), rules)
+    return accepted
 
 
 def _fits(column: pa.ChunkedArray, rules: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -230,6 +226,6 @@ def _fits(column: pa.ChunkedArray, rules: Mapping[str, Any]) -> NDArray[np.bool_
         texts = [text for text in pc.unique(column).to_pylist() if text is not None]
         legal = [text for text in texts if pattern.search(text) and (categories is None or text in categories)]
         allowed &= pc.fill_null(pc.is_in(column, value_set=pa.array(legal, column.type)), fill_value=False).to_numpy()
-    elif not pa.types.is_timestamp(column.type):  # of timestamps, JSON Schema says only how they are written
+    elif not pa.types.is_timestamp(column.type):  # JSON Schema only states the format of timestamps
         allowed[:] = False
     return np.asarray(np.where(missing, "null" in types, allowed), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Candidate and champion on the rows of each origin: whose code scores what, and by how much the two differ."""
+"""Score the rows of each origin with candidate and champion, each by its own code, and compute their differences."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ from lifecycle.shared.schema import json_schema
 
 @dataclass(frozen=True)
 class ScoredOrigins:
-    """Candidate and champion on all periods that they are compared on.
+    """The scores of candidate and champion on all periods of the comparison.
 
     Attributes:
-        rows: Of the holdout, with the scores of the two models themselves.
-        judged: Which rows these are.
-        base_rate: That the candidate was trained with: what the baseline predicts.
-        periods: Of the origins, the first at first.
-        differences: For each period, each metric of the candidate less the champion's.
+        rows: Rows of the holdout, with the scores of both models.
+        judged: Selection of these rows.
+        base_rate: Base rate of the candidate's training data, which the baseline predicts.
+        periods: Periods of the origins, in order.
+        differences: For each period, the candidate's value minus the champion's, by metric.
     """
 
     rows: Rows
@@ -58,15 +58,15 @@ def score_origins(
     """Train both recipes at each origin, and score the rows of its period with both.
 
     Args:
-        champion: Checked out, with its model.
-        params: Of the candidate, whose model is trained.
-        judge: Its number of origins and seeds counts.
+        champion: Champion, checked out with its model.
+        params: Parameters of the candidate, whose model is trained.
+        judge: Judge, which sets the number of origins and seeds.
         slices: Columns to slice the holdout by.
-        base: Folder of the base's months; None where its data is that of the proposal.
+        base: Directory of the base's months; None if its data is that of the proposal.
 
     Raises:
-        NotComparableError: Where the two cannot be compared.
-        CommandError: Where the champion's code, or the training at an origin, fails.
+        NotComparableError: If the models cannot be compared.
+        CommandError: If the champion's code or the training at an origin fails.
     """
     plan = _plan(champion, params, judge)
     at_origins = _train_at_origins(champion, plan)
@@ -79,26 +79,30 @@ def score_origins(
         scores = [_both(at_origins, rows, back, seed) for seed in range(plan.seeds)]
         target = to_target(rows.candidate)
         points = [
-            point_metrics(target, candidate, judge.metrics) - point_metrics(target, theirs, judge.metrics)
-            for theirs, candidate in scores
+            point_metrics(target, of_candidate, judge.metrics) - point_metrics(target, of_champion, judge.metrics)
+            for of_champion, of_candidate in scores
         ]
         periods.append(moved_back(params.holdout, back * plan.apart).in_words())
         differences.append(dict(zip(METRICS, np.mean(points, axis=0).tolist(), strict=True)))
         last = rows, target, scores[0]
     if last is None:
         raise NotComparableError("no month is left to train on at any origin")
-    rows, target, (theirs, candidate) = last
+    rows, target, (of_champion, of_candidate) = last
     clusters = find_clusters(rows.candidate.select(cluster_columns()))
-    both = Rows(target, theirs, candidate, clusters, slices_of(rows.candidate.select(list(slices))))
+    both = Rows(target, of_champion, of_candidate, clusters, slices_of(rows.candidate.select(list(slices))))
     base_rate = Predictor.load(stage.MODEL).metadata["base_rate"]
     return ScoredOrigins(both, rows, base_rate, tuple(periods), tuple(differences))
 
 
 def _plan(champion: Champion, params: Params, judge: Judge) -> OriginPlan:
-    """As many origins as the judge asks for, and both recipes have data for; at least the one of the holdout."""
-    ours = possible_origins(params.window, params.holdout, DATA, rolling=params.retraining.window != "expanding")
-    theirs = possible_origins(champion.window(), params.holdout, champion.folder / DATA, rolling=champion.is_rolling())
-    origins = max(1, min(judge.comparison.origins, ours, theirs))
+    """Plan as many origins as the judge sets and both recipes have data for, and at least one."""
+    for_candidate = possible_origins(
+        params.window, params.holdout, DATA, rolling=params.retraining.window != "expanding"
+    )
+    for_champion = possible_origins(
+        champion.window(), params.holdout, champion.folder / DATA, rolling=champion.is_rolling()
+    )
+    origins = max(1, min(judge.comparison.origins, for_candidate, for_champion))
     return OriginPlan(origins, judge.comparison.seeds, apart=len(params.holdout.months()))
 
 
@@ -126,13 +130,13 @@ def _files(window: Months | None, folder: Path) -> list[Path]:
 
 
 def _both(champion: ChampionAtOrigins, rows: JudgedRows, back: int, seed: int) -> tuple[Probability, Probability]:
-    """The scores of the champion and of the candidate, of the models of an origin and a seed."""
-    asked, scored = (OUTPUT / f"{name}.parquet" for name in ("rows", "scored"))
-    pq.write_table(rows.champion, asked)
-    theirs = champion.score(back, seed, asked, scored)
+    """Return the scores of champion and candidate with their models of an origin and a seed."""
+    inputs, scored = (OUTPUT / f"{name}.parquet" for name in ("rows", "scored"))
+    pq.write_table(rows.champion, inputs)
+    of_champion = champion.score(back, seed, inputs, scored)
     model = model_folder(back, seed) if back or seed else stage.MODEL
-    ours = Predictor.load(model).probabilities(to_columns(rows.candidate))
-    broken = int((~np.isfinite(ours)).sum())
+    of_candidate = Predictor.load(model).probabilities(to_columns(rows.candidate))
+    broken = int((~np.isfinite(of_candidate)).sum())
     if broken:
-        raise NotComparableError(f"the candidate predicts no probability for {broken:,} of {len(ours):,} rows")
-    return theirs, ours
+        raise NotComparableError(f"the candidate predicts no probability for {broken:,} of {len(of_candidate):,} rows")
+    return of_champion, of_candidate

@@ -1,6 +1,7 @@
-"""Why rows that the champion was trained on are not recognised in the holdout: an identity that is written differently.
+"""Find out why rows that the champion was trained on are not recognised in the holdout.
 
-Without this, a time zone that was mended would make each row of a month the champion has learnt look unseen to it.
+If identities are written differently, for example after a corrected time zone, every row of a month in the champion's
+window looks new to it.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,8 +14,8 @@ from lifecycle.proposal.row_pairs import aligned, column_types, comparable, duck
 from lifecycle.shared.text import foreign
 from model import contract
 
-# Of a period that the champion was trained on, nearly every row is recognised: corrections touch a few. If fewer than
-# half are, the identity itself is written differently.
+# Share of recognised rows in a period of the champion's window below which identities are written differently.
+# Corrections only change a few rows.
 _RECOGNISED = 0.5
 
 
@@ -23,10 +24,10 @@ class Unrecognised:
     """A period whose rows are not recognised by identity.
 
     Attributes:
-        rows: Rows of the candidate.
-        matched: How many of them match a row of the champion's by identity.
+        rows: Number of rows of the candidate.
+        matched: Number of them that match a row of the champion by identity.
         column: Identity column without which they match; None if there is no such column.
-        matched_without: How many match without that column.
+        matched_without: Number of rows that match without that column.
         before: The champion's value of that column, in a row that matches without it; the identity of the champion's
             first row, if there is no such column.
         after: The candidate's value in the same row; the identity of its first row, if there is no such column.
@@ -43,15 +44,15 @@ class Unrecognised:
 def unrecognised(before: pa.Table, after: pa.Table) -> Unrecognised | None:
     """Find out why the candidate's rows of a period do not match the champion's by identity.
 
-    Each identity column is left out in turn. If rows match then, its values are written differently: times in another
-    zone, codes in lower case.
+    Each identity column is left out in turn. If rows match without it, its values are written differently, such as
+    times in another zone or codes in lower case.
 
     Args:
         before: The period's rows at the champion's commit, with the columns of the contract's identity.
         after: The candidate's rows of the same period, with the same columns.
 
     Returns:
-        None if at least half of the candidate's rows match, or there is nothing that they could match.
+        The reason; None if at least half of the candidate's rows match, or the champion has no rows.
     """
     if not len(before):
         return None
@@ -78,20 +79,21 @@ def unrecognised(before: pa.Table, after: pa.Table) -> Unrecognised | None:
             sides = sides[0], _join(*sides, every, how="anti")
         example = _example(*sides, best, others[best])
         if best not in compared:
-            # A number and a text look the same.
+            # A number and a string look the same.
             example = f"{example[0]} ({types[names[best]]})", f"{example[1]} ({new[names[best]]})"
         return Unrecognised(len(after), matched, names[best], without[best], *example)
 
 
-def unrecognised_in_words(period: str, found: Unrecognised) -> str:
-    """A sentence of Markdown that says so."""
-    none, few = f"none of its {found.rows:,} rows matches", f"only {found.matched:,} of its {found.rows:,} rows match"
-    said = f"the champion's window includes {foreign(period)}, but {few if found.matched else none} by identity"
-    values = f"{foreign(found.before)} before, {foreign(found.after)} now"
-    if found.column is None:
-        return f"{said}, whichever column of it is left out (the first row is {values})"
-    who = "they match" if found.matched_without == found.rows else f"{found.matched_without:,} match"
-    return f"{said}; {who} when {foreign(found.column)} is left out ({values})"
+def unrecognised_in_words(period: str, reason: Unrecognised) -> str:
+    """Return the reason as a sentence of Markdown."""
+    none = f"none of its {reason.rows:,} rows matches"
+    few = f"only {reason.matched:,} of its {reason.rows:,} rows match"
+    fact = f"the champion's window includes {foreign(period)}, but {few if reason.matched else none} by identity"
+    values = f"{foreign(reason.before)} before, {foreign(reason.after)} now"
+    if reason.column is None:
+        return f"{fact}, whichever identity column is left out (the first row is {values})"
+    matches = "they match" if reason.matched_without == reason.rows else f"{reason.matched_without:,} match"
+    return f"{fact}; {matches} without {foreign(reason.column)} ({values})"
 
 
 def _count_matching(before: DuckDBPyRelation, after: DuckDBPyRelation, columns: Iterable[int]) -> int:
@@ -104,20 +106,20 @@ def _join(before: DuckDBPyRelation, after: DuckDBPyRelation, columns: Iterable[i
 
 
 def _example(before: DuckDBPyRelation, after: DuckDBPyRelation, at: int, others: Sequence[int]) -> tuple[str, str]:
-    """The values of a column before and after, in a row that matches in the other columns.
+    """Return the old and the new value of a column, in a row that matches in the other columns.
 
-    Where rows match in several ways, as equal orders of a day do, the first ones of both sides belong together.
+    If rows match in several ways, such as equal orders of a day, the first rows of both sides are used.
     """
     least = {}
     for side, rows in (("b", before), ("a", after)):
         keys = ", ".join(f"{side}{other}" for other in others)
         least[side] = rows.aggregate(f"{keys}, min({side}{at}) AS {side}{at}", keys)
     both = _join(least["b"], least["a"], others, how="inner").order(", ".join(f"b{other}" for other in others))
-    (found,) = both.limit(1).project(f"b{at}::VARCHAR, a{at}::VARCHAR").fetchall()
-    return str(found[0]), str(found[1])
+    (values,) = both.limit(1).project(f"b{at}::VARCHAR, a{at}::VARCHAR").fetchall()
+    return str(values[0]), str(values[1])
 
 
 def _first_row(rows: DuckDBPyRelation) -> str:
     ordered = rows.order(", ".join(rows.columns)).limit(1)
-    (found,) = ordered.project(", ".join(f"{name}::VARCHAR" for name in rows.columns)).fetchall()
-    return ", ".join(map(str, found))
+    (values,) = ordered.project(", ".join(f"{name}::VARCHAR" for name in rows.columns)).fetchall()
+    return ", ".join(map(str, values))

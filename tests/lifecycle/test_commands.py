@@ -57,6 +57,7 @@ HERE = {
 SERVED = {
     "python -m lifecycle.serving.feedback FILE": "python -m lifecycle.serving.feedback outcomes.csv",
     "python -m lifecycle.serving.newest 500": "python -m lifecycle.serving.newest 500",
+    "make explain": "make explain ID={prediction}",
     "make explain ID": "make explain ID={prediction}",
     "make monitor": "make monitor",
     # There were no predictions then, which is a warning.

@@ -25,7 +25,7 @@ INCOMPLETE = (
     "⚠️ **This pull request may change anything that it is judged by**: it changes more files than GitHub lists, so the "
     "list may be incomplete."
 )
-UNKNOWN = "⚠️ **It could not be found out"
+UNKNOWN = "⚠️ **It is unknown"
 
 
 def file(name: str, status: str = "modified", previous: str = "") -> dict[str, str]:

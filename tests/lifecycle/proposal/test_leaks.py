@@ -229,7 +229,7 @@ def test_copied_rows(small: Path, tmp_path: Path) -> None:
     (said,) = copied_rows(window, holdout)
     assert said == (
         "20.0% of the holdout's rows occur in the training window under another identity, with the same values in all "
-        "other columns; between its own periods 0.0% do. Were rows copied, or moved in time?"
+        "other columns; between periods of the window, 0.0% do. Were rows copied or moved in time?"
     )
     # With another outcome, or another number in its last digit, it is another row.
     copied = moved(january.slice(7, 600))
@@ -307,7 +307,10 @@ def test_a_time_that_is_known_only_later(
         found = known_only_later(holdout | {"gate_closed": closed}, "scheduled_departure")
         assert bool(found) == suspected
     assert found == [
-        "`gate_closed` lies after `scheduled_departure` in 98.3% of the rows. Is it known when the prediction is made?"
+        (
+            "`gate_closed` is later than `scheduled_departure` in 98.3% of the rows. "
+            "Is it known when the prediction is made?"
+        )
     ]
 
 

@@ -86,7 +86,7 @@ def test_commit_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
     repository = older(before, tmp_path / "older", small, gates=GATES, comparison={"origins": 2, "seeds": 2})
     report = report_after_upgrade(repository)
     check_gains(report)
-    assert re.search(r"\| a row predicted in \| \d+\.\d+ ms \| \d+\.\d+ ms \|", report), report
+    assert re.search(r"\| latency of a row \| \d+\.\d+ ms \| \d+\.\d+ ms \|", report), report
 
 
 @pytest.mark.long

@@ -92,7 +92,7 @@ def test_holdout_inside_of_the_champion_s_window(proposing: Repository) -> None:
     change_params(proposing, window=span(0, 0), holdout=span(1, 1))
     report = propose(proposing, passed=False)
     assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
-    assert "of the 3,000 rows of 2013-02 none is left to compare the two on" in report
+    assert "none of the 3,000 rows of 2013-02 is left to compare the models" in report
     assert "Choose a holdout that both can be judged on" in report
     accepted = propose(proposing, "--accepted-by", "maintainer", passed=True)
     assert accepted.startswith("## ⚠️ Accepted with a regression by `maintainer`: it cannot be compared")
@@ -103,7 +103,7 @@ def test_column_that_the_proposal_removes(proposing: Repository) -> None:
     """The champion still gets it: from the base."""
     without_visibility(proposing)
     report = propose(proposing, passed=None)
-    assert "on the same 3,000 rows, none of which either was trained on" in report
+    assert "on the same 3,000 rows, and neither was trained on any of them" in report
     assert "| average precision ↑ | 0." in report
 
 
@@ -131,7 +131,7 @@ def test_a_row_of_a_new_month_that_the_champion_does_not_take(proposing: Reposit
     write_months(proposing, other_airport, MONTHS[3])
     change_params(proposing, window=span(0, 2), holdout=span(3, 3))
     report = propose(proposing, passed=None)
-    assert "on the same 2,999 of 3,000 rows (without 1 that the champion's contract does not take)" in report
+    assert "on the same 2,999 of 3,000 rows (without 1 that the champion's contract does not accept)" in report
     assert "cannot be compared" not in report
 
 
@@ -209,7 +209,7 @@ def test_gates_that_the_proposal_loosens(proposing: Repository) -> None:
     assert report.partition("\n")[0].endswith("(⚠️ changes what it is judged by)")
     assert "`gates.worse_by_at_most.roc_auc`" in report
     assert "`slices`" in report
-    assert "It is judged by the gates of its base. By its own it would pass." in report
+    assert "It is judged by the gates of its base. By its own gates it would pass." in report
     assert "The gate of the base, which decides: " in report
     assert "is worse by more than 0.05 in none of" in report or "where `" in report
 
@@ -224,9 +224,7 @@ def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None
     better(proposing)
     report = propose(proposing, "--base", "main", passed=True)
     assert report.partition("\n")[0].endswith("(⚠️ changes what it is judged by)")
-    assert (
-        "**This proposal is judged by its own gates**, because those of its base cannot be used by its code" in report
-    )
+    assert "**This proposal is judged by its own gates**, because its code cannot read those of its base" in report
     assert "gates.unclear: is missing" in report
 
 
@@ -280,7 +278,7 @@ def test_champion_that_cannot_be_brought_up(proposing: Repository) -> None:
     better(proposing)
     report = propose(proposing, "--base", "main", passed=False)
     assert report.startswith("## ❌ Do not merge: it cannot be compared with the model in production")
-    assert "the champion cannot be brought up" in report
+    assert "the champion cannot be restored" in report
     assert "no-such-package-as-this" in report
 
 

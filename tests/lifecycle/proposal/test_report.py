@@ -85,7 +85,7 @@ def test_too_few_rows_are_no_loss() -> None:
     said = headline(made)
     assert said.startswith("🟡 Too few rows to tell: this holdout (31 days) can show differences of 0.04 in ROC AUC")
     needed = int(np.ceil(31 * (0.04 / JUDGE.gates.worse_by_at_most["roc_auc"]) ** 2))
-    assert said.endswith(f"about {needed:,} days would tell")
+    assert said.endswith(f"about {needed:,} days would be enough")
     assert not made.passed
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_compared_says_how_to_go_on() -> None:
     assert report.startswith("## ❌ Do not merge: it cannot be compared\n")
     assert "> `every row was trained on`" in report
     assert "another" not in report
-    assert "have a maintainer set the label `accept-regression`" in report
+    assert "ask a maintainer to set the label `accept-regression`" in report
 
 
 def test_another_judge_is_said_in_the_first_line() -> None:
@@ -159,9 +159,9 @@ def test_another_judge_is_said_in_the_first_line() -> None:
     made = replace(proposal(found), own=own, judge_changes=[("gates.skill_at_least.log_loss", 0.02, 0.9)])
     report = render(made)
     assert report.startswith("## ✅ Better than the model in production (⚠️ changes what it is judged by)\n")
-    assert "It is judged by the gates of its base. By its own it would fail: Skill in log loss" in report
+    assert "It is judged by the gates of its base. By its own gates it would fail: Skill in log loss" in report
     assert "The gate of the base, which decides: all" in report
-    assert "The gate that this proposal brings: 1 of 1 not met" in report
+    assert "The gate that this proposal brings: 1 of 1 checks failed" in report
     assert clean(report) == report
 
 

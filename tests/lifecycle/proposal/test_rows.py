@@ -76,7 +76,7 @@ def test_a_holdout_inside_of_the_champion_s_window(small: Path) -> None:
 def test_champion_without_such_columns(small: Path, tmp_path: Path) -> None:
     pq.write_table(march(small).drop_columns("flight_number"), tmp_path / "2013-02.parquet")
     champion = replace(CHAMPION, trained_on=[tmp_path / "2013-02.parquet"])
-    with pytest.raises(NotComparableError, match=r"2013-02\.parquet cannot be told apart by scheduled_departure"):
+    with pytest.raises(NotComparableError, match=r"2013-02\.parquet cannot be matched by scheduled_departure"):
         judged(small, champion=champion)
 
 
@@ -87,7 +87,7 @@ def test_rows_that_the_champion_does_not_take_are_counted(small: Path) -> None:
     legal = [one["values"] for one in carriers if one is not rare]
     schema = SCHEMA | {"properties": SCHEMA["properties"] | {"carrier": {"type": "string", "enum": legal}}}
     found = judged(small, champion=replace(CHAMPION, schema=schema))
-    assert found.left_out == {"the champion's contract does not take": rare["counts"]}
+    assert found.left_out == {"the champion's contract does not accept": rare["counts"]}
     assert found.champion.num_rows == found.candidate.num_rows == 3_000 - rare["counts"]
 
 

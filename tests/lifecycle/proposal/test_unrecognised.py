@@ -108,7 +108,7 @@ def test_a_few_rows_that_match_do_not_hide_it(march: pa.Table) -> None:
     assert 1_000 <= found.matched < 1_100
     assert (found.column, found.matched_without) == ("scheduled_departure", 3_000)
     assert found.before != found.after
-    assert f"only {found.matched:,} of its 3,000 rows match by identity; they match when" in unrecognised_in_words(
+    assert f"only {found.matched:,} of its 3,000 rows match by identity; they match without" in unrecognised_in_words(
         "2013-03", found
     )
 
@@ -117,12 +117,12 @@ def test_in_words() -> None:
     found = Unrecognised(29_425, 0, "carrier", 29_425, "UA", "ua")
     assert unrecognised_in_words("2013-07", found) == (
         "the champion's window includes `2013-07`, but none of its 29,425 rows matches by identity; "
-        "they match when `carrier` is left out (`UA` before, `ua` now)"
+        "they match without `carrier` (`UA` before, `ua` now)"
     )
     some = Unrecognised(29_425, 0, "carrier", 29_000, "UA", "ua")
-    assert "; 29,000 match when `carrier` is left out" in unrecognised_in_words("2013-07", some)
+    assert "; 29,000 match without `carrier`" in unrecognised_in_words("2013-07", some)
     none = Unrecognised(29_425, 0, None, 0, "@UA, 1", "<b>, 1")
     assert unrecognised_in_words("2013-07", none).endswith(
-        "by identity, whichever column of it is left out (the first row is `@UA, 1` before, `<b>, 1` now)"
+        "by identity, whichever identity column is left out (the first row is `@UA, 1` before, `<b>, 1` now)"
     )
     assert_harmless(unrecognised_in_words("@all", Unrecognised(1, 0, "a|`b", 1, "$x$", "[a](http://b)")))

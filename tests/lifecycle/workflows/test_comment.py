@@ -193,9 +193,7 @@ def test_github_does_not_list_the_changed_files(proposed: PullRequest, github: G
     github.refused = {"pulls/7/files"}
     commented = comments(proposed, archive((FILE, REPORT)))
     (body,) = bodies(github)
-    unknown = (
-        "⚠️ **It could not be found out whether this pull request changes what it is judged by**: `HTTP Error 403: "
-    )
+    unknown = "⚠️ **It is unknown whether this pull request changes what it is judged by**: `HTTP Error 403: "
     assert body.startswith(unknown)
     assert REPORT in body
     assert commented.summary.startswith(unknown)

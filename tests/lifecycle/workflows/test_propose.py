@@ -76,7 +76,7 @@ def test_better_model(proposing: Repository, judge: Judge, github: GitHub) -> No
     assert first.passed, first.output
     assert first.comment.startswith("## ✅ Better than the model in production\n")
     assert f"Champion: `{commit_of(proposing, 'main')[:12]}`, the model of the base commit" in first.comment
-    assert "on the same 3,000 rows, none of which either was trained on" in first.comment
+    assert "on the same 3,000 rows, and neither was trained on any of them" in first.comment
     assert re.search(r"\| \*\*ROC AUC\*\* ↑ \| 0\.\d{4} \| 0\.\d{4} \| \+0\.\d{4} \| .* \| 🟢 better \|", first.comment)
     assert "| `hyperparameters.hist_gradient_boosting.max_iter` | `5` | `60` |" in first.comment
     assert first.comment.count("```mermaid\n") == 2
@@ -110,7 +110,7 @@ def test_worse_model_and_a_label(proposing: Repository, judge: Judge, github: Gi
     assert "**This pull request changes what it is judged by.**" in note
     assert "gates: `params.yaml`" in note
     assert re.match(r"❌ Do not merge: ROC AUC fell by 0\.\d{3} \(95% CI .*; at most 0\.02 is allowed", report)
-    assert "It is judged by the gates of its base. By its own it would pass." in report
+    assert "It is judged by the gates of its base. By its own gates it would pass." in report
     assert "The label `accept-regression`" in judged.comment
     github.answers["issues/7/events"] = [
         {"event": "labeled", "label": {"name": LABEL}, "actor": {"login": "maintainer"}}
@@ -127,7 +127,7 @@ def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
     judged = judge()
     assert judged.passed, judged.output
     assert judged.comment.startswith("## ✅ The model does not change\n")
-    assert "Merging makes no new version, unless what serves it changes." in judged.comment
+    assert "Merging creates no new version, unless the service changes." in judged.comment
     assert "Running stage 'train'" not in judged.output
 
 
@@ -143,7 +143,7 @@ def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
     proposing.commit("A month later")
     judged = judge()
     assert "judged on 2013-04: 3,000 rows" in judged.comment
-    assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
+    assert "on the same 3,000 rows, and neither was trained on any of them" in judged.comment
     assert "| 2013-02 | 3,000 | 3,000 |\n| 2013-03 | - | 3,000 |" in judged.comment
     assert "Drift between the two training sets" in judged.comment
 
@@ -164,7 +164,7 @@ def test_edited_holdout(proposing: Repository, judge: Judge) -> None:
     assert judged.passed, judged.output
     assert judged.comment.startswith("## ✅ No worse than the model in production\n")
     assert "**This proposal changes the data that it is judged on.** `2013-03` (holdout): 5 rows" in judged.comment
-    assert "on the same 3,000 rows, none of which either was trained on" in judged.comment
+    assert "on the same 3,000 rows, and neither was trained on any of them" in judged.comment
 
 
 @pytest.mark.long
@@ -176,7 +176,7 @@ def test_holdout_inside_of_the_champion_s_window(proposing: Repository, judge: J
     judged = judge()
     assert not judged.passed
     assert judged.comment.startswith("## ❌ Do not merge: it cannot be compared with the model in production\n")
-    assert "of the 3,000 rows of 2013-02 none is left to compare the two on" in judged.comment
+    assert "none of the 3,000 rows of 2013-02 is left to compare the models" in judged.comment
 
 
 @pytest.mark.long
