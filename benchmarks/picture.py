@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import cmarkgfm
+from cmarkgfm.cmark import Options
 
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
@@ -19,7 +20,7 @@ from tests.lifecycle.repository import ROOT, copied_project
 
 PICTURE = ROOT / "docs/comment.png"
 EDIT = ("max_leaf_nodes: 31", "max_leaf_nodes: 63")
-WIDTH = 860  # pixels, of which the picture has twice as many
+WIDTH = 980  # CSS pixels
 
 PAGE = """\
 <!doctype html>
@@ -31,7 +32,8 @@ PAGE = """\
   main {{ padding: 4px 16px 12px }}
   h2, h3 {{ border-bottom: 1px solid #d1d9e0b3; padding-bottom: 4px; margin: 16px 0 12px }}
   table {{ border-collapse: collapse; margin: 8px 0; font-size: 13px }}
-  th, td {{ border: 1px solid #d1d9e0; padding: 5px 10px }}
+  th, td {{ border: 1px solid #d1d9e0; padding: 5px 10px; white-space: nowrap }}
+  details {{ margin: 8px 0 }}
   tr:nth-child(even) td {{ background: #f6f8fa }}
   code {{ background: #818b981f; border-radius: 6px; padding: 2px 5px; font-size: 12px }}
   pre code {{ background: none }}
@@ -65,12 +67,12 @@ def draw(comment: str, picture: Path, directory: Path) -> None:
     if chromium is None:
         raise UserError("Chromium is missing: install the package chromium, and fonts-noto-color-emoji for its signs.")
     page = directory / "comment.html"
-    html = cmarkgfm.github_flavored_markdown_to_html(comment)
+    html = cmarkgfm.github_flavored_markdown_to_html(comment, Options.CMARK_OPT_UNSAFE)  # comment.py has cleaned it
     page.write_text(PAGE.format(comment=html, width=WIDTH), encoding="utf-8")
     options = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={directory / 'chromium'}"]
     dumped = subprocess.run([*options, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True).stdout
     height = dumped.partition("<title>")[2].partition("px</title>")[0]
-    size = [f"--window-size={WIDTH + 24},{height}", "--force-device-scale-factor=2", "--hide-scrollbars"]
+    size = [f"--window-size={WIDTH + 24},{height}", "--force-device-scale-factor=1.5", "--hide-scrollbars"]
     command = [*options, *size, f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, capture_output=True, check=True)
 

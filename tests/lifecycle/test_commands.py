@@ -1,4 +1,4 @@
-"""Each command in README and docs/ is run, here or in another test, or has a reason why it cannot be."""
+"""Each command in README and docs/ is run, here or in another test, or the reason why it cannot be is given."""
 
 import csv
 import re
@@ -18,7 +18,7 @@ from tests.lifecycle.test_docs import IS_TEMPLATE, PAGES, README
 RUNBOOK = ROOT / "deploy/runbook.md"
 PROGRAM = re.compile(r"(make|git|docker|dvc|ssh|ssh-keygen|ssh-keyscan|source|python3?|\.venv/bin/\w+)( |$)")
 
-# The command on the page, as `normalised` has it, and the line that is run in a clone, in this order.
+# By command on a page, as `normalised` returns it, the line that runs in a clone. They run in this order.
 HERE = {
     "make setup": "make setup",
     "make": "make",
@@ -53,24 +53,24 @@ HERE = {
     "git reset --hard": "git reset --hard --quiet origin/main && make",
     "make gates": "make gates",
 }
-# While the service answers.
+# Run while the service is up.
 SERVED = {
     "python -m lifecycle.serving.feedback FILE": "python -m lifecycle.serving.feedback outcomes.csv",
     "python -m lifecycle.serving.newest 500": "python -m lifecycle.serving.newest 500",
     "make explain": "make explain ID={prediction}",
     "make explain ID": "make explain ID={prediction}",
     "make monitor": "make monitor",
-    # There were no predictions then, which is a warning.
+    # There are no predictions before that date, which is a warning.
     "make monitor UNTIL": "make monitor UNTIL=2013-09-01 || test $? = 2",
     "python -m lifecycle.monitoring check": "python -m lifecycle.monitoring check",
 }
-# At last.
+# Run last, because they change the recipe and remove files.
 LAST = {
     "python -m lifecycle.retraining renew": "python -m lifecycle.retraining renew",
     "make clean": "make clean",
 }
 RELEASE = "workflows/test_release.py::test_release_proposal_merge_and_rollbacks"
-HOST = "release/test_deploy.py runs `docker compose` on a host of its own; this is for a person to look at yours"
+HOST = "release/test_deploy.py runs `docker compose` on a host of its own; this command inspects yours"
 ELSEWHERE = {
     "make serve": "test_commands.py::test_commands",
     "make upgrade": "shared/test_upgrade.py::test_a_copy_of_this_repository",
@@ -116,13 +116,13 @@ CANNOT = {
 
 
 def normalised(command: str) -> str:
-    """A command without the path of .venv and without the values of make's variables."""
+    """Return a command without the path of .venv and without the values of make's variables."""
     command = command.removeprefix(".venv/bin/")
     return re.sub(r"=('[^']*'|\S+)", "", command) if command.startswith("make ") else command
 
 
 def commands(page: Path) -> Iterator[str]:
-    """The commands of a page: the lines of its console blocks, and what it has in backticks."""
+    """Yield the commands of a page: the lines of its console blocks, and commands in backticks."""
     text = page.read_text(encoding="utf-8")
     for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", "").splitlines():
@@ -140,21 +140,21 @@ def test_every_command_is_run_or_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))
-def test_others_are_there(test: str) -> None:
+def test_tests_of_other_commands_exist(test: str) -> None:
     file, _, name = test.partition("::")
     assert f"\ndef {name}(" in (ROOT / "tests/lifecycle" / file).read_text(encoding="utf-8")
 
 
 @contextmanager
 def served(clone: Repository, port: int) -> Iterator[str]:
-    """`make serve` in a clone: the URL, once it answers."""
+    """Run `make serve` in a clone, and yield the URL once it answers."""
     url = f"http://127.0.0.1:{port}"
     command = ["make", "serve", f"PORT={port}"]
     with subprocess.Popen(command, cwd=clone.folder, env=clone.environment, start_new_session=True) as process:
         try:
-            until = time.monotonic() + 60
+            deadline = time.monotonic() + 60
             while not answers(url):
-                assert time.monotonic() < until
+                assert time.monotonic() < deadline
                 time.sleep(0.2)
             yield url
         finally:
@@ -168,7 +168,7 @@ def answers(url: str) -> bool:
         return False
 
 
-# It trains on the full data several times.
+# Long, because it trains on the full data several times.
 @pytest.mark.long
 @pytest.mark.skipif(not IS_TEMPLATE, reason="the commands are those of the template's README and data")
 def test_commands(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_commands(tmp_path: Path) -> None:
     printed = {command: clone.must("bash", "-c", line) for command, line in HERE.items()}
     assert [line for line in output_in_readme() if line not in printed["make"]] == []
     with served(clone, free_port()) as url:
-        answer = httpx.post(f"{url}/predict", json=EXAMPLE).raise_for_status().json()
-        prediction = answer["predictions"][0]["id"]
+        response = httpx.post(f"{url}/predict", json=EXAMPLE).raise_for_status().json()
+        prediction = response["predictions"][0]["id"]
         outcomes = f"prediction_id,outcome\n{prediction},true\n"
         (clone.folder / "outcomes.csv").write_text(outcomes, encoding="utf-8")
         for line in SERVED.values():
@@ -196,6 +196,6 @@ def test_commands(tmp_path: Path) -> None:
 
 
 def output_in_readme() -> list[str]:
-    """The lines of output that the README shows."""
+    """Return the lines of output that the README shows."""
     (block,) = re.findall(r"^```text\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return [line for line in block.splitlines() if line]

@@ -1,4 +1,4 @@
-"""Links, files, make targets, settings, permissions and messages in README and docs/ exist as they say."""
+"""Links, files, make targets, settings, permissions and messages in README and docs/ match the code."""
 
 import ast
 import re
@@ -61,7 +61,7 @@ def test_readme_is_short() -> None:
 
 
 def table(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading of a page in docs/."""
+    """Return the cells of the first table under a heading of a page in docs/."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     _, _, section = text.partition(f"\n## {heading}\n")
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
@@ -69,7 +69,7 @@ def table(page: str, heading: str) -> list[list[str]]:
 
 
 def names(cell: str) -> list[str]:
-    """What a cell has in backticks."""
+    """Return the texts in backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -115,14 +115,14 @@ def test_permissions_of_the_workflows() -> None:
     granted = {}
     for path in WORKFLOWS:
         for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
-            permissions = {f"{what}: {grant}" for what, grant in job["permissions"].items()}
+            permissions = {f"{scope}: {access}" for scope, access in job["permissions"].items()}
             secrets = set(re.findall(r"secrets\.([A-Z_]+)", yaml.safe_dump(job)))
             granted[path.name, name] = (permissions, secrets)
     assert described == granted
 
 
 def strings(node: ast.AST) -> Iterator[str]:
-    """The texts in some code, with … in the place of values."""
+    """Yield the strings in some code, with … in place of values."""
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             yield part.value
@@ -134,9 +134,9 @@ def test_messages_are_those_of_the_code() -> None:
     text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     messages = re.findall(r"^### `(.+)`$", text, re.MULTILINE)
     assert len(messages) > 20
-    said = {
+    in_code = {
         string
         for path in (ROOT / "lifecycle").rglob("*.py")
         for string in strings(ast.parse(path.read_text(encoding="utf-8")))
     }
-    assert [message for message in messages if not any(message in string for string in said)] == []
+    assert [message for message in messages if not any(message in string for string in in_code)] == []

@@ -123,7 +123,7 @@ def test_new_data_is_what_a_proposal_brings_and_changed_data_is_not() -> None:
         ("holdout: {first: 2013-07, last: 2013-07}", "holdout: {first: 2013-07, last: 2013-08}"),
         ("seed: 2013", "seed: 7"),
         ("model_format: onnx", "model_format: skops"),
-        ("# From this probability on", "# Ab dieser Wahrscheinlichkeit: größer"),
+        ("# Flights with at least this probability", "# Flüge ab dieser Wahrscheinlichkeit"),
         ("seed: 2013\n\n", ""),
     ],
 )

@@ -117,7 +117,7 @@ def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> No
     # Main has another contract by now than the model in production.
     edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
     completed = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)
-    assert completed.stdout.startswith("error: version 1 was made under another contract than this working tree has:")
+    assert completed.stdout.startswith("error: version 1 was trained under another contract than that of this working tree.")
     assert "it differs in flight_number, number." in completed.stdout
 
 

@@ -162,7 +162,7 @@ def test_requirements_are_compiled_anew(template: Repository, copy: Repository) 
 
 
 def test_odd_files_are_merged_too(template: Repository, copy: Repository) -> None:
-    """Names with spaces, quotes and umlauts, bytes that are no text, links, and files that become executable."""
+    """Names with spaces, quotes and umlauts, binary files, links, and files that become executable."""
     name = 'deploy/ä "quoted" name.txt'
     write(template, {name: "odd\n", "deploy/run.sh": "#!/bin/sh\n"}, "Odd")
     (template.folder / "deploy/run.sh").chmod(0o755)

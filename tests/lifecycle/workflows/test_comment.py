@@ -215,7 +215,7 @@ def test_github_does_not_answer(proposed: PullRequest, github: GitHub, comments:
 def test_pull_request_that_has_moved_on(proposed: PullRequest, github: GitHub, comments: Comments) -> None:
     """After two pushes in quick succession, the report of the first is obsolete."""
     github.pulls[0] = github.pulls[0] | {"head": github.pulls[0]["head"] | {"sha": "f" * 40}}
-    assert "newer commits" in comments(proposed, archive((FILE, REPORT))).output
+    assert "has newer commits" in comments(proposed, archive((FILE, REPORT))).output
     github.pulls.clear()
     assert "no open pull request" in comments(proposed, archive((FILE, REPORT))).output
     assert bodies(github) == []
