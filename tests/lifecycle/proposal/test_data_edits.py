@@ -368,6 +368,7 @@ def test_many_periods_are_truncated() -> None:
     assert lines[-1] == "- … and 80 more"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["@all", "|", "`", "<b>", "](http://x.org)", "\n", "$x$", "#1", "*", "a"])).map("".join)
 )

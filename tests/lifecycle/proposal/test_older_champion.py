@@ -67,7 +67,7 @@ def report_after_upgrade(repository: Repository) -> str:
 
 def gains_by_origin(report: str) -> list[float]:
     """Return the candidate's gain of ROC AUC at each of two origins."""
-    assert "in a period like 2013-03, 2013-04" in report
+    assert "in periods like 2013-03, 2013-04" in report
     row = re.search(r"\| \*\*ROC AUC\*\* ↑ \|((?: [+-]\d\.\d{4} \|){3})", report)
     assert row
     return [float(value) for value in row[1].split("|")[:2]]
