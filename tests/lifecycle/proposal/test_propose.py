@@ -24,7 +24,7 @@ def propose(repository: Repository, *arguments: str, passed: bool | None) -> str
     done = repository.run("python", "-m", "lifecycle.proposal", *arguments)
     assert passed is None or (done.returncode == 0) == passed, done.stdout
     report = (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
-    if "could not be made" not in report:
+    if "The pipeline failed" not in report:
         assert "Traceback" not in done.stdout, done.stdout
         assert report.splitlines()[0].removeprefix("## ") in done.stdout
     return report
