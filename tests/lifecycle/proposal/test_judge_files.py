@@ -22,8 +22,8 @@ PARAMS = (EXAMPLE_PROJECT / "params.yaml").read_text(encoding="utf-8")
 SAID = "⚠️ **This pull request changes what it is judged by.** "
 END = " Review these first: the report of a pull request is written by its own code.\n\n"
 INCOMPLETE = (
-    "⚠️ **This pull request may change anything that it is judged by**: it changes more files than GitHub lists, so this "
-    "list may be incomplete."
+    "⚠️ **This pull request may change anything that it is judged by**: it changes more files than GitHub lists, so "
+    "this list may be incomplete."
 )
 UNKNOWN = "⚠️ **It is unknown"
 
