@@ -9,7 +9,7 @@ UNKNOWN = "a user whom GitHub did not name"
 def accepted_by() -> str:
     """Return the login of the user who set the label on the open or just merged pull request; empty without the label.
 
-    GitHub lets only users with triage permission set labels, so any label counts.
+    GitHub lets only users with triage permission set labels, so the label counts whoever set it.
     """
     event = github.event()
     try:

@@ -26,7 +26,7 @@ class Asked:
 
     Attributes:
         before: Number of proposals that were judged on it before this one.
-        due: Number of proposals from which a new holdout is due; None if nothing was compared.
+        due: Number of proposals from which a new holdout is due; None if the comparison has no interval.
     """
 
     before: int
@@ -44,7 +44,7 @@ def due_after(delta: Interval, margin: float, clusters: int, confidence: float) 
     Args:
         delta: Difference of the primary metric on the holdout.
         margin: The largest loss that still passes.
-        clusters: Number of clusters of the interval.
+        clusters: Number of clusters that the interval was computed from.
         confidence: Confidence level of the interval.
 
     Returns:

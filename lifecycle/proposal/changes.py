@@ -20,7 +20,7 @@ from lifecycle.shared.params import Judge, Params
 from lifecycle.shared.yaml_text import parse_yaml
 from model.features import NAMES
 
-# Files that the pipeline writes, and those that have a table of their own.
+# Outputs of the pipeline, and files whose changes the report shows elsewhere.
 _WRITTEN = (
     *(f":!{path}" for path in RECORDED),
     *(":!data.dvc", ":!params.yaml", ":!requirements", ":!.dvc/remote"),
@@ -34,7 +34,7 @@ class Changes:
 
     Attributes:
         params: Name, old value and new value of each parameter that differs.
-        months: Training month, rows before and rows after; None if the month is not in that window.
+        months: Month, number of training rows before and after; None if the month is not in that window.
         drift: Population stability index of each feature between the two training sets, the largest first.
         files: Path, added lines and removed lines of each changed file; None for a binary file.
         packages: Name, old version and new version of each changed package; None if a side does not have it.
@@ -64,7 +64,7 @@ def changed_packages(before: str, after: str) -> list[tuple[str, str | None, str
 
 
 def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
-    """Return the files of the working tree that differ from a commit, except those with a table of their own."""
+    """Return the files of the working tree that differ from a commit, except those that the report shows elsewhere."""
     output = git("diff", "--numstat", "-z", "--no-renames", commit, "--", ".", *_WRITTEN)
     files = []
     for line in filter(None, output.split("\0")):
@@ -76,7 +76,7 @@ def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
 def changed_months(
     before: Path, window: Mapping[str, str], after: Path, params: Params
 ) -> list[tuple[str, int | None, int | None]]:
-    """Return the rows by month of two training windows, each with its directory of months."""
+    """Return the number of rows by month of two training windows, each with its directory of months."""
     champion_rows = {month: _rows(month, before) for month in _window(window)}
     candidate_rows = {month: _rows(month, after) for month in params.window.months()}
     return [

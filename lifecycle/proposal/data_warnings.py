@@ -47,7 +47,7 @@ def edited_holdout(edits: Sequence[PeriodEdits]) -> list[str]:
 
 
 def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
-    """Return a warning for each period of the holdout in the champion's window none of whose rows it recognises."""
+    """Return a warning for each period of holdout and champion's window in which few rows match by identity."""
     texts = []
     for month in {*params.holdout.months()} & {*champion.window().months()}:
         before, after = (month_path(month, folder) for folder in (champion.folder / DATA, DATA))

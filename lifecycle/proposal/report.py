@@ -327,7 +327,7 @@ def _footer(proposal: Proposal) -> str:
     elif proposal.passed:
         sentences.append("Merging trains this model again from main, releases it as a new version and deploys it.")
     else:
-        sentences.append("With the label `accept-regression`, set by a maintainer, it passes nevertheless.")
+        sentences.append("A maintainer can let it pass with the label `accept-regression`.")
     sentences.append("The plots of `dvc.yaml` are in `plots.html`, an artifact of the run.")
     return f"<sub>{' '.join(sentences)}</sub>"
 

@@ -22,18 +22,18 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 
 @pytest.fixture
 def with_label(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The event of a pull request that has the label."""
+    """Set the event of a pull request that has the label."""
     path = tmp_path / "event.json"
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(path))
     path.write_text(json.dumps({"pull_request": {"number": 7, "labels": [{"name": LABEL}]}}), encoding="utf-8")
 
 
-def labeled(who: str | None, name: str = LABEL, event: str = "labeled") -> dict[str, Any]:
-    return {"event": event, "label": {"name": name}, "actor": who and {"login": who}}
+def labeled(user: str | None, name: str = LABEL, event: str = "labeled") -> dict[str, Any]:
+    return {"event": event, "label": {"name": name}, "actor": user and {"login": user}}
 
 
 @pytest.mark.usefixtures("with_label")
-def test_the_last_one_who_set_the_label(stand_in: GitHub) -> None:
+def test_last_user_who_set_the_label(stand_in: GitHub) -> None:
     others = [{"event": "commented"}] * 120
     stand_in.answers[EVENTS] = [
         labeled("early"),
@@ -48,10 +48,10 @@ def test_the_last_one_who_set_the_label(stand_in: GitHub) -> None:
 
 
 @pytest.mark.usefixtures("with_label")
-def test_label_counts_even_if_nobody_can_be_named(stand_in: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_label_counts_even_if_its_user_is_unknown(stand_in: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert accepted_by() == UNKNOWN
     assert "did not answer" in capsys.readouterr().out
-    stand_in.answers[EVENTS] = [labeled(None)]  # an account that is gone
+    stand_in.answers[EVENTS] = [labeled(None)]  # a deleted account
     assert accepted_by() == UNKNOWN
 
 

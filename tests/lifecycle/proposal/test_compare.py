@@ -26,14 +26,14 @@ ROWS, DAYS = 4_000, 40
 
 
 def flights(seed: int = 5) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """A target, and the probabilities it was drawn with."""
+    """Return a target, and the probabilities from which it was drawn."""
     random = np.random.default_rng(seed)
     probability = random.beta(1.5, 3, ROWS).astype(np.float32)
     return random.random(ROWS) < probability, probability
 
 
-def blurred(probability: NDArray[np.float32], by: float, seed: int = 9) -> NDArray[np.float32]:
-    noise = np.random.default_rng(seed).normal(0, by, len(probability))
+def noisy(probability: NDArray[np.float32], sigma: float, seed: int = 9) -> NDArray[np.float32]:
+    noise = np.random.default_rng(seed).normal(0, sigma, len(probability))
     return np.clip(probability + noise, 0.001, 0.999).astype(np.float32)
 
 
@@ -44,11 +44,11 @@ def rows(target: Any, champion: Any, candidate: Any, slices: Slices | None = Non
 
 @pytest.fixture
 def judge(params: Callable[..., Params]) -> Params:
-    """With a margin for each metric, as the repository has them."""
+    """The parameters of the example, which have a margin for each metric."""
     return params()
 
 
-def test_a_model_is_no_worse_than_itself(judge: Params) -> None:
+def test_model_is_no_worse_than_itself(judge: Params) -> None:
     target, probability = flights()
     (part,) = compare(rows(target, probability, probability), judge).values()
     assert {d.verdict for d in part.metrics.values()} == {"no worse"}
@@ -56,9 +56,9 @@ def test_a_model_is_no_worse_than_itself(judge: Params) -> None:
     assert part.clusters == DAYS
 
 
-def test_better_and_worse_are_told_apart(judge: Params) -> None:
+def test_better_and_worse(judge: Params) -> None:
     target, probability = flights()
-    other = blurred(probability, 0.2)
+    other = noisy(probability, 0.2)
     gained = compare(rows(target, other, probability), judge)[WHOLE].metrics
     lost = compare(rows(target, probability, other), judge)[WHOLE].metrics
     for name in ("roc_auc", "average_precision", "log_loss", "brier_score"):
@@ -69,23 +69,23 @@ def test_better_and_worse_are_told_apart(judge: Params) -> None:
     assert [gained[name].champion for name in METRICS] == points.tolist()
 
 
-def test_pairing_shows_what_two_intervals_could_not(judge: Params) -> None:
+def test_paired_interval_is_narrower(judge: Params) -> None:
     target, probability = flights()
-    other = blurred(probability, 0.05)
+    other = noisy(probability, 0.05)
     auc = compare(rows(target, other, probability), judge)[WHOLE].metrics["roc_auc"]
-    alone = compare(rows(target, np.full(ROWS, 0.3), probability), judge)[WHOLE].metrics["roc_auc"]
-    assert resolution(auc.delta) < resolution(alone.delta) / 3
+    unpaired = compare(rows(target, np.full(ROWS, 0.3), probability), judge)[WHOLE].metrics["roc_auc"]
+    assert resolution(auc.delta) < resolution(unpaired.delta) / 3
 
 
-def test_a_slice_is_as_if_compared_alone(judge: Params) -> None:
-    """Its metrics are those of its rows, and it alone shows what happens in it alone."""
+def test_slice_is_compared_on_its_own_rows(judge: Params) -> None:
+    """Its metrics are those of its rows alone, and a loss in one slice does not show in another."""
     target, probability = flights()
     chosen = np.arange(0, ROWS, 2)
     other = probability.copy()
-    other[chosen] = blurred(probability, 0.4)[chosen]
+    other[chosen] = noisy(probability, 0.4)[chosen]
     halves = {("half", "even"): chosen, ("half", "odd"): chosen + 1}
-    found = compare(rows(target, probability, other, halves), judge)
-    even, odd = found["half", "even"], found["half", "odd"]
+    parts = compare(rows(target, probability, other, halves), judge)
+    even, odd = parts["half", "even"], parts["half", "odd"]
     assert (even.rows, odd.rows) == (ROWS // 2, ROWS // 2)
     assert even.base_rate == target[chosen].mean()
     assert even.metrics["roc_auc"].verdict == "worse"
@@ -94,39 +94,39 @@ def test_a_slice_is_as_if_compared_alone(judge: Params) -> None:
     assert [even.metrics[name].candidate for name in METRICS] == pytest.approx(alone.tolist())
 
 
-def test_a_slice_of_one_class_or_one_row_is_no_error(judge: Params) -> None:
+def test_slice_of_one_class_or_one_row_is_no_error(judge: Params) -> None:
     target, probability = flights()
     slices = {("only", "late"): np.flatnonzero(target)[:50], ("only", "one"): np.array([3])}
-    found = compare(rows(target, probability, blurred(probability, 0.1), slices), judge)
-    assert np.isnan(found["only", "late"].metrics["roc_auc"].delta.value)
-    assert found["only", "one"].metrics["roc_auc"].verdict == "undefined"
-    assert found["only", "one"].rows == 1
+    parts = compare(rows(target, probability, noisy(probability, 0.1), slices), judge)
+    assert np.isnan(parts["only", "late"].metrics["roc_auc"].delta.value)
+    assert parts["only", "one"].metrics["roc_auc"].verdict == "undefined"
+    assert parts["only", "one"].rows == 1
 
 
 def test_undefined_is_not_no_worse(judge: Params) -> None:
-    """Rows that are all late have no ROC curve: that shows nothing of the candidate."""
+    """If all rows are late, there is no ROC curve, which says nothing about the candidate."""
     target, probability = np.ones(ROWS, dtype=np.bool_), flights()[1]
     (part,) = compare(rows(target, probability, probability), judge).values()
     assert part.metrics["roc_auc"].verdict == "undefined"
 
 
 @pytest.mark.parametrize("copies", [1, 20])
-def test_rows_of_a_day_count_together(copies: int, judge: Params) -> None:
-    """Each day's rows said twenty times over show no more than said once."""
+def test_copies_of_rows_in_a_day_add_no_information(copies: int, judge: Params) -> None:
+    """Twenty copies of each row of a day have the interval of a single copy; as independent rows, a narrower one."""
     target, probability = flights()
-    other = blurred(probability, 0.05)
+    other = noisy(probability, 0.05)
     once = rows(target[::20], probability[::20], other[::20])
     numbers = np.repeat(once.clusters.numbers, copies)
-    several = Rows(
+    copied = Rows(
         np.repeat(once.target, copies),
         np.repeat(once.champion, copies),
         np.repeat(once.candidate, copies),
         Clusters("day", numbers),
         slices={},
     )
-    delta = compare(several, judge)[WHOLE].metrics["log_loss"].delta
+    delta = compare(copied, judge)[WHOLE].metrics["log_loss"].delta
     assert delta == pytest.approx(compare(once, judge)[WHOLE].metrics["log_loss"].delta)
-    independent = replace(several, clusters=Clusters("row", np.arange(len(numbers))))
+    independent = replace(copied, clusters=Clusters("row", np.arange(len(numbers))))
     narrower = compare(independent, judge)[WHOLE].metrics["log_loss"].delta
     assert (resolution(narrower) < resolution(delta) / 2) == (copies == 20)
 
@@ -143,7 +143,7 @@ MARGIN = 0.005
         ("roc_auc", -0.009, -0.006, "worse", "worse"),
         ("roc_auc", -0.009, -0.001, "worse", "no worse"),
         ("roc_auc", -0.004, -0.001, "no worse", "no worse"),
-        # Too wide to tell the margin from nothing: that it happens to lie below 0 is no loss that matters.
+        # Too wide to tell the margin from 0: that the interval lies below 0 does not show a loss that matters.
         ("roc_auc", -0.020, -0.001, "unclear", "no worse"),
         ("roc_auc", -0.040, -0.006, "unclear", "worse"),
         ("roc_auc", -0.080, -0.045, "worse", "worse"),
@@ -165,12 +165,12 @@ def test_verdicts(name: str, low: float, high: float, overall: str, in_a_slice: 
     ("low", "high", "overall"),
     [(-0.009, -0.001, "unclear"), (-0.014, -0.010, "worse"), (-0.004, -0.001, "no worse"), (0.001, 0.002, "better")],
 )
-def test_with_few_rows_only_a_large_loss_is_headlined(low: float, high: float, overall: str) -> None:
+def test_with_few_rows_only_a_large_loss_is_worse(low: float, high: float, overall: str) -> None:
     delta = Interval((low + high) / 2, low, high)
     assert verdict(METRICS["roc_auc"], delta, MARGIN, ENOUGH_ROWS - 1) == overall
 
 
-def test_without_a_margin_nothing_is_judged() -> None:
+def test_metric_without_a_margin_is_not_judged() -> None:
     assert verdict(METRICS["log_loss"], Interval(1.0, 0.9, 1.1), None, ENOUGH_ROWS) == "not judged"
     assert slice_verdict(METRICS["log_loss"], Interval(1.0, 0.9, 1.1), None) == "not judged"
 
@@ -180,17 +180,17 @@ def origins(*values: float) -> list[dict[str, float]]:
 
 
 def test_one_lucky_period_is_not_better(judge: Params) -> None:
-    """What three months do not confirm is the weather of the fourth."""
-    delta, said = compare_over_origins(origins(0.0, 0.0002, -0.0003, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
-    assert said == "no worse"
+    """A gain in the last month that three others do not confirm counts as chance."""
+    delta, judged = compare_over_origins(origins(0.0, 0.0002, -0.0003, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
+    assert judged == "no worse"
     assert delta.low < 0 < delta.value
-    _, said = compare_over_origins(origins(0.004, 0.006, 0.005, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
-    assert said == "better"
-    _, said = compare_over_origins(origins(-0.024, -0.026, -0.025, -0.0254), judge, ENOUGH_ROWS)["roc_auc"]
-    assert said == "worse"
-    _, said = compare_over_origins(origins(-0.05, 0.04, -0.03, 0.02), judge, ENOUGH_ROWS)["roc_auc"]
-    assert said == "unclear"
+    _, judged = compare_over_origins(origins(0.004, 0.006, 0.005, 0.0054), judge, ENOUGH_ROWS)["roc_auc"]
+    assert judged == "better"
+    _, judged = compare_over_origins(origins(-0.024, -0.026, -0.025, -0.0254), judge, ENOUGH_ROWS)["roc_auc"]
+    assert judged == "worse"
+    _, judged = compare_over_origins(origins(-0.05, 0.04, -0.03, 0.02), judge, ENOUGH_ROWS)["roc_auc"]
+    assert judged == "unclear"
 
 
-def test_how_many_clusters_would_tell() -> None:
+def test_needed_clusters() -> None:
     assert needed_clusters(Interval(0.0, -0.02, 0.02), 31, 0.01) == 124

@@ -1,4 +1,4 @@
-"""A champion of a commit with an older machinery is compared by its own code: what `interface.py` promises."""
+"""A champion whose commit has an older machinery is scored by its own code, as `interface.py` promises."""
 
 import io
 import re
@@ -19,18 +19,18 @@ SPANS = {
 }
 
 
-def archived(commit: str, folder: Path) -> None:
-    """The files of a commit of this repository."""
-    done = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        missing.skip(f"this clone has not the commit {commit}: it is a shallow one, or a copy without history")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+def extract(commit: str, folder: Path) -> None:
+    """Extract the files of a commit of this repository."""
+    completed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    if completed.returncode:
+        missing.skip(f"this clone does not have the commit {commit}: it is shallow, or a copy without history")
+    with tarfile.open(fileobj=io.BytesIO(completed.stdout)) as archive:
         archive.extractall(folder, filter="data")
 
 
 def older(commit: str, folder: Path, data: Path, **params: Any) -> Repository:
-    """A repository of that commit, with a poor model of the small months."""
-    archived(commit, folder)
+    """Create a repository from a commit, and train a poor model there on the small months."""
+    extract(commit, folder)
     shutil.rmtree(folder / ".dvc/remote")
     shutil.copytree(data, folder / "data")
     for lock in ("dvc.lock", "model/proposal/dvc.lock"):
@@ -46,7 +46,7 @@ def older(commit: str, folder: Path, data: Path, **params: Any) -> Repository:
 
 
 def report_after_upgrade(repository: Repository) -> str:
-    """The report of the first proposal with the machinery of today."""
+    """Replace the machinery by the current one, and return the report of the first proposal."""
     for path in repository.folder.iterdir():
         if path.name not in {".git", ".dvc", "data", "data.dvc", "artifacts"}:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -60,28 +60,28 @@ def report_after_upgrade(repository: Repository) -> str:
         gates=GATES,
     )
     repository.commit("A new machinery, and a model of more rounds")
-    done = repository.run("python", "-m", "lifecycle.proposal", "--base", "main")
-    assert done.returncode == 0, done.stdout
+    completed = repository.run("python", "-m", "lifecycle.proposal", "--base", "main")
+    assert completed.returncode == 0, completed.stdout
     return (repository.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
 
 
 def gains_by_origin(report: str) -> list[float]:
-    """What the candidate gains in ROC AUC at each of two origins."""
-    assert "in a period like 2013-03, 2013-04" in report
+    """Return the candidate's gain of ROC AUC at each of two origins."""
+    assert "in periods like 2013-03, 2013-04" in report
     row = re.search(r"\| \*\*ROC AUC\*\* ↑ \|((?: [+-]\d\.\d{4} \|){3})", report)
     assert row
     return [float(value) for value in row[1].split("|")[:2]]
 
 
 def check_gains(report: str) -> None:
-    """A model of 5 rounds is beaten at each origin, and at each by something else: none stands in for another."""
+    """Assert a gain over a model of 5 rounds at each origin; they differ, because each origin has its own model."""
     gains = gains_by_origin(report)
     assert all(gain > 0 for gain in gains)
     assert len(set(gains)) == 2
 
 
-def test_from_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
-    """The commit before `lifecycle/`: it has a stage for origins, and says how long a row takes."""
+def test_commit_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
+    """The last commit without `lifecycle/` has a stage for origins and a command that measures latency."""
     before = "5b0ff2cacb8d7d2525c92908ea8441365ba65068"
     repository = older(before, tmp_path / "older", small, gates=GATES, comparison={"origins": 2, "seeds": 2})
     report = report_after_upgrade(repository)
@@ -90,9 +90,9 @@ def test_from_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_from_before_there_were_origins(small: Path, tmp_path: Path) -> None:
-    """Window, holdout and seed are set in its checkout, and its own stages run."""
+def test_commit_before_origins(small: Path, tmp_path: Path) -> None:
+    """Without a stage for origins, its own stages run in its checkout with another window, holdout and seed."""
     before = "32117d6283e18a1e09624b89e632bf420ed3cda0"
     report = report_after_upgrade(older(before, tmp_path / "older", small))
-    assert "because those of its base cannot be used by its code" in report
+    assert "because its code cannot read those of its base" in report
     check_gains(report)

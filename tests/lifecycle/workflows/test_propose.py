@@ -111,7 +111,7 @@ def test_worse_model_and_a_label(proposing: Repository, judge: Judge, github: Gi
     assert "gates: `params.yaml`" in note
     assert re.match(r"❌ Do not merge: ROC AUC fell by 0\.\d{3} \(95% CI .*; at most 0\.02 is allowed", report)
     assert "It is judged by the gates of its base. By its own gates it would pass." in report
-    assert "The label `accept-regression`" in judged.comment
+    assert "A maintainer can let it pass with the label `accept-regression`." in judged.comment
     github.answers["issues/7/events"] = [
         {"event": "labeled", "label": {"name": LABEL}, "actor": {"login": "maintainer"}}
     ]
