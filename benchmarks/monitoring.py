@@ -32,7 +32,7 @@ from lifecycle.monitoring.check import check
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.reference import Reference, make_reference
-from lifecycle.serving.prediction_log import create_log_engine, create_tables
+from lifecycle.prediction_log.database import create_log_engine, create_tables
 from lifecycle.shared.distributions import PROBABILITY
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import load_params

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from tqdm import tqdm
 
 from benchmarks.serving import CONNECTIONS, EXAMPLE, ROOT, Server, started, wrk
-from lifecycle.serving.prediction_log import PREDICTIONS, create_log_engine
-from lifecycle.serving.spool import waiting_bytes
+from lifecycle.prediction_log.database import PREDICTIONS, create_log_engine
+from lifecycle.prediction_log.spool import waiting_bytes
 from tests.lifecycle.serving.postgresql import Postgresql, postgresql_server
 
 REPORT = ROOT / "benchmarks/soak.md"
@@ -168,7 +168,7 @@ def main() -> None:
                     thread.join()
         # Drain what the service had no time for when it stopped.
         subprocess.run(
-            [sys.executable, "-m", "lifecycle.serving.drain"],
+            [sys.executable, "-m", "lifecycle.prediction_log.drain"],
             env=os.environ | service.environment,
             cwd=ROOT,
             check=True,

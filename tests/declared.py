@@ -6,7 +6,11 @@ from pathlib import Path
 import yaml
 
 # Processes that run in the service's container.
-IN_THE_IMAGE = tuple(f"lifecycle.serving.{name}" for name in ("service", "drain", "newest"))
+IN_THE_IMAGE = (
+    "lifecycle.serving.service",
+    "lifecycle.prediction_log.drain",
+    "lifecycle.prediction_log.newest",
+)
 
 
 def stage_sources(path: Path) -> dict[str, list[str]]:

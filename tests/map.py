@@ -9,7 +9,17 @@ ROOT = Path(__file__).parents[1]
 MAP = ROOT / "docs/map.md"
 SOURCES = Sources((ROOT,))
 # In the order in which things happen. A room only imports from the rooms before it.
-ROOMS = ("shared", "pipeline", "registry", "proposal", "release", "serving", "monitoring", "retraining")
+ROOMS = (
+    "shared",
+    "pipeline",
+    "registry",
+    "proposal",
+    "release",
+    "prediction_log",
+    "serving",
+    "monitoring",
+    "retraining",
+)
 
 TEMPLATE = """\
 # Map of the code

@@ -1,7 +1,7 @@
 """Read the prediction log into DuckDB: from a SQLite or PostgreSQL database, or from Parquet files by fsspec.
 
 The log is read once, by columns, into temporary files, so that memory stays bounded for any number of rows. Parquet
-files have the columns of the tables in `prediction_log.py`, in directories with the names of the tables.
+files have the columns of the tables in `prediction_log/database.py`, in directories with the names of the tables.
 """
 
 import json
@@ -21,7 +21,7 @@ from adbc_driver_manager import Error as AdbcError
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.pipeline import stage
-from lifecycle.serving.prediction_log import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
+from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.console import UserError
 from model import contract

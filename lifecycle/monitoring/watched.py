@@ -11,11 +11,11 @@ from pathlib import Path
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.lineage import LINEAGE, read_lineage
 from lifecycle.pipeline.reference import REFERENCE, Reference, make_reference
+from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 from lifecycle.registry.store import open_registry
 from lifecycle.registry.versions import Registry, Version
 from lifecycle.release import host
 from lifecycle.release.production import Production
-from lifecycle.serving.environment import load_settings
 from lifecycle.shared.console import UserError
 from lifecycle.shared.distributions import VARIABLES
 from lifecycle.shared.params import Params
@@ -82,7 +82,7 @@ def _reference(registry: Registry, version: Version) -> Reference:
 
 def is_deployed() -> bool:
     """Return whether the environment names a prediction log other than that of `make serve`."""
-    return bool(load_settings().prediction_log_url or host.configured())
+    return bool(read_environment(LogSettings).prediction_log_url or host.configured())
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def log_url() -> Iterator[str]:
     Raises:
         UserError: If the host cannot be reached.
     """
-    settings, address = load_settings(), host.configured()
+    settings, address = read_environment(LogSettings), host.configured()
     if settings.prediction_log_url or not address:
         yield settings.log_url()
     else:

@@ -28,4 +28,4 @@ def _commit(revision: str) -> str:
     try:
         return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
     except CommandError as error:
-        raise UserError(f"this repository has no commit {revision}. `git fetch` may bring it.") from error
+        raise UserError(f"this repository has no commit {revision!r}. `git fetch` may bring it.") from error

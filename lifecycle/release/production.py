@@ -23,6 +23,14 @@ _PORTS = {
     "postgres": ("POSTGRES_PORT", 5433),
 }
 _SHOWN = 20  # lines of a container's log in an error message
+# The interface to an image, which may be of an earlier version: `python3 -m MODULE ROWS` prints the inputs of the
+# newest predictions. The image has one of these modules. A version that moves it has to add the new name in front.
+NEWEST_MODULES = ("lifecycle.prediction_log.newest", "lifecycle.serving.newest", "model.serving.newest")
+PRINT_NEWEST = (
+    f"for module in {' '.join(NEWEST_MODULES)}; do "
+    '[ ! -e "$(echo $module | tr . /).py" ] || exec python3 -m $module "$0"; '
+    "done; echo 'the image has no module that prints the newest predictions' >&2; exit 1"
+)
 
 
 class Production:
@@ -133,8 +141,7 @@ class Production:
 
     def newest_requests(self, slot: str, rows: int) -> list[str]:
         """Return the newest rows of the prediction log as JSON, read by the version in a slot."""
-        command = ("python3", "-m", "lifecycle.serving.newest", str(rows))
-        return self._compose("exec", "-T", slot, *command).splitlines()
+        return self._compose("exec", "-T", slot, "sh", "-c", PRINT_NEWEST, str(rows)).splitlines()
 
     def _pull(self, image: str) -> None:
         """Pull an image on the host unless it is there."""

@@ -1,1 +1,1 @@
-"""The service: predictions over HTTP, remembered and counted."""
+"""The service: predictions over HTTP, with a prediction log and metrics."""

@@ -1,7 +1,7 @@
-"""The service's routes as an ASGI application: what it takes, what it refuses, and what it answers.
+"""The routes of the service as an ASGI application.
 
-Written to the ASGI interface itself and not with a framework, because at some 150 µs a request the framework would take
-more time than the model.
+It implements ASGI without a framework: a request takes about 150 µs, of which a framework would take more than the
+model.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from lifecycle.pipeline.lineage import read_lineage
+from lifecycle.prediction_log.database import Feedback, Outcome, Prediction, Refusal
+from lifecycle.prediction_log.spool import Spool, SpoolFullError
 from lifecycle.serving import requests as schema
 from lifecycle.serving.environment import ServingSettings
 from lifecycle.serving.openapi import openapi
-from lifecycle.serving.prediction_log import Outcome, Prediction, Refusal
-from lifecycle.serving.requests import Feedback, Row
+from lifecycle.serving.requests import Row
 from lifecycle.serving.scorer import Scorer
-from lifecycle.serving.spool import Spool, SpoolFullError
 from lifecycle.serving.telemetry import Request, Telemetry
 from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
@@ -68,7 +68,7 @@ class _Answer(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """A request that is not served, with what the client is told."""
+    """A refused request, with the answer to the client."""
 
     def __init__(self, status: int, error: str, headers: Sequence[tuple[bytes, bytes]] = (), **where: Any) -> None:
         super().__init__(error)
@@ -76,8 +76,8 @@ class _RefusedError(Exception):
         self.body = msgspec.json.encode({"error": error, **where})
 
 
-class _GoneError(Exception):
-    """The client has hung up."""
+class _DisconnectedError(Exception):
+    """The client has disconnected."""
 
 
 class Application:
@@ -91,7 +91,7 @@ class Application:
         spool: Spool,
         telemetry: Telemetry,
     ) -> None:
-        """Put together the parts, none of which is started here."""
+        """Create the application. `start` starts its parts."""
         self._settings, self._spool, self._telemetry = settings, spool, telemetry
         self._scorer = Scorer(predictor, telemetry)
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
@@ -116,20 +116,20 @@ class Application:
             "/feedback": ("POST", self._take_feedback),
             **{path: ("GET", functools.partial(_page, page)) for path, page in pages.items()},
         }
-        # The requests that are being answered, and since when; and those of them that take too long.
+        # Running requests with their start times, and those of them that have timed out.
         self._running: dict[asyncio.Task[Any], float] = {}
-        # The requests that broke the contract since they were last written down, by field and error.
+        self._late: set[asyncio.Task[Any]] = set()
+        # Invalid requests by field and error, and the time since which they were counted.
         self._refused: CountOf[tuple[str, str]] = CountOf()
         self._refused_since = time.monotonic()
-        self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
     def load(cls, settings: ServingSettings) -> "Application":
-        """Load everything that a worker needs.
+        """Load the model and create the application of a worker.
 
         Raises:
-            UserError: If the model, its lineage or the folder of the spool is missing or does not fit.
+            UserError: If the model or its lineage is missing or invalid, or the spool is not writable.
         """
         predictor = Predictor.load(settings.model_folder)
         lineage = read_lineage(settings.lineage, settings.model_folder)
@@ -145,13 +145,13 @@ class Application:
         return cls(settings, predictor, lineage, spool, telemetry)
 
     async def start(self) -> None:
-        """Start what runs beside the requests."""
+        """Start the telemetry and the background task."""
         self._telemetry.start()
         self._spool.keep_drained()
         self._watch = asyncio.create_task(self._keep_watch())
 
     async def stop(self) -> None:
-        """Write what has been answered, and stop."""
+        """Write all pending records, and stop."""
         if self._watch:
             self._watch.cancel()
         self._write_refused()
@@ -159,7 +159,7 @@ class Application:
         await asyncio.to_thread(self._telemetry.stop)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; see ASGI 3.0."""
+        """Answer a request, as specified by ASGI 3.0."""
         started = time.perf_counter()
         path = scope["path"]
         headers = dict(scope["headers"])
@@ -173,20 +173,20 @@ class Application:
             answer = await self._answer(scope, headers, receive, request_id.decode())
         except _RefusedError as refused:
             answer, extra = _Answer(refused.body, refused.status), refused.headers
-        except _GoneError:
-            answer = _Answer(b"", _HUNG_UP)
+        except _DisconnectedError:
+            answer = _Answer(b"", _DISCONNECTED)
         except asyncio.CancelledError:
-            if task not in self._late:  # the server ends, and nobody waits for an answer
+            if task not in self._late:  # the server shuts down, and nobody waits for an answer
                 raise
             task.uncancel()
-            answer, extra = _Answer(b'{"error":"the request did not arrive in time"}', 408), _CLOSE
+            answer, extra = _Answer(b'{"error":"the request timed out"}', 408), _CLOSE
         except Exception:
             logger.exception("a request failed, request_id %s", request_id.decode())
             answer = _Answer(b'{"error":"internal error"}', 500)
         finally:
             del self._running[task]
             self._late.discard(task)
-        if answer.status != _HUNG_UP:
+        if answer.status != _DISCONNECTED:
             standard = [
                 (b"content-type", answer.content_type),
                 (b"content-length", b"%d" % len(answer.body)),
@@ -208,31 +208,31 @@ class Application:
         )
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
-        # Whoever is refused before the body has been read is cut off: it may be endless.
+        # A request refused before its body was read closes the connection, because the body may be endless.
         path = scope["path"]
         if path not in self._routes:
-            raise _RefusedError(404, f"there is no such route; there are {', '.join(self._routes)}", _CLOSE)
+            raise _RefusedError(404, f"no such route; the routes are {', '.join(self._routes)}", _CLOSE)
         method, handler = self._routes[path]
         if scope["method"] != method:
-            raise _RefusedError(405, f"the method is {method}", (*_CLOSE, (b"allow", method.encode())))
+            raise _RefusedError(405, f"the method has to be {method}", (*_CLOSE, (b"allow", method.encode())))
         if len(self._running) > self._settings.max_concurrency:
-            raise _RefusedError(503, "too many requests at a time; try again", (*_CLOSE, *_RETRY_AFTER))
+            raise _RefusedError(503, "too many requests at a time; try again later", (*_CLOSE, *_RETRY_AFTER))
         if self._keys and path not in _OPEN:
             self._check_key(headers)
         return await handler(headers, receive, request_id)
 
     def _check_key(self, headers: dict[bytes, bytes]) -> None:
         given = headers.get(b"x-api-key", b"")
-        # All are compared, and each in the same time however much of it is right.
+        # Compare with all keys in constant time, so that the time says nothing about the keys.
         if not sum(hmac.compare_digest(given, key) for key in self._keys):
-            which = (b"www-authenticate", b"ApiKey")
-            raise _RefusedError(401, "an API key is needed, in the header X-API-Key", (*_CLOSE, which))
+            scheme = (b"www-authenticate", b"ApiKey")
+            raise _RefusedError(401, "a valid API key is required in the header X-API-Key", (*_CLOSE, scheme))
 
     async def _predict(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
         body = await self._body(headers, receive)
         dry_run = headers.get(b"x-dry-run", b"false")
         if dry_run not in {b"true", b"false"}:
-            raise _RefusedError(400, "the header X-Dry-Run is true or false")
+            raise _RefusedError(400, "the header X-Dry-Run has to be true or false")
         try:
             rows = self._decoded(self._rows, body)
         except _RefusedError as refused:
@@ -240,49 +240,49 @@ class Application:
                 self._count_refused(refused)
             raise
         if dry_run == b"true":
-            predictions = self._described(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
+            predictions = self._to_json(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
         else:
-            predictions = self._remember(rows, await self._scorer.probabilities(rows), request_id)
+            predictions = self._log(rows, await self._scorer.probabilities(rows), request_id)
         start = b'{"predictions":' + self._encode(predictions)
         return _Answer(start + self._end_of_answer, rows=len(rows))
 
-    def _remember(self, rows: Sequence[Any], probabilities: list[float], request_id: str) -> list[dict[str, Any]]:
-        """Put predictions into the log; returns what the client is told of each."""
+    def _log(self, rows: Sequence[Any], probabilities: list[float], request_id: str) -> list[dict[str, Any]]:
+        """Log predictions, and return them as in the answer."""
         now = time.time()
         ids = _new_ids(now, len(rows))
         versions = (self._version, self._contract_version)
         self._write(
             [
-                Prediction(number, now, *versions, request_id, probability, row)
-                for number, probability, row in zip(ids, probabilities, rows, strict=True)
+                Prediction(prediction_id, now, *versions, request_id, probability, row)
+                for prediction_id, probability, row in zip(ids, probabilities, rows, strict=True)
             ]
         )
-        return self._described(ids, probabilities)
+        return self._to_json(ids, probabilities)
 
-    def _described(self, ids: list[str], probabilities: list[float]) -> list[dict[str, Any]]:
+    def _to_json(self, ids: list[str], probabilities: list[float]) -> list[dict[str, Any]]:
         return [
-            {"id": number, "probability": probability, "label": probability >= self._threshold}
-            for number, probability in zip(ids, probabilities, strict=True)
+            {"id": prediction_id, "probability": probability, "label": probability >= self._threshold}
+            for prediction_id, probability in zip(ids, probabilities, strict=True)
         ]
 
     def _count_refused(self, refused: _RefusedError) -> None:
-        error = str(refused) if isinstance(refused.__cause__, msgspec.ValidationError) else "the body is no JSON"
-        # A field's name is the client's, and PostgreSQL does not take all that JSON does.
+        error = str(refused) if isinstance(refused.__cause__, msgspec.ValidationError) else "the body is not JSON"
+        # The client chose the field's name, and PostgreSQL does not accept all characters of JSON.
         field, error = (_UNPRINTABLE.sub("?", text) for text in (str(refused.where.get("field", "")), error))
         kind = (field, error)
-        # However many ways a client finds to be wrong, they do not fill the memory, nor the log.
+        # Limited, so that a client that makes up errors fills neither the memory nor the log.
         self._refused[kind if kind in self._refused or len(self._refused) < _REFUSED_KINDS else _OTHERS] += 1
 
     def _write_refused(self) -> None:
-        """Put into the log how many requests broke the contract."""
+        """Log the counts of invalid requests."""
         counted, self._refused, self._refused_since = self._refused, CountOf(), time.monotonic()
         now = time.time()
         ids = _new_ids(now, len(counted))
         records = [
-            Refusal(number, now, self._version, *kind, requests)
-            for number, (kind, requests) in zip(ids, counted.items(), strict=True)
+            Refusal(refusal_id, now, self._version, *kind, requests)
+            for refusal_id, (kind, requests) in zip(ids, counted.items(), strict=True)
         ]
-        with contextlib.suppress(SpoolFullError):  # predictions come first
+        with contextlib.suppress(SpoolFullError):  # predictions have priority over counts
             self._spool.write(self._encode_lines(records))
 
     async def _take_feedback(self, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:
@@ -297,7 +297,7 @@ class Application:
         try:
             self._spool.write(self._encode_lines(records), keep=keep)
         except SpoolFullError as error:
-            raise _RefusedError(503, "the prediction log has no room; try again later", _RETRY_AFTER) from error
+            raise _RefusedError(503, "the prediction log is full; try again later", _RETRY_AFTER) from error
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -309,14 +309,14 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _GoneError
+                raise _DisconnectedError
             part: bytes = message.get("body", b"")
             received += len(part)
             size = max(size, received)
             if size <= limit:
                 body += part
-            # What is too large is read on and thrown away, up to a point: whoever is cut off while sending may not
-            # come to see the answer.
+            # The rest of a body that is too large is read and discarded, up to a limit, because a client whose
+            # connection closes while it is sending may never see the answer.
             if received > _DISCARDED * limit or not message.get("more_body", False):
                 break
         if size > limit:
@@ -325,18 +325,18 @@ class Application:
 
     def _decoded(self, decoder: msgspec.json.Decoder[Any], body: bytes) -> Sequence[Any]:
         try:
-            found = decoder.decode(body)
+            decoded = decoder.decode(body)
         except msgspec.ValidationError as error:
-            several = body.lstrip()[:1] == b"["
-            raise _RefusedError(400, **schema.explain_error(str(error), several=several)) from error
+            is_list = body.lstrip()[:1] == b"["
+            raise _RefusedError(400, **schema.explain_error(str(error), is_list=is_list)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _RefusedError(400, f"the body is no JSON: {error}") from error
-        return found if isinstance(found, list) else (found,)
+            raise _RefusedError(400, f"the body is not JSON: {error}") from error
+        return decoded if isinstance(decoded, list) else (decoded,)
 
     async def _keep_watch(self) -> None:
-        """Cancel what takes too long, and have the spool drained."""
+        """Cancel requests that time out, keep the spool drained, and log the counts of invalid requests."""
         while True:
-            # One look at all requests costs less than a timer for each.
+            # One pass over all requests costs less than a timer for each.
             await asyncio.sleep(min(1.0, self._settings.request_timeout / 4))
             self._spool.keep_drained()
             if self._refused and time.monotonic() > self._refused_since + _REFUSED_INTERVAL:
@@ -348,23 +348,23 @@ class Application:
                     task.cancel()
 
 
-# Unguessable is not what an id has to be, only unique.
+# An id has to be unique, but not secret.
 _RANDOM = random.Random(os.urandom(32))  # noqa: S311
-_HUNG_UP = 499  # never sent: what the access log has for it
+_DISCONNECTED = 499  # the status in the access log; it is never sent
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}
-_DIGITS = 19  # of a number of bytes that can be meant
-_DISCARDED = 16  # times the limit of a body
+_DIGITS = 19  # of a Content-Length; a longer one is too large
+_DISCARDED = 16  # how much of a body is read, in multiples of the limit
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_REFUSED_INTERVAL = 10  # seconds in which they are counted together
-_REFUSED_KINDS = 100
+_REFUSED_INTERVAL = 10  # seconds between two records of the counts
+_REFUSED_KINDS = 100  # combinations of field and error that are counted separately
 _OTHERS = ("", "others")
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
 def _new_ids(now: float, count: int) -> list[str]:
-    """Ids that sort by time: they keep the database's index in the order in which it grows."""
+    """Create ids that sort by time, so that the database's index grows at its end."""
     milliseconds = f"{int(now * 1000):012x}"
     return [f"{milliseconds}{_RANDOM.getrandbits(80):020x}" for _ in range(count)]
 

@@ -1,13 +1,13 @@
-"""How the service runs: from environment variables of the same names, in capitals."""
+"""The settings of the service, from environment variables."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic.functional_validators import BeforeValidator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
-from lifecycle.shared.console import UserError
+from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -16,34 +16,28 @@ def _split(keys: object) -> object:
     return [key.strip() for key in keys.split(",") if key.strip()] if isinstance(keys, str) else keys
 
 
-class ServingSettings(BaseSettings):
-    """Settings of the service; each worker reads them anew.
+class ServingSettings(LogSettings):
+    """Settings of the service, which each worker reads when it starts.
 
     Attributes:
-        model_folder: What `train` wrote.
-        lineage: What `lifecycle.pipeline.lineage` wrote beside it.
-        model_version: What the registry calls the model; by default the lineage's own name for it.
-        state_folder: Where the spool and the default database lie. Must outlive the container.
-        prediction_log_url: SQLAlchemy URL of the database of predictions; a SQLite file in `state_folder` by default.
-        prediction_log_when_full: Whether predictions are answered without being logged, or refused, when the spool is
-            full because the database has been away for too long.
-        prediction_log_spool_mebibytes: The bound of the spool.
-        max_rows: Rows in a request.
-        max_bytes: Bytes in a request's body.
-        max_concurrency: Requests that a worker answers at a time; beyond it, it answers 503.
-        request_timeout: Seconds after which a request that has not arrived or is not answered is given up.
-        api_keys: Comma separated. If any are given, a request needs one of them.
-        workers: Worker processes.
-        fast_route: Whether requests pass BentoML's middleware by; see front.py.
+        model_folder: Model directory that `train` wrote.
+        lineage: File that `lifecycle.pipeline.lineage` wrote next to it.
+        model_version: Version of the model in the registry; by default the version that the lineage states.
+        prediction_log_when_full: Whether predictions are answered without being logged (`drop`) or refused (`refuse`)
+            while the spool is full, because the database has been down for too long.
+        prediction_log_spool_mebibytes: Largest size of the spool.
+        max_rows: Largest number of rows in a request.
+        max_bytes: Largest size of a request's body.
+        max_concurrency: Number of requests that a worker answers at a time; it answers further ones with 503.
+        request_timeout: Seconds within which a request has to arrive and be answered.
+        api_keys: Valid API keys, separated by commas. If there are any, a request needs one of them.
+        workers: Number of worker processes.
+        fast_route: Whether requests bypass BentoML's middleware; see front.py.
     """
-
-    model_config = SettingsConfigDict(frozen=True, protected_namespaces=())
 
     model_folder: Path = Path("artifacts/model")
     lineage: Path = Path("artifacts/lineage.json")
     model_version: str = ""
-    state_folder: Path = Path("state")
-    prediction_log_url: str = ""
     prediction_log_when_full: Literal["drop", "refuse"] = "drop"
     prediction_log_spool_mebibytes: Count = 1024
     max_rows: Count = 1000
@@ -54,23 +48,11 @@ class ServingSettings(BaseSettings):
     workers: Count = 1
     fast_route: bool = True
 
-    def spool_folder(self) -> Path:
-        """Where records wait for the database."""
-        return self.state_folder / "spool"
-
-    def log_url(self) -> str:
-        """The URL of the prediction log's database."""
-        return self.prediction_log_url or f"sqlite:///{(self.state_folder / 'predictions.db').resolve()}"
-
 
 def load_settings(**values: Any) -> ServingSettings:
-    """Read the settings from the environment.
+    """Read the settings from the environment; `values` take precedence.
 
     Raises:
-        UserError: Naming each variable that has a wrong value.
+        UserError: If a variable has an invalid value; the message names each of them.
     """
-    try:
-        return ServingSettings(**values)
-    except ValidationError as error:
-        lines = [f"  {str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
-        raise UserError("the environment cannot be used:\n" + "\n".join(lines)) from error
+    return read_environment(ServingSettings, **values)

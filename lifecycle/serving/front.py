@@ -1,10 +1,10 @@
-"""The fast route: requests for the service's own paths pass BentoML's middleware by.
+"""The fast route: requests for the service's own paths bypass BentoML's middleware.
 
-BentoML promises `@bentoml.asgi_app`, which mounts an application behind all of its middleware: telemetry of several
-kinds, a timer for each request, a metric for each path that anyone asks for. This puts the application in front of it,
-by wrapping `Service.to_asgi`, which its workers call for the application that they serve, and which is not documented.
-FAST_ROUTE=false goes without, at the throughput that benchmarks/serving.md states, with BentoML's answer to paths that
-do not exist. tests/lifecycle/serving/test_front.py fails when BentoML no longer works this way.
+BentoML documents `@bentoml.asgi_app`, which mounts an application behind all of its middleware: several kinds of
+telemetry, a timer for each request, a metric for each requested path. This module puts the application in front of the
+middleware: it wraps `Service.to_asgi`, an undocumented method that BentoML's workers call to get the application that
+they serve. FAST_ROUTE=false turns this off, at the throughput in benchmarks/serving.md; BentoML then answers paths that
+do not exist. tests/lifecycle/serving/test_front.py fails if BentoML no longer works this way.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,14 @@ from lifecycle.serving.application import Application, Receive, Scope, Send
 if TYPE_CHECKING:
     import bentoml
 
-# What is left to BentoML. Any other path is answered by the application, so that no stranger's path becomes a metric.
+# BentoML answers these paths, and the application all others, so that no path that a client makes up becomes a metric.
 _BENTOML = {"/livez", "/healthz", "/readyz", "/metrics"}
-# Of the page that shows the API.
+# Assets of the OpenAPI page.
 _BENTOML |= {"/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js"}
 
 
 def put_in_front(service: "bentoml.Service[Any]", application: "LateApplication") -> None:
-    """Have a service's workers ask the application first."""
+    """Make the workers of a service pass requests to the application first."""
     kind: Any = type(service)
     inner = kind.to_asgi
 
@@ -36,7 +36,7 @@ def put_in_front(service: "bentoml.Service[Any]", application: "LateApplication"
             elif scope["type"] == "http":
                 await application(scope, receive, send)
             else:
-                await send({"type": "websocket.close"})  # there are none
+                await send({"type": "websocket.close"})  # the service has no websockets
 
         return front
 
@@ -44,12 +44,12 @@ def put_in_front(service: "bentoml.Service[Any]", application: "LateApplication"
 
 
 class LateApplication:
-    """The application as it can be named before the model is loaded: BentoML wants it when the service is defined."""
+    """A stand-in for the application. BentoML needs one when the service is defined, before the model is loaded."""
 
     def __init__(self) -> None:
-        """The service sets the application before its server takes requests."""
+        """Create it without an application, which the service sets before its server accepts requests."""
         self.application: Application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request to the application."""
         await self.application(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the service, from the contract."""
+"""The OpenAPI document of the service, derived from the contract."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from model import contract
 
 
 def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
-    """The OpenAPI document of the service.
+    """Return the OpenAPI document of the service.
 
     Args:
-        version: Of the model that is served.
-        max_rows: The largest number of rows in a request.
+        version: Version of the model.
+        max_rows: Largest number of rows in a request.
         with_keys: Whether a request needs an API key.
     """
     row = {key: value for key, value in json_schema().items() if key not in {"$schema", "identity", "target"}}
     example = {column.name: column.example for column in contract.INPUTS}
     prediction_id = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
     schemas: dict[str, Any] = {
-        "Row": {**row, "description": f"What is known of a row. Predicted is: {contract.TARGET_DESCRIPTION}"},
+        "Row": {**row, "description": f"The inputs of a prediction. Target: {contract.TARGET_DESCRIPTION}"},
         "Prediction": _object(
-            id={**prediction_id, "description": "By which the outcome is reported later."},
+            id={**prediction_id, "description": "Names the prediction when its outcome is reported."},
             probability={"type": "number", "minimum": 0, "maximum": 1},
             label={"type": "boolean", "description": "Whether the probability reaches the served threshold."},
         ),
@@ -44,9 +44,9 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
             "required": ["error"],
             "properties": {
                 "error": {"type": "string", "description": "What is wrong."},
-                "row": {"type": "integer", "description": "Of the request, from 0."},
+                "row": {"type": "integer", "description": "Number of the row in the request, from 0."},
                 "field": {"type": "string"},
-                "rule": {"type": "string", "description": "What the field has to be."},
+                "rule": {"type": "string", "description": "The rule for the field's values."},
             },
         },
     }
@@ -64,7 +64,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "/feedback": {
             "post": {
                 "operationId": "feedback",
-                "summary": "Report what turned out to be true of earlier predictions",
+                "summary": "Report the outcomes of earlier predictions",
                 "requestBody": _body("Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": True}),
                 "responses": _responses("Accepted", 202, _FOR_BODIES | keys),
             }
@@ -72,7 +72,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "/model": {
             "get": {
                 "operationId": "model",
-                "summary": "What is running",
+                "summary": "Describe the running model",
                 "responses": _responses("Model", 200, {503} | keys),
             }
         },
@@ -90,19 +90,19 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
 
 
 _REFUSALS = {
-    400: "The body is no JSON, or breaks the contract; the field and the rule are named.",
-    401: "No API key, or a wrong one.",
+    400: "The body is not JSON or does not follow the contract. The answer names the field and the rule.",
+    401: "The API key is missing or invalid.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
-    503: "Too much to do, or the prediction log is full: try again after the seconds in Retry-After.",
+    503: "Too many requests at a time, or the prediction log is full. Retry after the seconds in Retry-After.",
 }
 _FOR_BODIES = set(_REFUSALS) - {401}
 _DRY_RUN = {
     "name": "X-Dry-Run",
     "in": "header",
     "schema": {"type": "boolean"},
-    "description": "With `true` the prediction is answered, but neither logged nor counted: for tests and probes.",
+    "description": "If `true`, the prediction is neither logged nor counted: for tests and probes.",
 }
 
 
@@ -115,14 +115,16 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _body(item: str, most: int, example: Any) -> dict[str, Any]:
-    """One item, or a list of them."""
+    """Return the body of a request with one item or a list of items."""
     several = {"type": "array", "minItems": 1, "maxItems": most, "items": _ref(item)}
     content = {"schema": {"anyOf": [_ref(item), several]}, "example": example}
     return {"required": True, "content": {"application/json": content}}
 
 
 def _responses(answer: str, status: int, refusals: set[int]) -> dict[str, Any]:
-    described = {status: ("Done.", answer)} | {refused: (_REFUSALS[refused], "Error") for refused in sorted(refusals)}
+    described = {status: ("Success.", answer)} | {
+        refused: (_REFUSALS[refused], "Error") for refused in sorted(refusals)
+    }
     return {
         str(number): {"description": description, "content": {"application/json": {"schema": _ref(name)}}}
         for number, (description, name) in described.items()

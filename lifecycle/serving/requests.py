@@ -1,4 +1,4 @@
-"""The contract as the type of a request."""
+"""Types of requests, derived from the contract, and explanations of requests that do not fit them."""
 
 import operator
 import re
@@ -14,28 +14,21 @@ from lifecycle.shared.schema import json_schema
 from model import contract
 
 
-class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What turned out to be true of an earlier prediction."""
-
-    prediction_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-    outcome: bool
-
-
 def _json_type(column: Column) -> Any:
     schema = json_schema()["properties"][column.name]
-    found: Any
+    json_type: Any
     if "enum" in schema:
-        found = Literal[tuple(schema["enum"])]
+        json_type = Literal[tuple(schema["enum"])]
     elif schema.get("pattern"):
-        # `$` would let a newline through at the end.
-        found = Annotated[str, Meta(pattern=rf"\A(?:{schema['pattern'].removeprefix('^').removesuffix('$')})\Z")]
+        # `$` would accept a trailing newline.
+        json_type = Annotated[str, Meta(pattern=rf"\A(?:{schema['pattern'].removeprefix('^').removesuffix('$')})\Z")]
     elif column.type == "category":
-        found = str
+        json_type = str
     else:
-        # A whole number may come as 2001.0: that is what pandas makes of a column in which some are missing.
+        # An integer may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
         whole = 1 if column.type == "integer" else None
-        found = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
-    return found | None if column.nullable else found
+        json_type = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
+    return json_type | None if column.nullable else json_type
 
 
 Row = msgspec.defstruct(
@@ -52,8 +45,8 @@ _NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(
 
 
 def rows_to_columns(rows: Sequence[Any]) -> Columns:
-    """Rows of a request as NumPy columns, in the form that features.py takes."""
-    # All numbers in one array, and its columns: for a single row that is half of the time.
+    """Convert the rows of a request to NumPy columns, the form that features.py takes."""
+    # One array for all numbers takes half of the time of one array for each column, for a single row.
     numbers = np.array([_NUMBERS_OF(row) for row in rows], dtype=np.float64)
     columns: Columns = dict(zip(_NUMBERS, numbers.T, strict=True))
     others = zip(*map(_OTHERS_OF, rows), strict=True)
@@ -63,55 +56,55 @@ def rows_to_columns(rows: Sequence[Any]) -> Columns:
 
 
 def rule(column: Column) -> str:
-    """What a value of the column has to be, in words."""
-    said = column.forms.words
+    """Describe the valid values of a column in words."""
+    text = column.forms.words
     if column.categories:
-        said = f"one of {', '.join(column.categories)}"
+        text = f"one of {', '.join(column.categories)}"
     elif column.pattern:
-        said += f" that matches {column.pattern}"
+        text += f" that matches {column.pattern}"
     elif column.type == "timestamp":
-        said += " without a zone as YYYY-MM-DDThh:mm:ss"
+        text += " without a zone as YYYY-MM-DDThh:mm:ss"
     if column.minimum is not None:
-        said += f" from {column.minimum:g}"
+        text += f" from {column.minimum:g}"
     if column.maximum is not None:
-        said += f" up to {column.maximum:g}"
+        text += f" up to {column.maximum:g}"
     if column.unit:
-        said += f" ({column.unit})"
-    return f"{said}, or null" if column.nullable else said
+        text += f" ({column.unit})"
+    return f"{text}, or null" if column.nullable else text
 
 
 _BY_NAME = {column.name: column for column in contract.INPUTS}
-_PATH = re.compile(r"(?P<what>.*) - at `\$(?:\[(?P<row>\d+)\])?(?:\.(?P<field>\w+))?`", re.DOTALL)
-_NAMED = re.compile(r"(?P<what>Object .* field )`(?P<field>.*)`", re.DOTALL)
-_LONGEST_NAME = 100
+_PATH = re.compile(r"(?P<error>.*) - at `\$(?:\[(?P<row>\d+)\])?(?:\.(?P<field>\w+))?`", re.DOTALL)
+_NAMED = re.compile(r"(?P<error>Object .* field )`(?P<field>.*)`", re.DOTALL)
+_MAX_NAME_LENGTH = 100
 
 
 def one_or_more(item: Any, most: int) -> Any:
-    """The type of a body that holds an item or a list of them."""
+    """Return the type of a body with one item or a list of items."""
     return item | Annotated[list[item], Meta(min_length=1, max_length=most)]
 
 
-def explain_error(said: str, *, several: bool) -> dict[str, Any]:
-    """What msgspec says of a body that breaks the contract, with the row, the field and the rule by themselves.
+def explain_error(message: str, *, is_list: bool) -> dict[str, Any]:
+    """Split msgspec's message about an invalid body into error, row, field and rule.
 
     Args:
-        said: By msgspec. It quotes the name of an unknown field, which may be made to look like the path of another.
-        several: Whether the body holds a list.
+        message: Message of msgspec. It quotes the names of unknown fields, which a client can make look like a path.
+        is_list: Whether the body is a list.
     """
-    path = _PATH.fullmatch(said)
-    named = _NAMED.fullmatch(path["what"] if path and several else said)
+    path = _PATH.fullmatch(message)
+    named = _NAMED.fullmatch(path["error"] if path and is_list else message)
     if named:
-        name = named["field"][:_LONGEST_NAME]
-        what = f"{named['what']}`{name}`"
+        name = named["field"][:_MAX_NAME_LENGTH]
+        error = f"{named['error']}`{name}`"
     else:
-        what, name = (path["what"], path["field"]) if path else (said, None)
+        error, name = (path["error"], path["field"]) if path else (message, None)
     column = _BY_NAME.get(name or "")
-    explained: dict[str, Any] = {"error": what}
+    explained: dict[str, Any] = {"error": error}
     if column:
         explained["rule"] = rule(column)
         if not named:
             explained["error"] = f"{name} must be {rule(column)}"
-    if path and several and path["row"]:
+    if path and is_list and path["row"]:
         explained["row"] = int(path["row"])
     if name is not None:
         explained["field"] = name

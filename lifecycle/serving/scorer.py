@@ -1,7 +1,7 @@
-"""Scores the rows of requests: those that arrive together, together.
+"""Score the rows of requests in batches.
 
-A row by itself costs the same some 20 µs of calls as a dozen do. What requests bring within one turn of the event loop
-is one batch; none waits for others to come.
+Scoring takes about 20 µs of calls, for a single row as for a dozen. The rows that arrive within one iteration of the
+event loop are one batch. No row waits for others to arrive.
 """
 
 import asyncio
@@ -15,26 +15,26 @@ from lifecycle.serving.requests import rows_to_columns
 from lifecycle.serving.telemetry import Telemetry
 from lifecycle.shared.predictor import Predictor
 
-# More rows are scored in a thread, so that they do not hold up the others.
+# A request with more rows is scored in a thread, so that it does not block other requests.
 _IN_THREAD = 50
 
 _Waiting = tuple[Sequence[Any], asyncio.Future[list[float]]]
 
 
 class Scorer:
-    """Turns rows into probabilities."""
+    """Predicts the probabilities of rows."""
 
     def __init__(self, predictor: Predictor, telemetry: Telemetry) -> None:
-        """Score with a model, and tell the telemetry of all that is scored."""
+        """Score with a model, and count the scored rows in the telemetry."""
         self._predictor, self._telemetry = predictor, telemetry
         self._waiting: list[_Waiting] = []
 
     async def probabilities(self, rows: Sequence[Any]) -> list[float]:
-        """The probability of the target for each row."""
+        """Return the probability of the target for each row."""
         if len(rows) > _IN_THREAD:
-            matrix, found = await asyncio.to_thread(self._score, rows)
-            self._telemetry.scored(matrix, found)
-            probabilities: list[float] = found.tolist()
+            matrix, scores = await asyncio.to_thread(self._score, rows)
+            self._telemetry.scored(matrix, scores)
+            probabilities: list[float] = scores.tolist()
             return probabilities
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -44,9 +44,9 @@ class Scorer:
         return await future
 
     async def uncounted(self, rows: Sequence[Any]) -> list[float]:
-        """The same, without a trace in the telemetry."""
-        _, found = await asyncio.to_thread(self._score, rows)
-        probabilities: list[float] = found.tolist()
+        """Return the probability of the target for each row, without counting the rows in the telemetry."""
+        _, scores = await asyncio.to_thread(self._score, rows)
+        probabilities: list[float] = scores.tolist()
         return probabilities
 
     def _score(self, rows: Sequence[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -57,16 +57,16 @@ class Scorer:
         waiting, self._waiting = self._waiting, []
         try:
             self._score_batch(waiting)
-        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+        except Exception as error:  # noqa: BLE001 - raised in the requests that wait for it
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
 
     def _score_batch(self, waiting: list[_Waiting]) -> None:
-        matrix, found = self._score([row for rows, _ in waiting for row in rows])
-        self._telemetry.scored(matrix, found)
-        probabilities, start = found.tolist(), 0
+        matrix, scores = self._score([row for rows, _ in waiting for row in rows])
+        self._telemetry.scored(matrix, scores)
+        probabilities, start = scores.tolist(), 0
         for rows, future in waiting:
-            if not future.done():  # the client may have gone
+            if not future.done():  # the client may have disconnected
                 future.set_result(probabilities[start : start + len(rows)])
             start += len(rows)

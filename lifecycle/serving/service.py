@@ -1,6 +1,6 @@
-"""The BentoML service: loads the model, and starts and stops what answers the requests.
+"""The BentoML service: loads the model, and starts and stops the application that answers requests.
 
-`bentoml serve` runs it, bentofile.yaml packs it. The settings are environment variables, see environment.py.
+`bentoml serve` runs it, and bentofile.yaml packs it. Its settings are environment variables: see environment.py.
 """
 
 import gc
@@ -12,11 +12,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from lifecycle.pipeline.lineage import read_lineage
+from lifecycle.prediction_log.database import create_log_engine
+from lifecycle.prediction_log.spool import prepare_spool
 from lifecycle.serving.application import PATHS, Application
 from lifecycle.serving.environment import ServingSettings, load_settings
 from lifecycle.serving.front import LateApplication, put_in_front
-from lifecycle.serving.prediction_log import create_log_engine
-from lifecycle.serving.spool import prepare_spool
 from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
@@ -36,23 +36,23 @@ def _settings() -> ServingSettings:
     name=contract.NAME,
     workers=_settings().workers,
     traffic={"timeout": _settings().request_timeout},
-    # The application has its own, with less in it and at less cost.
+    # The application writes its own access log, which is shorter and cheaper.
     logging={"access": {"enabled": False}},
 )
 @bentoml.asgi_app(Starlette(routes=[Route(path, _application) for path in PATHS]))
 class ModelService:
-    """The model over HTTP."""
+    """Predictions over HTTP."""
 
     def __init__(self) -> None:
-        """Load the model: in the worker, after BentoML has set it up."""
-        # uvicorn would format a line of its own for each request, and throw it away.
+        """Load the model, in a worker that BentoML has set up."""
+        # Without this, uvicorn formats a log line for each request and discards it.
         logging.getLogger("uvicorn.access").propagate = False
         self._application = _application.application = Application.load(load_settings())
 
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Stop the start with a line, before any worker: they would be started again and again."""
+        """Exit with a message if the workers could not start, because BentoML would restart them for ever."""
         settings = _settings()
         try:
             histograms_of(Predictor.load(settings.model_folder).metadata)
@@ -64,9 +64,9 @@ class ModelService:
 
     @bentoml.on_startup
     async def start(self) -> None:
-        """Start the threads, and keep the garbage collector away from what has been loaded for good."""
+        """Start the application, and exclude the loaded objects from garbage collection."""
         await self._application.start()
-        # A full collection takes 70 ms with all modules in it, in the middle of somebody's request.
+        # With all loaded modules, a full collection takes 70 ms, and delays a request by that.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
@@ -74,7 +74,7 @@ class ModelService:
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        """Write what has been answered."""
+        """Write the records of the answered requests."""
         await self._application.stop()
 
 

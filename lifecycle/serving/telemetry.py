@@ -1,4 +1,4 @@
-"""What the service counts and says of its requests, aggregated in a thread of its own, off the request path."""
+"""Prometheus metrics and the access log, aggregated in a separate thread, outside of the request path."""
 
 import contextlib
 import operator
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from lifecycle.shared.columns import Codes
 from lifecycle.shared.histograms import Histogram, count_values, shares
 
-INTERVAL = 0.1  # seconds
-# Where nobody reads the log, the oldest lines go; counters lose nothing at this rate of aggregation.
+INTERVAL = 0.1  # seconds between two aggregations
+# Limit of requests in memory: the oldest are dropped if nobody reads the access log. An interval never has as many, so
+# that counters lose nothing.
 _KEPT = 100_000
 
 _ENCODER = msgspec.json.Encoder()
@@ -29,7 +30,7 @@ _PROBABILITIES = tuple(round(tenth / 10, 1) for tenth in range(1, 11))
 
 
 class Request(msgspec.Struct, gc=False, tag_field="event", tag="request"):
-    """An answered request, as the access log tells it: without any input value."""
+    """An answered request, as a line of the access log, without any input value."""
 
     time: datetime
     method: str
@@ -42,27 +43,27 @@ class Request(msgspec.Struct, gc=False, tag_field="event", tag="request"):
 
 
 class _Histogram(prometheus_client.Histogram):
-    """Takes many observations at once. One by one, as the library's own does, they would be most of the work here."""
+    """A histogram that takes many observations at once, which is much faster than one by one."""
 
     def observe_all(self, values: NDArray[np.floating[Any]]) -> None:
-        numbers = np.searchsorted(self._upper_bounds, values, side="left")
-        for number, rows in enumerate(np.bincount(numbers).tolist()):
-            if rows:
-                self._buckets[number].inc(rows)
+        buckets = np.searchsorted(self._upper_bounds, values, side="left")
+        for bucket, count in enumerate(np.bincount(buckets).tolist()):
+            if count:
+                self._buckets[bucket].inc(count)
         self._sum.inc(float(values.sum()))
 
 
 class Telemetry:
-    """Counts requests, rows, probabilities and inputs for Prometheus, and writes the access log."""
+    """Counters of requests, rows, probabilities and features for Prometheus, and the access log."""
 
     def __init__(self, histograms: Mapping[str, Histogram], codes: Codes, version: str, commit: str) -> None:
-        """Start with nothing counted.
+        """Create the metrics.
 
         Args:
-            histograms: Of each feature, in the training data.
-            codes: Of the categories among the features.
-            version: Of the model.
-            commit: It was trained from.
+            histograms: Histogram of each feature in the training data.
+            codes: Codes of the categories among the features.
+            version: Version of the model.
+            commit: Commit that the model was trained from.
         """
         self._bins = {name: histogram.bins for name, histogram in histograms.items()}
         self._codes = codes
@@ -70,7 +71,7 @@ class Telemetry:
         self._scored: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque(maxlen=_KEPT)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-        # A registry of this instance's own: the workers' common one is the folder of PROMETHEUS_MULTIPROC_DIR.
+        # Each instance has its own registry. The values of all workers are in the directory PROMETHEUS_MULTIPROC_DIR.
         own: dict[str, Any] = {"registry": prometheus_client.CollectorRegistry()}
         self._request_total = prometheus_client.Counter(
             "model_requests", "Requests answered.", ["method", "route", "status"], **own
@@ -93,8 +94,7 @@ class Telemetry:
             multiprocess_mode="livemax",
             **own,
         )
-        # Looked up once, and not for each count. They start at 0, so that the first rows of a bin are an increase to
-        # Prometheus.
+        # Looked up once, not for each count. They start at 0, so that Prometheus sees the first rows as an increase.
         self._series: dict[str, list[prometheus_client.Counter]] = {}
         for name, histogram in histograms.items():
             names = histogram.bins.names()
@@ -102,15 +102,15 @@ class Telemetry:
             for label, share in zip(names, shares(histogram.counts).tolist(), strict=True):
                 expected.labels(name, label).set(share)
         prometheus_client.Gauge(
-            "model_info", "What is served.", ["version", "commit"], multiprocess_mode="livemax", **own
+            "model_info", "The model that is served.", ["version", "commit"], multiprocess_mode="livemax", **own
         ).labels(version, commit).set(1)
 
     def request(self, request: Request) -> None:
-        """Take note of an answered request."""
+        """Record an answered request."""
         self._requests.append(request)
 
     def scored(self, matrix: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
-        """Take note of rows that were predicted."""
+        """Record predicted rows: their features and probabilities."""
         self._scored.append((matrix, probabilities))
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Telemetry:
         self._thread.start()
 
     def stop(self) -> None:
-        """Say and count what is left, and end the thread."""
+        """Process the remaining requests and stop the thread."""
         self._ending.set()
         self._thread.join()
 
@@ -128,18 +128,18 @@ class Telemetry:
         self._flush()
 
     def _flush(self) -> None:
-        self._count_scored(_taken(self._scored))
-        requests = _taken(self._requests)
+        self._count_scored(_pop_all(self._scored))
+        requests = _pop_all(self._requests)
         if not requests:
             return
-        for (method, route, status), number in CountOf(map(_KIND, requests)).items():
-            self._request_total.labels(method, route, status).inc(number)
+        for (method, route, status), count in CountOf(map(_KIND, requests)).items():
+            self._request_total.labels(method, route, status).inc(count)
         milliseconds: dict[str, list[float]] = defaultdict(list)
         for request in requests:
             milliseconds[request.route].append(request.milliseconds)
         for route, values in milliseconds.items():
             self._seconds.labels(route).observe_all(np.array(values) / 1000)
-        with contextlib.suppress(OSError):  # whoever read the log has gone; the counting goes on
+        with contextlib.suppress(OSError):  # the reader of the log has closed it; counting goes on
             sys.stdout.buffer.write(_ENCODER.encode_lines(requests))
             sys.stdout.buffer.flush()
 
@@ -150,12 +150,12 @@ class Telemetry:
         self._rows.inc(len(matrix))
         self._probability.observe_all(np.concatenate([probabilities for _, probabilities in scored]))
         for values, (name, bins) in zip(matrix.T, self._bins.items(), strict=True):
-            rows = count_values(values, bins, self._codes.get(name))
-            for series, number in zip(self._series[name], rows.tolist(), strict=True):
-                if number:
-                    series.inc(number)
+            counts = count_values(values, bins, self._codes.get(name))
+            for series, count in zip(self._series[name], counts.tolist(), strict=True):
+                if count:
+                    series.inc(count)
 
 
-def _taken(queue: deque[Any]) -> list[Any]:
-    """Everything that is in the queue; whoever appends meanwhile finds it next time."""
+def _pop_all(queue: deque[Any]) -> list[Any]:
+    """Remove and return the items of a queue; items appended meanwhile stay for the next call."""
     return [queue.popleft() for _ in range(len(queue))]

@@ -55,8 +55,8 @@ HERE = {
 }
 # Run while the service is up.
 SERVED = {
-    "python -m lifecycle.serving.feedback FILE": "python -m lifecycle.serving.feedback outcomes.csv",
-    "python -m lifecycle.serving.newest 500": "python -m lifecycle.serving.newest 500",
+    "python -m lifecycle.prediction_log.feedback FILE": "python -m lifecycle.prediction_log.feedback outcomes.csv",
+    "python -m lifecycle.prediction_log.newest 500": "python -m lifecycle.prediction_log.newest 500",
     "make explain": "make explain ID={prediction}",
     "make explain ID": "make explain ID={prediction}",
     "make monitor": "make monitor",

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lifecycle.pipeline.reference import Reference, make_reference
-from lifecycle.serving.prediction_log import (
+from lifecycle.prediction_log.database import (
     Outcome,
     Prediction,
     Record,

@@ -301,5 +301,5 @@ def test_registry_that_does_not_answer(proposing: Repository) -> None:
 def test_unknown_base_commit(proposing: Repository) -> None:
     completed = proposing.run("python", "-m", "lifecycle.proposal", "--base", "nowhere; touch x")
     assert completed.returncode == 1
-    assert "this repository has no commit nowhere; touch x." in completed.stdout
+    assert "this repository has no commit 'nowhere; touch x'." in completed.stdout
     assert not (proposing.folder / "x").exists()

@@ -117,8 +117,10 @@ def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> No
     # Main has another contract by now than the model in production.
     edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
     completed = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)
-    assert completed.stdout.startswith("error: version 1 was trained under another contract")
-    assert "It differs in flight_number, number." in completed.stdout
+    assert completed.stdout == (
+        "error: version 1 was trained under another contract than that of this working tree. It differs in "
+        f"flight_number, number. Check it from its own commit: git switch --detach {lineage['commit'][:12]}\n"
+    )
 
 
 def test_mlflow_itself_loads_the_champion(registered: Repository, tmp_path: Path) -> None:

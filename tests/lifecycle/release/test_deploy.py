@@ -28,11 +28,11 @@ from tests.lifecycle.traffic import traffic
 # A difference between the code of two versions: a file, a text in it and its replacement.
 Edit = tuple[str, str, str]
 NARROW = ("model/contract.py", "maximum=9999", "maximum=2000")
-WRONG = ("lifecycle/serving/scorer.py", "found.tolist()\n        return", "(found * 0.9).tolist()\n        return")
+WRONG = ("lifecycle/serving/scorer.py", "scores.tolist()\n        return", "(scores * 0.9).tolist()\n        return")
 LATE = (
     "lifecycle/serving/scorer.py",
-    "        _, found = await",
-    "        await asyncio.sleep(6)\n        _, found = await",
+    "        _, scores = await",
+    "        await asyncio.sleep(6)\n        _, scores = await",
 )
 WRITE_CONTRACT = (
     "from pathlib import Path; from lifecycle.shared import files, schema\n"

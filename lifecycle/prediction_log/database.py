@@ -1,24 +1,12 @@
-"""The prediction log: every answered prediction, and what turned out to be true of it, in a database.
-
-Beside them are counts of the requests that broke the contract: what they held is not kept.
-
-A request is answered once its record is in the spool, a file on the local disk (spool.py). A process beside the
-workers moves the records on to the database and removes them from the spool, in this order (drain.py): a record is in
-one of the two at any time, and being written twice changes nothing. So:
-
-- SIGTERM: the spool is drained; what a database that is away does not take stays in it, for the next start.
-- kill -9 of any of the processes: nothing that was answered is lost. The spool is drained on, at once or after the
-  next start on the same STATE_FOLDER.
-- Loss of power: what the operating system had not yet written is lost, at most some seconds of records.
-- Loss of the folder, as of a container's without a volume: what was in the spool is lost.
-"""
+"""The tables of the prediction log, the records in them, and the connection to the database."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import Meta
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.shared.console import UserError
@@ -42,23 +30,23 @@ FEEDBACK = sa.Table(
     "feedback",
     _TABLES,
     sa.Column("prediction_id", sa.String(32), primary_key=True),
-    sa.Column("time", sa.Float(53), nullable=False, comment="seconds since 1970-01-01 UTC, of the latest report"),
+    sa.Column("time", sa.Float(53), nullable=False, comment="of the latest report, in seconds since 1970"),
     sa.Column("outcome", sa.Boolean, nullable=False),
 )
 REFUSALS = sa.Table(
     "refusals",
     _TABLES,
     sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("time", sa.Float(53), nullable=False, index=True, comment="seconds since 1970-01-01 UTC, of the count"),
+    sa.Column("time", sa.Float(53), nullable=False, index=True, comment="of the count, in seconds since 1970"),
     sa.Column("model_version", sa.Text, nullable=False),
-    sa.Column("field", sa.Text, nullable=False, comment="of the contract, or unknown to it"),
+    sa.Column("field", sa.Text, nullable=False, comment="as the client named it; may be unknown to the contract"),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("requests", sa.Integer, nullable=False),
 )
 
 
 class Prediction(msgspec.Struct, Generic[Inputs], frozen=True, array_like=True, tag="p", gc=False):
-    """A record of the spool: a prediction."""
+    """A prediction, as a record of the spool."""
 
     id: str
     time: float
@@ -69,8 +57,15 @@ class Prediction(msgspec.Struct, Generic[Inputs], frozen=True, array_like=True, 
     inputs: Inputs
 
 
+class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outcome of an earlier prediction, as a client reports it."""
+
+    prediction_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    outcome: bool
+
+
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
-    """A record of the spool: what turned out to be true."""
+    """The outcome of a prediction, as a record of the spool."""
 
     prediction_id: str
     time: float
@@ -78,7 +73,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
-    """A record of the spool: how many requests have broken the contract in the same way."""
+    """The number of requests that were invalid in the same way, as a record of the spool."""
 
     id: str
     time: float
@@ -88,17 +83,17 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
     requests: int
 
 
-# As the spool has them: the inputs stay as they are, in JSON.
+# The inputs of a prediction remain the JSON of the request; nothing here parses them.
 Record = Prediction[msgspec.Raw] | Outcome | Refusal
 
 _PLAIN = [name for name in Prediction.__struct_fields__ if name != "inputs"]
 
 
 def create_log_engine(url: str) -> sa.Engine:
-    """Connect to a prediction log, when it is first used.
+    """Create the engine of a prediction log, which connects when it is first used.
 
     Raises:
-        UserError: Where the URL is none of a SQLite or PostgreSQL database.
+        UserError: If the URL is not one of a SQLite file or a PostgreSQL database.
     """
     try:
         parsed = sa.make_url(url)
@@ -106,31 +101,31 @@ def create_log_engine(url: str) -> sa.Engine:
         arguments: dict[str, Any]
         if kind == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-            # A server that has vanished without a word is noticed.
+            # Without these, a server that disappears without closing its connections is not noticed for minutes.
             arguments = {"connect_timeout": 3, "tcp_user_timeout": 5000}
         elif parsed.drivername == "sqlite" and parsed.database not in {None, "", ":memory:"}:
             arguments = {"timeout": 5}
         else:
             raise UserError(
-                f"PREDICTION_LOG_URL names no PostgreSQL database and no SQLite file (it starts with "
-                f"{parsed.drivername}://)."
+                f"PREDICTION_LOG_URL starts with {parsed.drivername}://. The prediction log can be a PostgreSQL "
+                "database (postgresql://) or a SQLite file (sqlite:///)."
             )
         engine = sa.create_engine(parsed, connect_args=arguments)
     except (sa.exc.ArgumentError, ValueError) as error:
         raise UserError(
-            "PREDICTION_LOG_URL is no URL of a database. It looks like postgresql://user:password@host:5432/database; "
-            "what is special in a password is written as %.."
+            "PREDICTION_LOG_URL is not the URL of a database. It looks like postgresql://user:password@host:5432/name, "
+            "with percent-encoding for special characters in the password."
         ) from error
     if kind == "sqlite":
         folder = Path(str(parsed.database)).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"the database of predictions cannot be in {folder}: {error.strerror}.") from error
+            raise UserError(f"the prediction log's directory {folder} cannot be created: {error.strerror}.") from error
 
         @sa.event.listens_for(engine, "connect")
         def _connected(connection: Any, _: Any) -> None:
-            # Readers do not hold up the writer, and a commit that is lost with the power is still in order.
+            # Readers do not block the writer. A power loss may lose the last commits, but does not corrupt the file.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -138,14 +133,14 @@ def create_log_engine(url: str) -> sa.Engine:
 
 
 def create_tables(connection: sa.Connection) -> None:
-    """Create the tables of the log where they do not exist."""
+    """Create the tables that do not exist yet."""
     _TABLES.create_all(connection)
 
 
 def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
-    """Write records to the database; those that it has already change nothing.
+    """Write records to the database. A record that is already there changes nothing.
 
-    Of several outcomes of a prediction the latest stays.
+    If a prediction has several outcomes, the latest one is kept.
     """
     insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name].insert
     predictions = [
