@@ -88,7 +88,7 @@ def _compare(
     if variable.column in settings.season:
         candidates, usual = _of_the_season(known, month, measure)
     else:
-        to_others = [[measure(known[one], known[other]) for other in known if other != one] for one in known]
+        to_others = [[measure(known[name], known[other]) for other in known if other != name] for name in known]
         candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)
     distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
@@ -103,19 +103,20 @@ def _of_the_season(
 ) -> tuple[list[str], float]:
     """Return the months nearest to a month of the year, and the largest distance between months equally far apart."""
     months = {name: int(name[5:]) for name in known}
-    gap = min(_months_between(one, month) for one in months.values())
+    gap = min(_months_between(known_month, month) for known_month in months.values())
     apart = [
-        measure(known[one], known[other])
-        for one in known
+        measure(known[name], known[other])
+        for name in known
         for other in known
-        if one < other and _months_between(months[one], months[other]) <= max(gap, 1)
+        if name < other and _months_between(months[name], months[other]) <= max(gap, 1)
     ]
-    return [name for name, one in months.items() if _months_between(one, month) == gap], max(apart, default=0.0)
+    nearest = [name for name, known_month in months.items() if _months_between(known_month, month) == gap]
+    return nearest, max(apart, default=0.0)
 
 
-def _months_between(one: int, other: int) -> int:
+def _months_between(month: int, other: int) -> int:
     """Return the number of months between two months of the year, from 0 to 6."""
-    return min((one - other) % 12, (other - one) % 12)
+    return min((month - other) % 12, (other - month) % 12)
 
 
 def _p_value(counts: NDArray[np.int64], other_counts: NDArray[np.int64]) -> float:

@@ -243,11 +243,11 @@ def _rows_in_words(edits: PeriodEdits) -> list[str]:
         (edits.changed, f"changed ({', '.join([*shown, *more])})"),
         (edits.relabelled, "relabelled"),
     ]
-    nonzero = [(count, what) for count, what in counted if count]
+    nonzero = [(count, change) for count, change in counted if count]
     # Only the first has the word "rows".
     return [
-        f"{count:,} {'' if number else 'row ' if count == 1 else 'rows '}{what}"
-        for number, (count, what) in enumerate(nonzero)
+        f"{count:,} {'' if number else 'row ' if count == 1 else 'rows '}{change}"
+        for number, (count, change) in enumerate(nonzero)
     ]
 
 
