@@ -26,8 +26,8 @@ from tests.lifecycle.repository import Repository
 from tests.lifecycle.serving.conftest import EXAMPLE, running
 
 ROWS = 3_000
-# Faults in the inputs; that the model performs worse is what comes of them.
-NO_CONSEQUENCE = {"unit", "constant", "unseen", "missing", "range", "schema"}
+# Kinds of findings about the inputs; a worse performance is a consequence of such faults.
+INPUT_FAULTS = {"unit", "constant", "unseen", "missing", "range", "schema"}
 
 Rows = Callable[[pa.Table], pa.Table]
 
@@ -38,7 +38,7 @@ def checked(watched: Watched, folder: Path, rows: pa.Table) -> CheckResult:
         return check(log, VERSION, watched.reference, watched.params)
 
 
-def found(check: CheckResult) -> set[tuple[str, str]]:
+def kinds_and_subjects(check: CheckResult) -> set[tuple[str, str]]:
     return {(finding.kind, finding.subject) for finding in check.findings}
 
 
@@ -49,7 +49,7 @@ def found(check: CheckResult) -> set[tuple[str, str]]:
 def test_no_alarm_without_drift(watched: Watched, tmp_path: Path, seeds: range, most: int) -> None:
     """Random rows of the training window raise an alarm in at most one of twenty draws."""
     alarms = [
-        found(result)
+        kinds_and_subjects(result)
         for seed in seeds
         if (result := checked(watched, tmp_path / str(seed), watched.sample(1_000, seed))).status > Level.OK
     ]
@@ -128,9 +128,10 @@ def test_fault_is_named(watched: Watched, tmp_path: Path, fault: Fault) -> None:
     """The only other finding that needs action may be the worse performance that follows from the fault."""
     result = checked(watched, tmp_path / "log", fault.change(watched.sample(ROWS, 0)))
     assert result.status is Level.ACT
-    act = [one for one in result.findings if one.level is Level.ACT and one.kind in {fault.kind, *NO_CONSEQUENCE}]
-    assert [(one.kind, one.subject) for one in act] == [(fault.kind, fault.subject)]
-    assert fault.evidence in act[0].evidence
+    serious = [finding for finding in result.findings if finding.level is Level.ACT]
+    (named,) = (finding for finding in serious if finding.kind in {fault.kind, *INPUT_FAULTS})
+    assert (named.kind, named.subject) == (fault.kind, fault.subject)
+    assert fault.evidence in named.evidence
 
 
 def test_few_rows_lead_to_no_finding(watched: Watched, tmp_path: Path) -> None:
@@ -149,21 +150,21 @@ def test_outcomes_of_a_single_day_have_no_interval(watched: Watched, tmp_path: P
 
 
 def test_drift_counts_by_the_importance_of_the_column(watched: Watched, tmp_path: Path) -> None:
-    """Evening flights only are no fault of the data, but the model depends on the hour."""
+    """A log of evening flights only is not a fault of the data, but the model depends on the hour."""
     rows = watched.sample(6_000, 0)
-    night = rows.filter(pa.compute.greater(pa.compute.hour(rows.column("scheduled_departure")), 17))
-    result = checked(watched, tmp_path / "important", night)
-    assert ("drift", "inputs") in found(result)
+    evening = rows.filter(pa.compute.greater(pa.compute.hour(rows.column("scheduled_departure")), 17))
+    result = checked(watched, tmp_path / "important", evening)
+    assert ("drift", "inputs") in kinds_and_subjects(result)
     assert result.status is Level.WARN
     assert result.importance > watched.params.monitoring.drifted_importance
 
     unimportant = changed("flight_number", lambda value: value % 500 + 1)(watched.sample(ROWS, 0))
     result = checked(watched, tmp_path / "unimportant", unimportant)
-    assert [one.variable.name for one in result.drifts if one.drifted] == ["flight_number"]
+    assert [drift.variable.name for drift in result.drifts if drift.drifted] == ["flight_number"]
     assert result.status is Level.OK
 
 
-def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp_path: Path) -> None:
+def test_fewer_gusts_are_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp_path: Path) -> None:
     """Gusts are rarer in some months than in others, and may be rarer still in months that the model does not know."""
     rows = watched.sample(ROWS, 0)
     gusts = numbers(rows, "wind_gust")
@@ -172,15 +173,15 @@ def test_calm_summer_is_no_fault_but_no_gust_at_all_is_one(watched: Watched, tmp
         present = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
         calm = np.where(np.isin(np.arange(ROWS), present), gusts, np.nan)
         result = checked(watched, tmp_path / str(left), with_values(rows, "wind_gust", calm))
-        assert {one for one in found(result) if one[0] == "missing"} == expected
+        assert {(kind, name) for kind, name in kinds_and_subjects(result) if kind == "missing"} == expected
 
 
-def test_predictions_that_stop_are_noticed(watched: Watched, tmp_path: Path) -> None:
+def test_predictions_that_stop_are_reported(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
-    until_then = predictions.filter(pa.compute.less(predictions.column("time"), UNTIL.timestamp() - DAY))
-    with open_log(write_log(tmp_path / "log", until_then, feedback), SINCE, UNTIL) as log:
+    until_yesterday = predictions.filter(pa.compute.less(predictions.column("time"), UNTIL.timestamp() - DAY))
+    with open_log(write_log(tmp_path / "log", until_yesterday, feedback), SINCE, UNTIL) as log:
         result = check(log, VERSION, watched.reference, watched.params)
-    assert found(result) == {("volume", "predictions")}
+    assert kinds_and_subjects(result) == {("volume", "predictions")}
 
 
 def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_changed_schema_is_named(watched: Watched, tmp_path: Path) -> None:
         "time": [SINCE.timestamp() + 1, SINCE.timestamp() + 2, SINCE.timestamp() + 3, UNTIL.timestamp()],
         "model_version": [VERSION] * 4,
         "field": ["dest", "dest", "carrier", "dest"],
-        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a string"] + ["of the time after"],
+        "error": ["Object contains unknown field `dest`"] * 2 + ["carrier must be a string"] + ["after the period"],
         "requests": [200, 300, 3, 1_000],
     }
     (tmp_path / "log/refusals").mkdir()
@@ -207,10 +208,10 @@ def test_client_that_renames_a_column_is_found_in_the_log_of_the_service(
     write_lineage()
     since = datetime.now(UTC)
     rows = watched.sample(ROWS // 10, 0).select(EXAMPLE).to_pylist()
-    asked = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
-    renamed = [{"airline" if name == "carrier" else name: value for name, value in row.items()} for row in asked]
+    requests = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
+    renamed = [{"airline" if name == "carrier" else name: value for name, value in row.items()} for row in requests]
     with running(finished.folder, tmp_path, MODEL_VERSION=VERSION) as service:
-        service.predict(*asked)
+        service.predict(*requests)
         assert {service.post(json=row).status_code for row in renamed[:50]} == {400}
         assert service.stop() == 0
     with open_log(f"sqlite:///{tmp_path}/predictions.db", since, datetime.now(UTC)) as log:

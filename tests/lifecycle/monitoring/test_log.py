@@ -1,4 +1,4 @@
-"""Where a prediction log may be, and what may be wrong with it."""
+"""The places where a prediction log can be, and faults of its content."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def checked(watched: Watched, url: str) -> CheckResult:
         return check(log, VERSION, watched.reference, watched.params)
 
 
-def test_the_same_is_found_wherever_the_log_is(watched: Watched, tmp_path: Path, postgresql: Postgresql) -> None:
+def test_same_result_wherever_the_log_is(watched: Watched, tmp_path: Path, postgresql: Postgresql) -> None:
     tables = watched.records(watched.sample(ROWS, 0))
     folder, sqlite = write_log(tmp_path / "log", *tables), f"sqlite:///{tmp_path / 'log.db'}"
     memory = "memory://log"
@@ -55,7 +55,7 @@ def test_empty_log(watched: Watched, tmp_path: Path) -> None:
     for url in (empty, str(tmp_path / "nothing"), f"sqlite:///{tmp_path / 'log.db'}"):
         result = checked(watched, url)
         assert (result.rows, result.performance, result.drifts) == (0, None, [])
-        assert [(one.kind, one.level) for one in result.findings] == [("volume", Level.WARN)]
+        assert [(finding.kind, finding.level) for finding in result.findings] == [("volume", Level.WARN)]
 
 
 def test_two_versions_are_not_mixed(watched: Watched, tmp_path: Path) -> None:
@@ -84,7 +84,10 @@ def test_clocks_that_differ(watched: Watched, tmp_path: Path) -> None:
     ahead = predictions.slice(0, 10).set_column(1, "time", [[UNTIL.timestamp() + 10_000 * DAY] * 10])
     folder = write_log(tmp_path / "log", pa.concat_tables([predictions.slice(10), ahead]), early)
     result = checked(watched, folder)
-    assert {(one.kind, one.subject) for one in result.findings} == {("clock", "predictions"), ("clock", "outcomes")}
+    assert {(finding.kind, finding.subject) for finding in result.findings} == {
+        ("clock", "predictions"),
+        ("clock", "outcomes"),
+    }
     assert result.rows == ROWS - 10
 
 
@@ -135,33 +138,35 @@ def test_command(watched: Watched, finished: Repository, tmp_path: Path) -> None
     def run(*arguments: str) -> tuple[int, str]:
         return in_process.status(finished, "lifecycle.monitoring.__main__", "check", *arguments, PREDICTION_LOG_URL=log)
 
-    done = finished.run(
+    completed = finished.run(
         "python", "-m", "lifecycle.monitoring", "check", "--until", "2013-03-29", PREDICTION_LOG_URL=log
     )
-    assert done.returncode == 0, done.stdout
-    assert f"version {lineage['version']}, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 500 predictions" in done.stdout
-    assert "500 outcomes are known (100%)" in done.stdout
-    assert done.stdout.endswith("status: ok\n")
-    found = json.loads((finished.folder / "artifacts/monitoring/check.json").read_text(encoding="utf-8"))
-    assert (found["status"], found["rows"], found["findings"]) == ("ok", 500, [])
+    assert completed.returncode == 0, completed.stdout
+    assert (
+        f"version {lineage['version']}, 2013-03-01 00:00 to 2013-03-29 00:00 UTC: 500 predictions" in completed.stdout
+    )
+    assert "500 outcomes are known (100%)" in completed.stdout
+    assert completed.stdout.endswith("status: ok\n")
+    result = json.loads((finished.folder / "artifacts/monitoring/check.json").read_text(encoding="utf-8"))
+    assert (result["status"], result["rows"], result["findings"]) == ("ok", 500, [])
     page = (finished.folder / "artifacts/monitoring/check.md").read_text(encoding="utf-8")
     assert page.startswith("## flight-delay: ok\n\n```text\nversion ")
     assert "| humidity | 0." in page
 
-    code, said = run("--until", "2013-03-29", "--page")
-    assert code == 0, said
-    left = {path.name for path in (finished.folder / "artifacts/monitoring").iterdir()}
-    assert left == {"check.json", "check.md", "2013-03-28.parquet", "report.html"}
+    code, output = run("--until", "2013-03-29", "--page")
+    assert code == 0, output
+    files = {path.name for path in (finished.folder / "artifacts/monitoring").iterdir()}
+    assert files == {"check.json", "check.md", "2013-03-28.parquet", "report.html"}
 
-    code, said = run()
+    code, output = run()
     assert code == 3
-    assert "warn: volume: predictions there are none in this period." in said
+    assert "warn: volume: predictions there are none in this period." in output
 
     for arguments, error in (
         (("--since", "2013-03-02", "--until", "2013-03-01"), "error: the period from"),
         (("--version", "3"), "error: there is no registry yet"),
     ):
-        code, said = run(*arguments)
-        assert (code, said.partition(":")[0]) == (1, "error"), said
-        assert error in said
+        code, output = run(*arguments)
+        assert (code, output.partition(":")[0]) == (1, "error"), output
+        assert error in output
     assert run("--since", "yesterday")[0] == 2

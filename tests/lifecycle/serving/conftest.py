@@ -1,4 +1,4 @@
-"""A trained model, and its service as a real process."""
+"""The service as a real process, started on a trained model."""
 
 import itertools
 import os
@@ -24,15 +24,15 @@ EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.IN
 _TRIES = 3
 
 
-# Below those that the system gives to clients, and for each of pytest's processes others.
+# Below the ports that the system assigns to clients, and different for each of pytest's processes.
 _PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 
 
 def free_port() -> int:
-    """Return a port on which a server started here is reached.
+    """Return a port on which a new server can be reached.
 
-    Binding it is not enough to know: a container that an interrupted run left behind holds its ports by rules of the
-    network alone, and takes every connection to them.
+    Binding the port does not prove that: a container left behind by an interrupted run redirects all connections to its
+    ports, without a listening socket. So this also connects to it.
     """
     for port in _PORTS:
         with socket.socket() as server, suppress(OSError):
@@ -41,17 +41,17 @@ def free_port() -> int:
             server.settimeout(0.5)
             with socket.create_connection(("127.0.0.1", port), timeout=0.5):
                 accepted, _ = server.accept()
-            # Closed second, it does not keep the port in TIME_WAIT.
+            # The side that closes first keeps the port in TIME_WAIT; that is the client here.
             accepted.close()
             return port
     raise AssertionError
 
 
-def eventually(found: Callable[[], Any], seconds: float = 15) -> Any:
-    """Wait until something is true, and return it."""
-    until = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < until, f"not within {seconds} s"
+def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
+    """Wait until a function returns a true value, and return that value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
     return value
 
@@ -74,52 +74,52 @@ class Service:
     def predict(self, *rows: dict[str, Any]) -> list[dict[str, Any]]:
         answer = self.post(json=list(rows))
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["predictions"]
-        return found
+        predictions: list[dict[str, Any]] = answer.json()["predictions"]
+        return predictions
 
     def metric(self, name: str) -> float:
-        """The value of a metric; of one that nobody has counted yet it is 0."""
+        """Return the value of a metric; 0 if it has not been counted yet."""
         lines = [line for line in self.get("/metrics").text.splitlines() if line.startswith(f"{name} ")]
         return float(lines[0].split()[1]) if lines else 0.0
 
     def log(self, query: str) -> list[Any]:
-        """What a query finds in the SQLite log; nothing before the first record is in it."""
+        """Return the result of a query to the SQLite log; empty before the first record."""
         engine = sa.create_engine(f"sqlite:///{self.state}/predictions.db")
         with engine.connect() as connection:
-            there = sa.inspect(connection).has_table("feedback")
-            found = [tuple(row) for row in connection.execute(sa.text(query))] if there else []
+            exists = sa.inspect(connection).has_table("feedback")
+            rows = [tuple(row) for row in connection.execute(sa.text(query))] if exists else []
         engine.dispose()
-        return found
+        return rows
 
     def stop(self) -> int:
-        """End it as an orchestrator does, and return its exit status."""
+        """Stop it with SIGTERM, as an orchestrator does, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
     def workers(self) -> list[int]:
-        """Process ids."""
-        found = subprocess.run(
+        """Return the process ids of the workers."""
+        listed = subprocess.run(
             ["pgrep", "--parent", str(self.process.pid)], capture_output=True, text=True, check=True
         ).stdout
-        return [int(pid) for pid in found.split()]
+        return [int(pid) for pid in listed.split()]
 
 
 def start_service(folder: Path, state: Path, **environment: str) -> Service:
-    """Start the service on what is in a folder, and wait until it is ready."""
+    """Start the service with the model in a directory, and wait until it is ready."""
     state.mkdir(parents=True, exist_ok=True)
-    # BentoML looks for a free port for itself, and takes it a moment later: by then somebody else may have it.
+    # BentoML chooses a second, free port and binds it a moment later; another process may have taken it by then.
     for _ in range(_TRIES):
         service = _start_service(folder, state, environment)
         if service.process.poll() is None:
             return service
-        said = service.output.read_text(encoding="utf-8")
-        assert "Address already in use" in said, said
+        output = service.output.read_text(encoding="utf-8")
+        assert "Address already in use" in output, output
         service.output.unlink()
-    raise AssertionError(said)
+    raise AssertionError(output)
 
 
 def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Service:
-    """The service when it is ready, or has ended."""
+    """Start the service, and wait until it is ready or has exited."""
     port = free_port()
     output = state / "output.txt"
     with output.open("ab") as file:
@@ -129,7 +129,7 @@ def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Se
             env=with_example()
             | {
                 "BENTOML_DO_NOT_TRACK": "true",
-                # Services that share it wipe each other's metrics.
+                # Services with the same directory delete each other's metrics.
                 "BENTOML_HOME": str(state / "bentoml"),
                 "MODEL_FOLDER": str(folder / "artifacts/model"),
                 "LINEAGE": str(folder / "artifacts/lineage.json"),
@@ -153,7 +153,7 @@ def _start_service(folder: Path, state: Path, environment: dict[str, str]) -> Se
 
 @contextmanager
 def running(folder: Path, state: Path, **environment: str) -> Iterator[Service]:
-    """A service that is ended afterwards."""
+    """Run a service until the block ends."""
     service = start_service(folder, state, **environment)
     try:
         yield service
@@ -164,6 +164,6 @@ def running(folder: Path, state: Path, **environment: str) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def service(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service as it is out of the box; tests share it."""
+    """The service with its default settings, shared by tests."""
     with running(trained, tmp_path_factory.mktemp("service")) as started:
         yield started

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, that can be stopped, killed and started again."""
+"""A PostgreSQL server for tests, which they can stop, kill and start again."""
 
 import itertools
 import os
@@ -22,13 +22,13 @@ _NUMBERS = itertools.count(1)
 
 
 def _programs() -> Path:
-    """The folder of `initdb` and `postgres`."""
+    """Return the directory of `initdb` and `postgres`."""
     need("postgres")
     return Path(str(find("postgres"))).resolve().parent
 
 
 class Postgresql:
-    """A server in a folder of its own. It refuses to run as root, and is given to another user there."""
+    """A server with its own data directory. PostgreSQL refuses to run as root, so root runs it as another user."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self._folder, self._port = programs, folder, free_port()
@@ -42,25 +42,25 @@ class Postgresql:
         self._run("initdb", "--username=test", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def start(self) -> None:
-        """Start it if it does not run, and wait until it takes connections."""
-        until = time.monotonic() + 30
+        """Start it unless it is running, and wait until it accepts connections."""
+        deadline = time.monotonic() + 30
         while not self._answers():
-            assert time.monotonic() < until, (self._folder / "output.txt").read_text(encoding="utf-8")
-            # After a kill it does not start before the processes of the one before have noticed.
+            assert time.monotonic() < deadline, (self._folder / "output.txt").read_text(encoding="utf-8")
+            # After a kill, it does not start until the remaining processes of the previous server have exited.
             if self._process is None or self._process.poll() is not None:
                 self._process = self._begin()
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it in an orderly way: connections are closed."""
+        """Shut it down in an orderly way; it closes its connections."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it, like a crash."""
         self._end(signal.SIGKILL)
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
+        """Create an empty database, and return its URL."""
         self.start()
         name = f"test_{next(_NUMBERS)}"
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
@@ -97,7 +97,7 @@ class Postgresql:
             self._process = None
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
+        completed = subprocess.run(
             [self._programs / program, "-D", self._folder / "data", *arguments],
             cwd=self._folder,
             capture_output=True,
@@ -105,14 +105,14 @@ class Postgresql:
             check=False,
             **self._as,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 @contextmanager
 def postgresql_server() -> Iterator[Postgresql]:
-    """A running server, which is removed afterwards; where none is installed the test is skipped."""
+    """Run a server and remove it afterwards. If PostgreSQL is not installed, the test is skipped."""
     programs = _programs()
-    # Not in pytest's folder, which other users may not enter, and short enough for the name of a socket.
+    # Not in pytest's directory, because other users cannot enter it, and its path is too long for a Unix socket.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         server = Postgresql(programs, folder)

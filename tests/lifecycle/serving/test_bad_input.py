@@ -1,6 +1,6 @@
-"""Whatever is sent is answered, in time, with what is wrong about it; and the service goes on.
+"""Any invalid request gets an answer in time that says what is wrong, and the service keeps running.
 
-The tests share a service. The last one looks at what all of them have left in its output and in its metrics.
+The tests share a service. The last one checks what all of them have left in its output and its metrics.
 """
 
 import json
@@ -27,7 +27,7 @@ from model import contract
 from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, running
 
 TIMEOUT = 2.0
-# What must turn up neither in the output nor in the metrics.
+# A text that must appear neither in the output nor in the metrics.
 MARK = "xMARKx"
 JSON = {"content-type": "application/json"}
 
@@ -47,7 +47,7 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 
 def literal(name: str, value: str, **others: Any) -> bytes:
-    """The example row with a value just as it is written here."""
+    """Return the example row with the literal text of a value."""
     return json.dumps(EXAMPLE | others | {name: "@"}).replace('"@"', value).encode()
 
 
@@ -55,7 +55,7 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in EXAMPLE.items() if key != name}
 
 
-NO_JSON = {
+NOT_JSON = {
     "nothing": b"",
     "blanks": b" \n",
     "half an object": json.dumps(EXAMPLE).encode()[:-1],
@@ -81,14 +81,14 @@ NO_JSON = {
 }
 
 
-@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
-def test_no_json(client: httpx.Client, body: bytes) -> None:
+@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
+def test_body_is_not_json(client: httpx.Client, body: bytes) -> None:
     answer = client.post("/predict", content=body, headers=JSON)
     assert answer.status_code == 400
     assert "JSON" in answer.json()["error"]
 
 
-NO_ROWS = {
+NOT_ROWS = {
     "null": b"null",
     "a number": b"1",
     "a text": b'"row"',
@@ -102,15 +102,15 @@ NO_ROWS = {
 }
 
 
-@pytest.mark.parametrize("body", NO_ROWS.values(), ids=NO_ROWS)
-def test_no_rows(client: httpx.Client, body: bytes) -> None:
+@pytest.mark.parametrize("body", NOT_ROWS.values(), ids=NOT_ROWS)
+def test_body_is_not_rows(client: httpx.Client, body: bytes) -> None:
     answer = client.post("/predict", content=body, headers=JSON)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert len(answer.content) < 500
 
 
-A_WRONG_VALUE = [
+INVALID = [
     ("scheduled_departure", '"2013-02-30T10:00:00"', "YYYY-MM-DDThh:mm:ss"),
     ("scheduled_departure", '"2013-02-29T10:00:00"', "YYYY-MM-DDThh:mm:ss"),
     ("scheduled_departure", '"1900-02-29T10:00:00"', "YYYY-MM-DDThh:mm:ss"),
@@ -163,8 +163,8 @@ A_WRONG_VALUE = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "rule"), A_WRONG_VALUE, ids=[f"{f}={v[:30]}" for f, v, _ in A_WRONG_VALUE])
-def test_wrong_value_is_answered_with_field_row_and_rule(
+@pytest.mark.parametrize(("field", "value", "rule"), INVALID, ids=[f"{f}={v[:30]}" for f, v, _ in INVALID])
+def test_answer_names_field_row_and_rule_of_an_invalid_value(
     client: httpx.Client, field: str, value: str, rule: str
 ) -> None:
     row = literal(field, value)
@@ -172,8 +172,8 @@ def test_wrong_value_is_answered_with_field_row_and_rule(
     assert answer.status_code == 400
     assert answer.json()["field"] == field
     assert rule in answer.json()["rule"]
-    several = b"[" + json.dumps(EXAMPLE).encode() + b"," + row + b"]"
-    answer = client.post("/predict", content=several, headers=JSON)
+    two_rows = b"[" + json.dumps(EXAMPLE).encode() + b"," + row + b"]"
+    answer = client.post("/predict", content=two_rows, headers=JSON)
     assert answer.status_code == 400
     assert answer.json().items() >= {"field": field, "row": 1}.items()
     assert rule in answer.json()["rule"]
@@ -194,7 +194,7 @@ STRANGE_NAMES = [
 
 
 @pytest.mark.parametrize("name", STRANGE_NAMES, ids=[ascii(name)[:30] for name in STRANGE_NAMES])
-def test_field_that_is_not_in_the_contract(client: httpx.Client, name: str) -> None:
+def test_unknown_field(client: httpx.Client, name: str) -> None:
     answer = client.post("/predict", json=[EXAMPLE, EXAMPLE | {name: 1}])
     assert answer.status_code == 400
     assert answer.json().items() >= {"field": name, "row": 1}.items()
@@ -206,7 +206,7 @@ def test_field_that_is_not_in_the_contract(client: httpx.Client, name: str) -> N
 @pytest.mark.parametrize(
     "place", ["$[7].distance", f"$[{'9' * 5000}]", "$"], ids=["a field", "a large number", "a row"]
 )
-def test_field_that_imitates_the_place_of_an_error(client: httpx.Client, place: str) -> None:
+def test_field_whose_name_imitates_the_path_of_an_error(client: httpx.Client, place: str) -> None:
     name = f"a` - at `{place}"
     assert client.post("/predict", json=EXAMPLE | {name: 1}).status_code == 400
     assert client.post("/predict", json=[EXAMPLE, EXAMPLE | {name: 1}]).json()["row"] == 1
@@ -232,7 +232,7 @@ FEEDBACK: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("body", "field"), FEEDBACK.values(), ids=FEEDBACK)
-def test_wrong_feedback(client: httpx.Client, body: Any, field: str) -> None:
+def test_invalid_feedback(client: httpx.Client, body: Any, field: str) -> None:
     answer = client.post("/feedback", json=[{"prediction_id": "0" * 32, "outcome": True}, body])
     assert answer.status_code == 400
     assert answer.json().items() >= {"field": field, "row": 1}.items()
@@ -252,7 +252,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize(("body", "same"), UNUSUAL.values(), ids=UNUSUAL)
-def test_unusual_but_legal(client: httpx.Client, body: bytes, same: dict[str, Any]) -> None:
+def test_unusual_but_valid(client: httpx.Client, body: bytes, same: dict[str, Any]) -> None:
     answer = client.post("/predict", content=body, headers=JSON | {"content-type": "Application/JSON; charset=utf-8"})
     assert answer.status_code == 200
     expected = client.post("/predict", json=same).json()["predictions"][0]
@@ -262,14 +262,14 @@ def test_unusual_but_legal(client: httpx.Client, body: bytes, same: dict[str, An
 @pytest.mark.parametrize(
     "kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/js"]
 )
-def test_another_content_type(client: httpx.Client, kind: str) -> None:
+def test_other_content_types(client: httpx.Client, kind: str) -> None:
     answer = client.post("/predict", content=json.dumps(EXAMPLE), headers={"content-type": kind})
     assert answer.status_code == 415
     assert "application/json" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-def test_another_method(client: httpx.Client, method: str) -> None:
+def test_other_methods(client: httpx.Client, method: str) -> None:
     answer = client.request(method, "/predict")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert method == "HEAD" or "POST" in answer.json()["error"]
@@ -306,12 +306,12 @@ def test_unknown_asset(service: Service, path: str) -> None:
     assert raw(service, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).startswith(b"HTTP/1.1 404")
 
 
-def test_query_and_escapes_are_no_other_route(client: httpx.Client) -> None:
+def test_query_and_escapes_do_not_change_the_route(client: httpx.Client) -> None:
     assert client.get(f"/model?{MARK}=%ff").status_code == 200
     assert client.get("/%6dodel").status_code == 200
 
 
-# Below HTTP's surface
+# Invalid HTTP
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY = json.dumps(EXAMPLE).encode()
@@ -326,7 +326,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def raw(service: Service, sent: bytes) -> bytes:
-    """The answer to bytes; a timeout where there is none."""
+    """Send bytes and return the answer; raises a timeout if there is none."""
     with closing(connect(service)) as connection:
         connection.sendall(sent)
         return answer_of(connection)
@@ -367,7 +367,7 @@ BROKEN = {
     "no target": b"GET  HTTP/1.1\r\nHost: x\r\n\r\n",
     "no such version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
     "bytes in the path": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-    "path beyond all measure": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path that is far too long": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "tunnel": b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     "socket": b"GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % MARK.encode(),
@@ -377,11 +377,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
-def test_broken_http(service: Service, sent: bytes) -> None:
+def test_invalid_http(service: Service, sent: bytes) -> None:
     assert raw(service, sent).startswith(b"HTTP/1.1 4")
 
 
-def test_length_of_many_digits(service: Service) -> None:
+def test_content_length_of_many_digits(service: Service) -> None:
     assert b" 500 " not in raw(service, HEAD + b"Content-Length: %s%s\r\n\r\n" % (b"0" * 5000, SIZE) + BODY)
 
 
@@ -393,8 +393,8 @@ def test_many_and_long_headers(client: httpx.Client) -> None:
     assert answer.headers["x-request-id"].isascii()
 
 
-def test_body_that_drips_is_given_up(service: Service) -> None:
-    """Something always comes, and it never ends."""
+def test_body_that_arrives_too_slowly_times_out(service: Service) -> None:
+    """Its bytes keep arriving, so the connection is never idle."""
     started = time.monotonic()
     with closing(connect(service)) as connection:
         connection.sendall(CHUNKED + b"\r\n")
@@ -409,7 +409,7 @@ def test_body_that_drips_is_given_up(service: Service) -> None:
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-def test_client_that_hangs_up_is_no_error(service: Service) -> None:
+def test_disconnecting_client_is_not_an_error(service: Service) -> None:
     for sent in (b"", b"POST /pre", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n{", CHUNKED + b"\r\n5\r\n{"):
         connection = connect(service)
         connection.sendall(sent)
@@ -417,11 +417,11 @@ def test_client_that_hangs_up_is_no_error(service: Service) -> None:
     assert len(service.predict(EXAMPLE)) == 1
 
 
-# Of anybody's invention
+# Generated input
 
 
 def values(column: Column) -> st.SearchStrategy[Any]:
-    """What the contract allows."""
+    """Generate valid values of a column."""
     allowed: st.SearchStrategy[Any]
     if column.categories:
         allowed = st.sampled_from(column.categories)
@@ -437,8 +437,8 @@ def values(column: Column) -> st.SearchStrategy[Any]:
     return st.none() | allowed if column.nullable else allowed
 
 
-def wrong_values(column: Column) -> st.SearchStrategy[Any]:
-    """What the contract does not allow."""
+def invalid_values(column: Column) -> st.SearchStrategy[Any]:
+    """Generate invalid values of a column."""
     other: st.SearchStrategy[Any] = st.booleans() | st.lists(st.none(), max_size=2) | st.just({})
     if not column.nullable:
         other |= st.none()
@@ -469,12 +469,10 @@ def predictor(trained: Path) -> Predictor:
 
 @repeatable
 @given(rows=st.lists(ROW, min_size=1, max_size=3))
-def test_any_rows_of_the_contract_are_predicted(
-    client: httpx.Client, predictor: Predictor, rows: list[dict[str, Any]]
-) -> None:
+def test_any_valid_rows_are_predicted(client: httpx.Client, predictor: Predictor, rows: list[dict[str, Any]]) -> None:
     answer = client.post("/predict", json=rows)
     assert answer.status_code == 200, answer.text
-    probabilities = [one["probability"] for one in answer.json()["predictions"]]
+    probabilities = [prediction["probability"] for prediction in answer.json()["predictions"]]
     assert all(0 <= probability <= 1 for probability in probabilities)
     np.testing.assert_allclose(probabilities, predictor.probabilities(as_columns(rows)), rtol=0, atol=1e-6)
 
@@ -485,9 +483,9 @@ def test_any_single_fault_is_named(client: httpx.Client, rows: list[dict[str, An
     position = data.draw(st.integers(0, len(rows) - 1))
     column = data.draw(st.sampled_from(contract.INPUTS))
     name, row = column.name, rows[position]
-    fault = data.draw(st.sampled_from(["wrong", "missing", "too many"]))
-    if fault == "wrong":
-        row[name] = data.draw(wrong_values(column))
+    fault = data.draw(st.sampled_from(["invalid", "missing", "unknown"]))
+    if fault == "invalid":
+        row[name] = data.draw(invalid_values(column))
     elif fault == "missing":
         del row[name]
     else:
@@ -498,8 +496,8 @@ def test_any_single_fault_is_named(client: httpx.Client, rows: list[dict[str, An
     assert answer.json().items() >= {"field": name, "row": position}.items()
 
 
-def test_answers_as_the_openapi_document_says(service: Service) -> None:
-    """Schemathesis: examples, the limits of each rule, and what it makes up; data that fit and that do not."""
+def test_answers_follow_the_openapi_document(service: Service) -> None:
+    """Schemathesis sends examples, boundary values and generated data, valid and invalid."""
     config = SchemathesisConfig.from_dict(
         {
             "generation": {"max-examples": 100, "deterministic": True},
@@ -508,21 +506,21 @@ def test_answers_as_the_openapi_document_says(service: Service) -> None:
         }
     )
     schema = schemathesis.openapi.from_url(f"{service.url}/docs.json", config=config)
-    cases, complaints = 0, []
+    cases, failures = 0, []
     for event in schemathesis.engine.from_schema(schema).execute():
         assert not isinstance(event, FatalError | NonFatalError), event
         if isinstance(event, ScenarioFinished):
             cases += len(event.recorder.cases)
-            checks = [check for found in event.recorder.checks.values() for check in found]
-            complaints += [check.failure_info for check in checks if check.failure_info]
-    assert complaints == []
+            checks = [check for of_case in event.recorder.checks.values() for check in of_case]
+            failures += [check.failure_info for check in checks if check.failure_info]
+    assert failures == []
     assert cases > 500
 
 
-# After all of that
+# After all other tests
 
 
-def test_service_has_stood_it(service: Service) -> None:
+def test_service_is_still_running(service: Service) -> None:
     assert service.process.poll() is None
     assert len(service.workers()) == 1
     answer = service.post(json=EXAMPLE, headers={"X-Request-ID": "the-last-one"})

@@ -1,4 +1,4 @@
-"""What front.py does to BentoML holds for the version that is installed. If one fails, FAST_ROUTE=false is the way."""
+"""front.py works with the installed version of BentoML. If a test fails, set FAST_ROUTE=false until it is mended."""
 
 import time
 from pathlib import Path
@@ -12,14 +12,14 @@ def counted_by_bentoml(service: Service) -> bool:
     return any(line.startswith(BENTOML_COUNTS) for line in service.get("/metrics").text.splitlines())
 
 
-def test_fast_route_passes_bentoml_by(service: Service) -> None:
+def test_fast_route_bypasses_bentoml(service: Service) -> None:
     service.predict(EXAMPLE)
     time.sleep(0.5)
     assert not counted_by_bentoml(service)
     assert service.metric("model_rows_total") >= 1
 
 
-def test_public_way_gives_the_same_answers(service: Service, trained: Path, tmp_path: Path) -> None:
+def test_same_answers_without_the_fast_route(service: Service, trained: Path, tmp_path: Path) -> None:
     with running(trained, tmp_path, FAST_ROUTE="false") as public:
         (fast,), (slow,) = service.predict(EXAMPLE), public.predict(EXAMPLE)
         assert slow["probability"] == fast["probability"]

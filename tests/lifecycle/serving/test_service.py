@@ -1,3 +1,5 @@
+"""The service with real requests: answers, metrics, access log, limits, keys, shutdown and start."""
+
 import json
 import os
 import shutil
@@ -32,42 +34,45 @@ def as_json(table: Any) -> list[dict[str, Any]]:
 
 
 def test_answers_one_row_and_a_list_of_rows(service: Service) -> None:
-    one = service.post(json=EXAMPLE)
-    assert one.status_code == 200
-    assert one.headers["content-type"] == "application/json"
-    answer = one.json()
+    response = service.post(json=EXAMPLE)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
     assert answer["model_version"] == "test-1"
     assert answer["commit"] == "c0ffee"
     assert answer["contract_version"] == contract_version()
     (prediction,) = answer["predictions"]
     assert prediction["label"] == (prediction["probability"] >= 0.5)
     other = EXAMPLE | {"destination": "LAX", "wind_gust": None}
-    several = service.predict(EXAMPLE, other)
-    assert several[0]["probability"] == prediction["probability"]
-    assert several[1]["probability"] != prediction["probability"]
-    assert len({prediction["id"], several[0]["id"], several[1]["id"]}) == 3
+    predictions = service.predict(EXAMPLE, other)
+    assert predictions[0]["probability"] == prediction["probability"]
+    assert predictions[1]["probability"] != prediction["probability"]
+    assert len({prediction["id"], predictions[0]["id"], predictions[1]["id"]}) == 3
 
 
 def test_same_probabilities_everywhere(service: Service, trained: Path, tmp_path: Path) -> None:
-    """The whole holdout through HTTP, through the batch command and in training, to 1e-6."""
+    """HTTP, the batch command and the predictor give the whole holdout the same probabilities to 1e-6."""
     holdout = trained / "artifacts/prepared/holdout.parquet"
     table = pq.read_table(holdout)
     predictor = Predictor.load(trained / "artifacts/model")
     expected = predictor.probabilities(to_columns(table))
     rows = as_json(table)
-    found = [one for start in range(0, len(rows), 500) for one in service.predict(*rows[start : start + 500])]
-    np.testing.assert_allclose([one["probability"] for one in found], expected, rtol=0, atol=1e-6)
-    assert [one["label"] for one in found] == (expected >= 0.5).tolist()
+    predictions = []
+    for start in range(0, len(rows), 500):
+        predictions += service.predict(*rows[start : start + 500])
+    probabilities = [prediction["probability"] for prediction in predictions]
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
+    assert [prediction["label"] for prediction in predictions] == (expected >= 0.5).tolist()
     for ending in ("parquet", "csv"):
         predict(holdout, tmp_path / f"scored.{ending}", predictor)
     scored = pq.read_table(tmp_path / "scored.parquet")
     np.testing.assert_allclose(scored.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
-    # Whole numbers as pandas writes them where some are missing.
+    # Integers as pandas writes them in a column with missing values.
     floats = EXAMPLE | {"plane_year": 2001.0, "flight_number": 1545.0}
     assert service.predict(floats)[0]["probability"] == service.predict(EXAMPLE)[0]["probability"]
 
 
-def test_tells_what_is_running(service: Service) -> None:
+def test_describes_the_running_model(service: Service) -> None:
     model = service.get("/model").json()
     assert model["version"] == "test-1"
     assert model["window"] == {"first": "2013-01", "last": "2013-02"}
@@ -76,7 +81,7 @@ def test_tells_what_is_running(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz", "/metrics", "/static_content/swagger-ui-bundle.js"])
-def test_what_bentoml_answers(service: Service, path: str) -> None:
+def test_paths_that_bentoml_answers(service: Service, path: str) -> None:
     assert service.get(path).status_code == 200
 
 
@@ -92,9 +97,9 @@ def test_openapi_states_the_contract(service: Service) -> None:
     assert "googletagmanager" not in page.text
 
 
-def test_counts_and_logs_without_values(service: Service) -> None:
+def test_metrics_and_access_log_without_input_values(service: Service) -> None:
     unseen = 'model_feature_total{bin="unseen",feature="destination"}'
-    time.sleep(2 * INTERVAL)  # until other tests' rows are counted
+    time.sleep(2 * INTERVAL)  # until the rows of other tests are counted
     before = service.metric(unseen)
     row = EXAMPLE | {"destination": "QQQ"}
     answer = service.post(json=[row] * 7, headers={"X-Request-ID": "from-the-client"})
@@ -112,7 +117,7 @@ def test_counts_and_logs_without_values(service: Service) -> None:
     assert "QQQ" not in "".join(lines)
 
 
-def test_path_of_a_stranger_is_no_metric(service: Service) -> None:
+def test_unknown_paths_create_no_metrics(service: Service) -> None:
     for number in range(20):
         answer = service.get(f"/strange-{number}")
         assert answer.status_code == 404
@@ -124,7 +129,7 @@ def test_path_of_a_stranger_is_no_metric(service: Service) -> None:
     assert service.metric('model_requests_total{method="GET",route="unknown",status="404"}') >= 20
 
 
-def test_a_dry_run_leaves_no_trace(service: Service) -> None:
+def test_a_dry_run_is_neither_logged_nor_counted(service: Service) -> None:
     rows = service.metric("model_rows_total")
     dry = service.post(json=[EXAMPLE] * 60, headers={"X-Dry-Run": "true", "X-Request-ID": "dry"})
     assert dry.json()["predictions"][0]["probability"] == service.predict(EXAMPLE)[0]["probability"]
@@ -136,32 +141,32 @@ def test_a_dry_run_leaves_no_trace(service: Service) -> None:
     assert service.metric("model_rows_total") < rows + 60
 
 
-def test_remembers_predictions_and_outcomes(service: Service) -> None:
-    answer = service.post(json=EXAMPLE, headers={"X-Request-ID": "remember"}).json()
+def test_logs_predictions_and_outcomes(service: Service) -> None:
+    answer = service.post(json=EXAMPLE, headers={"X-Request-ID": "logged"}).json()
     (prediction,) = answer["predictions"]
     query = "select id, model_version, contract_version, probability, inputs, time from predictions"
-    (row,) = eventually(lambda: service.log(f"{query} where request_id = 'remember'"))
+    (row,) = eventually(lambda: service.log(f"{query} where request_id = 'logged'"))
     assert row[:4] == (prediction["id"], "test-1", contract_version(), prediction["probability"])
     assert json.loads(row[4]) == EXAMPLE
     assert abs(row[5] - time.time()) < 60
     for outcome in (0, 1):
-        done = service.post("/feedback", json={"prediction_id": prediction["id"], "outcome": bool(outcome)})
-        assert (done.status_code, done.json()) == (202, {"accepted": 1})
-        eventually(partial(reported, service, prediction["id"], outcome))
+        response = service.post("/feedback", json={"prediction_id": prediction["id"], "outcome": bool(outcome)})
+        assert (response.status_code, response.json()) == (202, {"accepted": 1})
+        eventually(partial(is_logged, service, prediction["id"], outcome))
 
 
-def reported(service: Service, prediction_id: str, outcome: int) -> bool:
+def is_logged(service: Service, prediction_id: str, outcome: int) -> bool:
     return (prediction_id, outcome) in service.log("select prediction_id, outcome from feedback")
 
 
-def test_imports_nothing_that_only_training_needs() -> None:
-    code = "import sys, lifecycle.serving.service, lifecycle.serving.drain; print(*sys.modules)"
-    done = run_with_example(sys.executable, "-c", code)
-    assert done.returncode == 0, done.stderr
-    assert not {"pyarrow", "pandas", "sklearn", "scipy", "mlflow", "dvc"} & set(done.stdout.split())
+def test_does_not_import_packages_that_only_training_needs() -> None:
+    code = "import sys, lifecycle.serving.service, lifecycle.prediction_log.drain; print(*sys.modules)"
+    completed = run_with_example(sys.executable, "-c", code)
+    assert completed.returncode == 0, completed.stderr
+    assert not {"pyarrow", "pandas", "sklearn", "scipy", "mlflow", "dvc"} & set(completed.stdout.split())
 
 
-def test_keys(trained: Path, tmp_path: Path) -> None:
+def test_api_keys(trained: Path, tmp_path: Path) -> None:
     with running(trained, tmp_path, API_KEYS="old-key,new-key") as service:
         assert service.post(json=EXAMPLE).status_code == 401
         assert service.post(json=EXAMPLE, headers={"X-API-Key": "wrong"}).status_code == 401
@@ -175,6 +180,7 @@ def test_keys(trained: Path, tmp_path: Path) -> None:
 
 
 def slow_request(service: Service, start: bytes) -> socket.socket:
+    """Send the start of a request, and return its connection."""
     host, port = service.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=20)
     connection.sendall(start)
@@ -189,16 +195,16 @@ def test_limits(trained: Path, tmp_path: Path) -> None:
     with running(trained, tmp_path, **limits) as service:
         assert len(service.predict(*[EXAMPLE] * 3)) == 3
         assert service.post(json=[EXAMPLE] * 4).status_code == 400
-        # What is too large and has an end gets an answer, even if it would fill all buffers on the way.
+        # A finite body that is too large gets an answer, even if it is larger than all buffers.
         assert service.post(json=[EXAMPLE] * 40).status_code == 413
         assert service.post(content=b" " * 60_000, headers={"Content-Type": "application/json"}).status_code == 413
-        # A body that never ends is cut off, …
+        # The connection of an endless body is closed.
         endless = slow_request(service, HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         with suppress(ConnectionError):
             while True:
                 endless.sendall(b"3e8\r\n" + b" " * 1000 + b"\r\n")
         endless.close()
-        # … and one that does not come, when its time is over. Meanwhile there is room for one more and not for two.
+        # A body that does not arrive times out. While two such requests are running, a third one is refused.
         first = slow_request(service, HEAD + b"Content-Length: 100\r\n\r\n{")
         second = slow_request(service, HEAD + b"Content-Length: 100\r\n\r\n{")
         busy = eventually(lambda: (a := service.post(json=EXAMPLE)).status_code == 503 and a, 1)
@@ -211,12 +217,12 @@ def test_limits(trained: Path, tmp_path: Path) -> None:
 
 
 def test_no_accepted_request_is_dropped(trained: Path, tmp_path: Path) -> None:
-    """SIGTERM under load: each request is either answered and in the log, or was not taken at all."""
+    """On SIGTERM under load, each request is either answered and logged, or was not accepted."""
     with running(trained, tmp_path) as service:
         answered: list[str] = []
         failed: list[Exception] = []
 
-        def ask() -> None:
+        def send_requests() -> None:
             with httpx.Client() as client:
                 while True:
                     try:
@@ -229,25 +235,25 @@ def test_no_accepted_request_is_dropped(trained: Path, tmp_path: Path) -> None:
                     assert answer.status_code == 200
                     answered.append(answer.json()["predictions"][0]["id"])
 
-        # One that has been accepted and has not been read to its end when the signal comes.
+        # A request that has been accepted, but has not completely arrived when the signal comes.
         body = json.dumps(EXAMPLE).encode()
         late = slow_request(service, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body[:50])
-        askers = [threading.Thread(target=ask) for _ in range(4)]
-        for asker in askers:
-            asker.start()
+        clients = [threading.Thread(target=send_requests) for _ in range(4)]
+        for client in clients:
+            client.start()
         time.sleep(1)
         service.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         late.sendall(body[50:])
         assert late.recv(1000).startswith(b"HTTP/1.1 200")
         late.close()
-        for asker in askers:
-            asker.join()
+        for client in clients:
+            client.join()
         assert service.process.wait(timeout=30) == 0
         logged = {row[0] for row in service.log("select id from predictions")}
         assert len(answered) > 100
         assert set(answered) <= logged
-        # A connection that was idle between two requests may be closed under a new one; nothing of it was accepted.
+        # The server may close an idle connection while its next request is under way; it has not accepted that request.
         assert all(isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) for error in failed)
         assert list((service.state / "spool").glob("*.jsonl")) == []
 
@@ -270,17 +276,17 @@ def test_killed_worker_loses_nothing_and_is_replaced(trained: Path, tmp_path: Pa
 
 
 def without_histograms(metadata: Path) -> None:
-    found = json.loads(metadata.read_text(encoding="utf-8"))
-    del found["histograms"]
-    metadata.write_text(json.dumps(found), encoding="utf-8")
+    content = json.loads(metadata.read_text(encoding="utf-8"))
+    del content["histograms"]
+    metadata.write_text(json.dumps(content), encoding="utf-8")
 
 
-# Each start takes seconds: of what cannot be loaded, one case is enough for each day.
+# Each start takes seconds, so `make test` has one case of a model that cannot be loaded.
 long = partial(pytest.param, marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         long(lambda folder: (folder / "artifacts/model/model.onnx").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "artifacts/model/model.onnx").write_bytes(b"no model"), "cannot be loaded"),
@@ -290,17 +296,17 @@ long = partial(pytest.param, marks=pytest.mark.long)
         long(lambda folder: (folder / "artifacts/model/metadata.json").write_text("{"), "cannot be loaded"),
     ],
 )
-def test_start_without_a_fitting_model(trained: Path, tmp_path: Path, damage: Any, said: str) -> None:
+def test_does_not_start_without_a_valid_model(trained: Path, tmp_path: Path, damage: Any, message: str) -> None:
     folder = tmp_path / "folder"
     shutil.copytree(trained, folder)
     damage(folder)
-    done = run_with_example(
+    completed = run_with_example(
         *(sys.executable, "-m", "bentoml", "serve", "lifecycle.serving.service:ModelService", "--port", "0"),
         MODEL_FOLDER=str(folder / "artifacts/model"),
         LINEAGE=str(folder / "artifacts/lineage.json"),
         STATE_FOLDER=str(tmp_path / "state"),
     )
-    assert done.returncode != 0
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert said in line
-    assert "Traceback" not in done.stdout + done.stderr
+    assert completed.returncode != 0
+    (line,) = [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert "Traceback" not in completed.stdout + completed.stderr
