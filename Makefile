@@ -169,11 +169,11 @@ need-engine: $(DEVELOPMENT)
 SYNC = @.venv/bin/uv pip sync $$([ -t 2 ] || echo --quiet) --require-hashes
 $(READY): requirements/bootstrap.txt requirements/pipeline.txt requirements/serving.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"error: Python 3.11 or newer is required, but this is {sys.version.split()[0]}. Choose another one: make PYTHON=python3.12")'
-	@echo 'creating .venv (about 1.0 GB) …'
+	@echo 'creating .venv (about 1.2 GB) …'
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt; }
 	$(SYNC) $(if $(wildcard $(DEVELOPMENT)),requirements/development.txt,$^)
 	@touch $@
 $(DEVELOPMENT): requirements/development.txt $(READY)
-	@echo 'adding the packages of tests, checks and monitoring to .venv (about 0.5 GB) …'
+	@echo 'adding the packages of tests, checks and monitoring to .venv (about 0.4 GB) …'
 	$(SYNC) $<
 	@touch $@
