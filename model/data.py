@@ -33,7 +33,7 @@ def fetch(month: str) -> pd.DataFrame:
     rows: pd.DataFrame = flights.merge(_weather(), on=["origin", "time_hour"], how="left").merge(
         _planes(), on="tailnum", how="left"
     )
-    return rows.loc[:, [*(column.name for column in contract.INPUTS), contract.TARGET]]
+    return rows.loc[:, [*(column.name for column in contract.INPUTS), contract.TARGET.name]]
 
 
 @cache
@@ -52,7 +52,7 @@ def _flights() -> pd.DataFrame:
     hours, minutes = flights["sched_arr_time"] // 100, flights["sched_arr_time"] % 100
     flights["scheduled_arrival_minute"] = hours * 60 + minutes
     # A cancelled flight and a diverted flight have no arrival delay: they never arrived.
-    flights[contract.TARGET] = (flights["arr_delay"] > LATE_MINUTES) | flights["arr_delay"].isna()
+    flights[contract.TARGET.name] = (flights["arr_delay"] > LATE_MINUTES) | flights["arr_delay"].isna()
     # Most cancelled flights have no plane in the record, so that a missing plane would give the outcome away. The plane
     # that the airline last used on the route stands in for the planned one.
     flights = flights.sort_values(["scheduled_departure", "carrier", "flight_number", "origin"])

@@ -1,16 +1,15 @@
-"""The model folder as an MLflow model, which maps the contract's inputs to probabilities."""
+"""The model folder as an MLflow model, which maps the contract's inputs to predictions."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tasks.task import Predictions
 from model import contract
 
 
@@ -26,10 +25,10 @@ class MlflowModel(PythonModel):
         context: PythonModelContext,  # noqa: ARG002  MLflow's interface
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
-    ) -> NDArray[np.float32]:
-        """Predict the probability of the target for each row of a frame with the contract's inputs."""
+    ) -> Predictions:
+        """Predict the target of each row of a frame with the contract's inputs."""
         columns = {c.name: model_input[c.name].to_numpy(c.forms.numpy) for c in contract.INPUTS}
-        return self._predictor.probabilities(columns)
+        return self._predictor.predict(columns)
 
 
 set_model(MlflowModel())

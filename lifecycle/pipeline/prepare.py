@@ -19,7 +19,7 @@ from lifecycle.shared.validation import as_pandas, validate
 from model import contract
 from model.features import CODED, NAMES, features
 
-TRAIN_SCHEMA = pa.schema([pa.field(name, pa.float32()) for name in NAMES] + [pa.field(contract.TARGET, pa.bool_())])
+TRAIN_SCHEMA = pa.schema([pa.field(name, pa.float32()) for name in NAMES] + [ARROW_SCHEMA.field(contract.TARGET.name)])
 
 _ROOM = 64 * 2**20  # bytes of free space required in addition to the outputs
 
@@ -56,7 +56,7 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
                 table = read_month(month_path(month, data)).select(ARROW_SCHEMA.names)
                 if month in window:
                     matrix = features(to_columns(table), codes)
-                    train_file.write_table(pa.table([*matrix.T, table.column(contract.TARGET)], schema=TRAIN_SCHEMA))
+                    train_file.write_table(pa.table([*matrix.T, table.column(contract.TARGET.name)], schema=TRAIN_SCHEMA))
                 else:
                     holdout_file.write_table(table.cast(ARROW_SCHEMA))
     return (

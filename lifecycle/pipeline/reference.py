@@ -14,6 +14,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from lifecycle.pipeline import stage
+from lifecycle.pipeline.evaluate import IMPORTANCE
 from lifecycle.shared.distributions import PROBABILITY, Distributions, count_distributions, make_variable_bins
 from lifecycle.shared.histograms import Bins
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
@@ -32,7 +33,7 @@ class Reference(Settings):
         bins: Histogram bins of each variable, from the rows of the window.
         months: Distributions of each month of window and holdout, with the model's own probabilities.
         holdout: Months of the holdout.
-        importance: Rise of the log loss for each column when the column is shuffled; 0 if there is none.
+        importance: By how much `Task.loss` gets worse when a column is shuffled, for each column; at least 0.
         metrics: Metrics of the holdout with their intervals, as in metrics.json.
     """
 
@@ -72,7 +73,7 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
             connection.from_arrow(table.append_column(PROBABILITY, probabilities)), bins
         )
     with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
-        importance = {row["column"]: max(0.0, float(row["log_loss_gained"])) for row in csv.DictReader(file)}
+        importance = {row["column"]: max(0.0, float(row[IMPORTANCE[-1]])) for row in csv.DictReader(file)}
     return Reference(
         bins=bins,
         months=counted,

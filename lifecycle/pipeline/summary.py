@@ -8,8 +8,8 @@ import numpy as np
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.checks import Check, in_digits, reported_floors
 from lifecycle.shared.clusters import count_in_words
-from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.params import Params
+from lifecycle.shared.task import METRICS, TASK
 from model import contract
 
 
@@ -23,7 +23,7 @@ def summary(params: Params, run: str | None) -> str:
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     metadata = json.loads((stage.MODEL / "metadata.json").read_text(encoding="utf-8"))
     window, holdout = metadata["window"], params.holdout
-    rate = f"{reported['base_rate']:.1%} {contract.TARGET}"
+    target = TASK.summary_in_words(reported["target"])
     times = [(name, stage.seconds_taken(name)) for name in stage.STAGES]
     timings = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
     clusters = count_in_words(**reported["clusters"])
@@ -33,9 +33,9 @@ def summary(params: Params, run: str | None) -> str:
         [
             f"{contract.NAME}: {metadata['estimator']}",
             f"  trained on {_span(window['first'], window['last'])}, {metadata['rows']:,} rows",
-            f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows in {clusters}, {rate}",
+            f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows in {clusters}, {target}",
             "",
-            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'base rate':>9}   skill",
+            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'baseline':>9}   skill",
             *(_line(name, reported, floors.get(name)) for name in METRICS),
             "",
             f"  stages: {timings or 'all from the cache'}",

@@ -152,7 +152,7 @@ def _params() -> dict[str, Any]:
 
 def _metrics() -> dict[str, float]:
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
-    flat = {"rows": reported["rows"], "base_rate": reported["base_rate"]}
+    flat = {"rows": reported["rows"], **reported["target"]}
     for name, interval in reported["model"].items():
         flat |= {name if end == "value" else f"{name}_{end}": number for end, number in interval.items()}
     flat |= {f"baseline_{name}": number for name, number in reported["baseline"].items()}

@@ -18,11 +18,13 @@ from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Targets
 from model import contract
 from model.features import NAMES, features
 
-# The largest difference in probability between the fitted pipeline and the model file that still passes. Rounding to
-# single precision causes about 3e-7; a wrong export causes far more.
+# The largest difference between the predictions of the fitted pipeline and of the model file that still passes; see
+# `Task.differences`. Rounding to single precision causes about 3e-7; a wrong export causes far more.
 TOLERANCE = 1e-5
 
 
@@ -67,7 +69,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
                 "seed": params.seed,
                 "window": params.window.model_dump(),
                 "rows": len(target),
-                "base_rate": round(float(target.mean()), 6),
+                "baseline": TASK.baseline(target),
                 "threshold": params.threshold,
                 "features": list(NAMES),
                 "codes": codes,
@@ -84,23 +86,22 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
     )
 
 
-def _read_train(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _read_train(path: Path) -> tuple[NDArray[np.float32], Targets]:
     """Read the feature matrix of shape (rows, features) and the target of shape (rows,)."""
     file = pq.ParquetFile(path)
     matrix = np.empty((file.metadata.num_rows, len(NAMES)), dtype=np.float32)
-    target = np.empty(file.metadata.num_rows, dtype=np.bool_)
-    start = 0
+    targets, start = [], 0
     for batch in file.iter_batches():
         end = start + batch.num_rows
         for position, name in enumerate(NAMES):
             matrix[start:end, position] = batch.column(name)
-        target[start:end] = to_target(pa.Table.from_batches([batch]))
+        targets.append(to_target(pa.Table.from_batches([batch])))
         start = end
-    return matrix, target
+    return matrix, np.concatenate(targets)
 
 
 def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
-    """Compute the largest difference in probability between pipeline and model file on the holdout.
+    """Compute the largest difference between the predictions of pipeline and model file on the holdout.
 
     Raises:
         UserError: If it exceeds `TOLERANCE`.
@@ -108,14 +109,14 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
     worst, differing, rows = 0.0, 0, 0
     for batch in pq.ParquetFile(holdout).iter_batches():
         columns = to_columns(pa.Table.from_batches([batch]))
-        expected = pipeline.predict_proba(features(columns, predictor.metadata["codes"]))[:, 1]
-        differences = np.abs(predictor.probabilities(columns) - expected)
+        expected = TASK.predict(pipeline, features(columns, predictor.metadata["codes"]))
+        differences = TASK.differences(predictor.predict(columns), expected)
         worst = max(worst, float(differences.max()))
         differing += int((differences > TOLERANCE).sum())
         rows += len(differences)
     if not worst <= TOLERANCE:
         raise UserError(
-            f"the exported model differs from the trained one: the probabilities of {differing:,} of {rows:,} holdout "
+            f"the exported model differs from the trained one: the predictions of {differing:,} of {rows:,} holdout "
             f"rows differ by more than {TOLERANCE:g}, the largest difference is {worst:.2g}. The export of this "
             f"estimator is wrong for these settings (native categorical splits are a known case). Change the "
             f"estimator, or set `model_format: skops` in params.yaml to save it without an export. The last good model "

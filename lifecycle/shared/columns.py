@@ -13,7 +13,7 @@ Columns = dict[str, NDArray[np.generic]]
 # By column, the code of each category that occurs in the training data.
 Codes = Mapping[str, Mapping[str, int]]
 
-ColumnType = Literal["category", "integer", "number", "timestamp"]
+ColumnType = Literal["boolean", "category", "integer", "number", "timestamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class TypeForms:
 
 
 TYPES: dict[ColumnType, TypeForms] = {
+    "boolean": TypeForms("boolean", "bool", "bool", "bool", "BOOLEAN", "boolean", "true or false"),
     "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "a string"),
     "integer": TypeForms("integer", "int32", "Int32", "float64", "DOUBLE", "long", "a whole number"),
     "number": TypeForms("number", "double", "float64", "float64", "DOUBLE", "double", "a number"),
@@ -87,3 +88,31 @@ class Column:
     def is_numeric(self) -> bool:
         """Whether the values are numbers."""
         return self.type in {"integer", "number"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """The column that the model predicts.
+
+    Attributes:
+        name: Name in the data and in reports.
+        type: ``boolean`` for true or false, ``category`` for one of several classes, ``number`` for a quantity.
+        description: Meaning of the column, shown on the API page and in the model card.
+        unit: Unit of measurement of a number.
+        minimum: Smallest valid number.
+        maximum: Largest valid number.
+        categories: Classes of a category.
+    """
+
+    name: str
+    type: Literal["boolean", "category", "number"]
+    description: str
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] = ()
+
+    @property
+    def forms(self) -> TypeForms:
+        """The representations of values of the target's type."""
+        return TYPES[self.type]

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Targets
 from model import contract
 
 DATA = Path("data")
 
 ARROW_SCHEMA = pa.schema(
     [pa.field(c.name, pa.type_for_alias(c.forms.arrow), nullable=c.nullable) for c in contract.INPUTS]
-    + [pa.field(contract.TARGET, pa.bool_(), nullable=False)]
+    + [pa.field(contract.TARGET.name, pa.type_for_alias(contract.TARGET.forms.arrow), nullable=False)]
 )
 
 
@@ -66,9 +68,9 @@ def to_columns(table: pa.Table) -> Columns:
     return {c.name: _to_numpy(table.column(c.name), c.type) for c in contract.INPUTS}
 
 
-def to_target(table: pa.Table) -> NDArray[np.bool_]:
-    """Convert the target of a table that fits the contract to a NumPy array of shape (rows,)."""
-    return _buffer(table.column(contract.TARGET).cast(pa.uint8()).combine_chunks(), np.uint8).view(np.bool_)
+def to_target(table: pa.Table) -> Targets:
+    """Convert the target of a table that fits the contract to an array of shape (rows,); see `Task.encode`."""
+    return TASK.encode(_to_numpy(table.column(contract.TARGET.name), contract.TARGET.type))
 
 
 def to_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
@@ -96,6 +98,8 @@ def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
         return to_texts(column)
     if kind == "timestamp":
         return to_timestamps(column)
+    if kind == "boolean":
+        return _buffer(column.cast(pa.uint8()).combine_chunks(), np.uint8).view(np.bool_)
     numbers = column.cast(pa.float64()).combine_chunks()
     return np.where(_missing(numbers), np.nan, _buffer(numbers, np.float64))
 

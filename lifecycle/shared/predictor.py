@@ -1,7 +1,7 @@
 """The model directory, and the one way to predict with it: in evaluation, in proposals and in the service.
 
 A model directory holds
-    model.onnx      the estimator, from the feature matrix to probabilities (or model.skops, see params.yaml)
+    model.onnx      the estimator, from the feature matrix to predictions (or model.skops, see params.yaml)
     contract.json   the contract it was trained under, as JSON Schema
     metadata.json   estimator, hyperparameters, window, rows, features with their histograms, category codes, threshold
 """
@@ -9,6 +9,7 @@ A model directory holds
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
 from lifecycle.shared.schema import json_schema
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Predictions
 from model import contract, features
 
 # Rows scored at a time, so that memory does not grow with their number.
 _BATCH = 2**16
 
-Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Score = Callable[[NDArray[np.float32]], Predictions]
 
 
 class Predictor:
@@ -66,28 +69,27 @@ class Predictor:
             raise UserError(f"the model in {folder} was trained on other features. `make` trains it again.")
         return predictor
 
-    def probabilities(self, columns: Columns) -> NDArray[np.float32]:
-        """Predict the probability of the target for each row.
+    def predict(self, columns: Columns) -> Predictions:
+        """Predict the target of each row.
 
         Args:
             columns: The contract's inputs by name, each of shape (rows,), as `features.features` takes them.
 
         Returns:
-            Probabilities of shape (rows,).
+            Predictions, of shape (rows,), or (rows, classes) for a target with several classes.
         """
         rows = len(columns[contract.INPUTS[0].name])
-        probabilities = np.empty(rows, dtype=np.float32)
-        for start in range(0, rows, _BATCH):
-            batch = {name: values[start : start + _BATCH] for name, values in columns.items()}
-            probabilities[start : start + _BATCH] = self.score(self.features(batch))
-        return probabilities
+        # One batch even without rows, so that the result has its shape.
+        starts = range(0, max(rows, 1), _BATCH)
+        batches = ({name: values[start : start + _BATCH] for name, values in columns.items()} for start in starts)
+        return np.concatenate([self.score(self.features(batch)) for batch in batches])
 
     def features(self, columns: Columns) -> NDArray[np.float32]:
         """Compute the feature matrix of shape (rows, features), with the category codes of this model."""
         return features.features(columns, self._codes)
 
-    def score(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict the probability of the target for each row of a feature matrix, of shape (rows,)."""
+    def score(self, matrix: NDArray[np.float32]) -> Predictions:
+        """Predict the target of each row of a feature matrix; see `predict`."""
         return self._score(matrix)
 
 
@@ -108,13 +110,7 @@ def _load_onnx(folder: Path) -> Score:
     options = SessionOptions()
     options.intra_op_num_threads = 1
     session = InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-    (input_name,) = (node.name for node in session.get_inputs())
-
-    def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        of_both_classes: NDArray[np.float32] = session.run(["probabilities"], {input_name: matrix})[0]
-        return of_both_classes[:, 1]
-
-    return score
+    return TASK.load_onnx(session)
 
 
 def _load_skops(folder: Path) -> Score:
@@ -129,11 +125,7 @@ def _load_skops(folder: Path) -> Score:
     if untrusted:
         raise UserError(f"{path} contains types that are not trusted: {', '.join(untrusted)}.")
     pipeline = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
-
-    def score(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(pipeline.predict_proba(matrix)[:, 1], dtype=np.float32)
-
-    return score
+    return partial(TASK.predict, pipeline)
 
 
 _LOADERS: dict[str, Callable[[Path], Score]] = {"onnx": _load_onnx, "skops": _load_skops}

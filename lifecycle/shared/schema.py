@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from lifecycle.shared.columns import Column
@@ -26,7 +27,7 @@ def json_schema() -> dict[str, Any]:
         "required": [column.name for column in contract.INPUTS],
         "additionalProperties": False,
         "identity": list(contract.IDENTITY),
-        "target": {"name": contract.TARGET, "description": contract.TARGET_DESCRIPTION},
+        "target": {key: value for key, value in asdict(contract.TARGET).items() if value},
     }
 
 

@@ -8,7 +8,7 @@ import pandera.pandas as pandera
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
-from lifecycle.shared.columns import Column
+from lifecycle.shared.columns import Column, Target
 from lifecycle.shared.console import UserError
 from model import contract
 
@@ -68,24 +68,27 @@ def _month_schema(month: str) -> pandera.DataFrameSchema:
         columns[contract.TIME].checks.append(
             pandera.Check(lambda times: (times >= first) & (times < after), error=f"must lie in {month}")
         )
-    columns[contract.TARGET] = pandera.Column(
-        "bool",
-        pandera.Check(
-            lambda target: target.any() and not target.all(),
-            error="must not be the same in every row: nothing to learn",
-        ),
+    target = contract.TARGET
+    columns[target.name] = pandera.Column(
+        target.forms.pandas,
+        [
+            *_checks(target),
+            pandera.Check(
+                lambda values: not (values == values.iloc[0]).all(), error="must not be the same in every row: nothing to learn"
+            ),
+        ],
     )
     return pandera.DataFrameSchema(
         columns, strict=True, unique=list(contract.IDENTITY), report_duplicates="exclude_first"
     )
 
 
-def _checks(column: Column) -> list[pandera.Check]:
+def _checks(column: Column | Target) -> list[pandera.Check]:
     checks = []
     unit = f" {column.unit}" if column.unit else ""
     if column.categories:
         checks.append(pandera.Check.isin(column.categories, error=f"must be one of {', '.join(column.categories)}"))
-    if column.pattern:
+    if isinstance(column, Column) and column.pattern:
         checks.append(pandera.Check.str_matches(f"^{column.pattern}$", error=f"must match {column.pattern}"))
     if column.minimum is not None:
         checks.append(pandera.Check.ge(column.minimum, error=f"must be at least {column.minimum:g}{unit}"))
@@ -126,7 +129,7 @@ def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -
     if check == "not_nullable":
         return str(column), "must not be missing"
     if check.startswith("dtype("):
-        expected = next((c.type for c in contract.INPUTS if c.name == column), "boolean")
+        expected = next(c.type for c in (*contract.INPUTS, contract.TARGET) if c.name == column)
         return str(column), f"must be of type {expected}, is {rows[str(column)].dtype}"
     return str(column), check
 

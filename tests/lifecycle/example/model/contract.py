@@ -4,7 +4,7 @@ YOURS TO EDIT. Validation, the request schema of the service, the monitored colu
 this file. An input may only hold what is known at the time of the prediction.
 """
 
-from lifecycle.shared.columns import Column
+from lifecycle.shared.columns import Column, Target
 
 NAME = "flight-delay"
 
@@ -194,8 +194,11 @@ GROUP: str | None = None
 # clusters are the days of TIME or the values of GROUP; with both, whichever are fewer; with neither, the rows.
 CLUSTER: str | None = None
 
-TARGET = "late"
-TARGET_DESCRIPTION = (
-    "The flight arrives more than 15 minutes after its scheduled arrival, or never: "
-    "a cancelled flight and a diverted flight count as late."
+TARGET = Target(
+    name="late",
+    type="boolean",
+    description=(
+        "The flight arrives more than 15 minutes after its scheduled arrival, or never: "
+        "a cancelled flight and a diverted flight count as late."
+    ),
 )

@@ -1,0 +1,92 @@
+"""The task of a target that is true or false: the model predicts its probability."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.shared import curves
+from lifecycle.shared.columns import Target
+from lifecycle.shared.metrics import Scores
+from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
+from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
+
+
+class Binary(Task):
+    """A target that is true or false."""
+
+    loss = "log_loss"
+    ranks = "roc_auc"
+    output = "probability"
+
+    def __init__(self, target: Target) -> None:
+        """Create the task of a target."""
+        super().__init__(target, BINARY_METRICS)
+
+    def encode(self, values: NDArray[np.generic]) -> Targets:
+        """Return the booleans."""
+        return values.astype(np.bool_)
+
+    def summary(self, targets: Targets) -> dict[str, float]:
+        """Return the base rate: the share of positive targets."""
+        return {"base_rate": float(targets.mean()) if len(targets) else np.nan}
+
+    def summary_in_words(self, summary: Mapping[str, float]) -> str:
+        """Return the base rate in words, such as "34.1% late"."""
+        return f"{summary['base_rate']:.1%} {self.target.name}"
+
+    def baseline(self, targets: Targets) -> float:
+        """Return the base rate."""
+        return float(targets.mean())
+
+    def constant(self, baseline: Any, rows: int) -> Predictions:
+        """Return the base rate for each row."""
+        return np.full(rows, float(baseline))
+
+    def predict(self, pipeline: Any, matrix: NDArray[np.float32]) -> Predictions:
+        """Return the probability that the target is true."""
+        return np.asarray(pipeline.predict_proba(matrix)[:, 1], dtype=np.float32)
+
+    def load_onnx(self, session: Any) -> Callable[[NDArray[np.float32]], Predictions]:
+        """Return a function for the probability that the target is true."""
+        (input_name,) = (node.name for node in session.get_inputs())
+
+        def predict(matrix: NDArray[np.float32]) -> Predictions:
+            of_both_classes: Predictions = session.run(["probabilities"], {input_name: matrix})[0]
+            return of_both_classes[:, 1]
+
+        return predict
+
+    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+        """Return the absolute differences of the probabilities."""
+        return np.abs(predictions.astype(np.float64) - expected)
+
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+        """Return the scores of probabilities."""
+        return BinaryScores(targets, predictions, bins=bins, threshold=threshold)
+
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+        """Return the ROC curve, the precision-recall curve, the calibration curve and the confusion matrix."""
+        label = predictions >= threshold
+        false, true = curves.roc(targets, predictions)
+        recall, precision = curves.precision_recall(targets, predictions)
+        along, by_recall = curves.thinned(false + true), curves.thinned(recall)
+        names = {True: self.target.name, False: f"not {self.target.name}"}
+        confusion = [
+            (names[actual], names[predicted], int(((targets == actual) & (label == predicted)).sum()))
+            for actual in (True, False)
+            for predicted in (True, False)
+        ]
+        return {
+            "roc": Curve(
+                ("false_positive_rate", "true_positive_rate"), [*zip(false[along], true[along], strict=True)]
+            ),
+            "precision_recall": Curve(
+                ("recall", "precision"), [*zip(recall[by_recall], precision[by_recall], strict=True)]
+            ),
+            "calibration": Curve(
+                ("predicted", "observed", "rows"), [*zip(*curves.calibration(targets, predictions, bins), strict=True)]
+            ),
+            "confusion": Curve(("actual", "predicted", "rows"), confusion),
+        }

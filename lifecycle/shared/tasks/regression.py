@@ -1,0 +1,80 @@
+"""The task of a target that is a number: the model predicts its value."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.shared import curves
+from lifecycle.shared.columns import Target
+from lifecycle.shared.metrics import Scores
+from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores
+from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
+
+
+class Regression(Task):
+    """A target that is a number."""
+
+    loss = "rmse"
+    ranks = "r2"
+    output = "value"
+
+    def __init__(self, target: Target) -> None:
+        """Create the task of a target."""
+        super().__init__(target, REGRESSION_METRICS)
+
+    def encode(self, values: NDArray[np.generic]) -> Targets:
+        """Return the numbers."""
+        return values.astype(np.float64)
+
+    def summary(self, targets: Targets) -> dict[str, float]:
+        """Return mean and standard deviation."""
+        if not len(targets):
+            return {"mean": np.nan, "deviation": np.nan}
+        return {"mean": float(targets.mean()), "deviation": float(targets.std())}
+
+    def summary_in_words(self, summary: Mapping[str, float]) -> str:
+        """Return mean and standard deviation in words, such as "price 12.3 ± 4.5 USD"."""
+        unit = f" {self.target.unit}" if self.target.unit else ""
+        return f"{self.target.name} {summary['mean']:.4g} ± {summary['deviation']:.2g}{unit}"
+
+    def baseline(self, targets: Targets) -> float:
+        """Return the mean."""
+        return float(targets.mean())
+
+    def constant(self, baseline: Any, rows: int) -> Predictions:
+        """Return the mean for each row."""
+        return np.full(rows, float(baseline))
+
+    def predict(self, pipeline: Any, matrix: NDArray[np.float32]) -> Predictions:
+        """Return the predicted values."""
+        return np.asarray(pipeline.predict(matrix), dtype=np.float32)
+
+    def load_onnx(self, session: Any) -> Callable[[NDArray[np.float32]], Predictions]:
+        """Return a function for the predicted values."""
+        (input_name,), (output_name,) = (
+            [node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs())
+        )
+
+        def predict(matrix: NDArray[np.float32]) -> Predictions:
+            values: Predictions = session.run([output_name], {input_name: matrix})[0]
+            return values.reshape(-1)
+
+        return predict
+
+    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+        """Return the absolute differences, relative to the standard deviation of the expected values."""
+        spread = float(expected.std()) or float(np.abs(expected).max(initial=0)) or 1.0
+        return np.abs(predictions.astype(np.float64) - expected) / spread
+
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+        """Return the scores of values."""
+        del bins, threshold
+        return RegressionScores(targets, predictions)
+
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+        """Return the mean outcome by predicted value."""
+        del threshold
+        by_value = curves.calibration(targets, predictions, bins)
+        return {"calibration": Curve(("predicted", "observed", "rows"), [*zip(*by_value, strict=True)])}

@@ -1,0 +1,98 @@
+"""The interface of a task: everything that depends on the kind of target."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.shared.columns import Target
+from lifecycle.shared.metrics import Metric, Scores
+
+# Observed targets, of shape (rows,): booleans, numbers, or positions among the classes.
+Targets = NDArray[Any]
+# Predictions, of shape (rows,), or (rows, classes) with the probability of each class.
+Predictions = NDArray[np.floating[Any]]
+
+
+class Curve(NamedTuple):
+    """Points of a curve, or cells of a table, that `evaluate` writes as a CSV file.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Values of each row.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Task(ABC):
+    """A kind of target.
+
+    Attributes:
+        target: Target of the contract.
+        metrics: Metrics by name, in the order of the arrays of `Scores.metrics`.
+        loss: Name of the metric by which the importance of columns is weighted in monitoring.
+        ranks: Name of the metric by which columns and slices are sorted in reports.
+        output: Name of the column of predictions in the prediction log.
+    """
+
+    loss: ClassVar[str]
+    ranks: ClassVar[str]
+    output: ClassVar[str]
+
+    def __init__(self, target: Target, metrics: Sequence[Metric]) -> None:
+        """Use the subclasses, one for each kind of target."""
+        self.target = target
+        self.metrics: Mapping[str, Metric] = {metric.name: metric for metric in metrics}
+
+    # The target
+
+    @abstractmethod
+    def encode(self, values: NDArray[np.generic]) -> Targets:
+        """Convert the values of the target's column to targets."""
+
+    @abstractmethod
+    def summary(self, targets: Targets) -> dict[str, float]:
+        """Summarize targets in a few numbers, such as their mean."""
+
+    @abstractmethod
+    def summary_in_words(self, summary: Mapping[str, float]) -> str:
+        """Return a summary in words, such as "34.1% late"."""
+
+    @abstractmethod
+    def baseline(self, targets: Targets) -> Any:
+        """Return the prediction of a model without inputs, as JSON value, from the targets of the training data."""
+
+    @abstractmethod
+    def constant(self, baseline: Any, rows: int) -> Predictions:
+        """Return the predictions of the baseline."""
+
+    # The model
+
+    @abstractmethod
+    def predict(self, pipeline: Any, matrix: NDArray[np.float32]) -> Predictions:
+        """Predict with a fitted scikit-learn pipeline."""
+
+    @abstractmethod
+    def load_onnx(self, session: Any) -> Callable[[NDArray[np.float32]], Predictions]:
+        """Return a function that predicts with an ONNX session."""
+
+    @abstractmethod
+    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+        """Return by how much predictions differ from the expected ones, of shape (rows,).
+
+        A difference is absolute for a probability, and relative to the spread of the expected values for a number.
+        """
+
+    # Evaluation
+
+    @abstractmethod
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+        """Return the scores that metrics are computed from."""
+
+    @abstractmethod
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+        """Return the curves that `evaluate` writes to reports/plots, by file name."""
