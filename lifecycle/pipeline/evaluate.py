@@ -84,7 +84,7 @@ def evaluate(
         by_slice[name][value] = size | _as_json(measured[name, value])
     write_json(output / "slices.json", by_slice)
     with replacing_folder(output / "plots") as folder:
-        for name, curve in TASK.curves(targets, predictions, **_settings(params)).items():
+        for name, curve in TASK.curves(targets, predictions, **score_settings(params)).items():
             _write_csv(folder / f"{name}.csv", curve.header, curve.rows)
         _write_csv(folder / "importance.csv", IMPORTANCE, importance)
     metric, interval = METRICS[params.metrics.primary], measured[WHOLE][params.metrics.primary]
@@ -155,7 +155,7 @@ def _measure(scored: Scored, judge: Judge) -> dict[tuple[str, str], dict[str, In
 
 
 def _with_intervals(targets: Targets, predictions: Predictions, groups: Groups, judge: Judge) -> dict[str, Interval]:
-    scores = TASK.scores(targets, predictions, **_settings(judge))
+    scores = TASK.scores(targets, predictions, **score_settings(judge))
     values, without = scores.metrics(_once(targets))[0], leave_out_each(scores.metrics, groups)
     intervals = {}
     for position, (name, metric) in enumerate(METRICS.items()):
@@ -168,11 +168,12 @@ def _with_intervals(targets: Targets, predictions: Predictions, groups: Groups, 
 
 def point_metrics(targets: Targets, predictions: Predictions, judge: Judge) -> NDArray[np.float64]:
     """Compute the metrics of some rows, in the order of `METRICS`."""
-    (values,) = TASK.scores(targets, predictions, **_settings(judge)).metrics(_once(targets))
+    (values,) = TASK.scores(targets, predictions, **score_settings(judge)).metrics(_once(targets))
     return np.asarray(values)
 
 
-def _settings(judge: Judge) -> dict[str, Any]:
+def score_settings(judge: Judge) -> dict[str, Any]:
+    """Return the settings that `Task.scores` and `Task.curves` take."""
     return {"bins": judge.metrics.calibration_bins, "threshold": judge.threshold}
 
 

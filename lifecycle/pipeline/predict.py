@@ -1,6 +1,6 @@
 """`python -m lifecycle.pipeline.predict IN OUT`: score a file in batches, with the features and model of the service.
 
-The suffixes of IN and OUT choose Parquet or CSV. OUT has the rows of IN with the added columns probability and label.
+The suffixes of IN and OUT choose Parquet or CSV. OUT has the rows of IN with the columns of the prediction added, such as probability and label.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_file
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.task import TASK
 from lifecycle.shared.validation import as_pandas, validate_inputs
 from model import contract
 
@@ -51,9 +52,10 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
         writer: pq.ParquetWriter | pa.csv.CSVWriter | None = None
         for batch in map(_typed, _batches(source)):
             table = _checked(batch, source, rows)
-            probabilities = predictor.probabilities(to_columns(table))
-            labels = probabilities >= predictor.metadata["threshold"]
-            table = batch.append_column("probability", pa.array(probabilities)).append_column("label", pa.array(labels))
+            predictions = predictor.predict(to_columns(table))
+            table = batch
+            for name, values in TASK.write_output(predictions, threshold=predictor.metadata["threshold"]).items():
+                table = table.append_column(name, pa.array(values))
             if writer is None:
                 kind = pq.ParquetWriter if target.suffix == ".parquet" else pa.csv.CSVWriter
                 writer = stack.enter_context(kind(aside, table.schema))
@@ -101,8 +103,8 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
     """Validate a batch whose first row has number ``start`` in its file, and return its inputs."""
-    if contract.TARGET in batch.column_names:
-        batch = batch.drop_columns(contract.TARGET)
+    if contract.TARGET.name in batch.column_names:
+        batch = batch.drop_columns(contract.TARGET.name)
     frame = as_pandas(batch)
     frame.index += start
     validate_inputs(frame, source=str(source))

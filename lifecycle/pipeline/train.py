@@ -69,6 +69,7 @@ def train(params: Params, prepared: Path = stage.PREPARED, output: Path = stage.
                 "seed": params.seed,
                 "window": params.window.model_dump(),
                 "rows": len(target),
+                "target": TASK.summary(target),
                 "baseline": TASK.baseline(target),
                 "threshold": params.threshold,
                 "features": list(NAMES),

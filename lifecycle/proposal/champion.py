@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from lifecycle.pipeline.stage import MODEL
 from lifecycle.proposal.interface import Interface, interface_of
@@ -23,6 +22,8 @@ from lifecycle.shared.commands import git, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Months
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Predictions
 from lifecycle.shared.yaml_text import edit_yaml, parse_yaml
 
 FOLDER = Path("artifacts/champion")
@@ -83,30 +84,32 @@ class Champion:
         """
         return run([self.python, *arguments], self.folder, PYTHONPATH=str(self.folder.resolve()))
 
-    def score(self, rows: Path, scored: Path, model: Path | None = None) -> NDArray[np.float32]:
+    def score(self, rows: Path, scored: Path, model: Path | None = None) -> Predictions:
         """Score the rows of a file with its own code.
 
         Args:
             rows: File with its input columns.
-            scored: File to write, with the probabilities.
+            scored: File to write, with the predictions.
             model: Directory of a model to use instead of its own.
 
         Returns:
-            Probabilities, of shape (rows,).
+            Predictions of the rows.
 
         Raises:
             CommandError: If scoring fails.
-            NotComparableError: If a probability is not a finite number.
+            NotComparableError: If the predictions are of another kind of target, or one is not a finite number.
         """
         options: list[str | Path] = ["--model", model.resolve()] if model else []
         self.run("-m", self.interface.predict, rows.resolve(), scored.resolve(), *options)
-        probabilities: NDArray[np.float32] = pq.read_table(scored, columns=["probability"]).column(0).to_numpy()
-        broken = int((~np.isfinite(probabilities)).sum())
+        table = pq.read_table(scored)
+        names = TASK.output_columns()
+        if not set(names) <= set(table.column_names):
+            raise NotComparableError(f"the champion does not predict {', '.join(names)}: its target is of another kind")
+        predictions = TASK.read_output({name: table.column(name).to_numpy() for name in names})
+        broken = broken_rows(predictions)
         if broken:
-            raise NotComparableError(
-                f"the champion predicts no probability for {broken:,} of {len(probabilities):,} rows"
-            )
-        return probabilities
+            raise NotComparableError(f"the champion predicts nothing for {broken:,} of {len(predictions):,} rows")
+        return predictions
 
     def train_at_origins(self, plan: OriginPlan) -> "ChampionAtOrigins":
         """Train its recipe at earlier origins, with its own stage if its commit has one."""
@@ -132,7 +135,7 @@ class ChampionAtOrigins:
     older: Path | None
     plan: OriginPlan
 
-    def score(self, back: int, seed: int, rows: Path, scored: Path) -> NDArray[np.float32]:
+    def score(self, back: int, seed: int, rows: Path, scored: Path) -> Predictions:
         """Score rows with the model of an origin and a seed; see `Champion.score`."""
         if not back and not seed:
             return self.champion.score(rows, scored)
@@ -158,6 +161,11 @@ class ChampionAtOrigins:
         }
         path.write_text(edit_yaml(text, changes), encoding="utf-8")
         _bring_up(earlier)
+
+
+def broken_rows(predictions: Predictions) -> int:
+    """Return the number of rows with a prediction that is not a finite number."""
+    return int((~np.isfinite(predictions.reshape(len(predictions), -1))).any(axis=1).sum())
 
 
 def find(base: str) -> tuple[str, str]:

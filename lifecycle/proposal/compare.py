@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.pipeline.evaluate import WHOLE, Probability, Slices, Target
+from lifecycle.pipeline.evaluate import WHOLE, Slices, score_settings
 from lifecycle.shared.clusters import Clusters
 from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, leave_out_each, mean_interval
-from lifecycle.shared.metrics import METRICS, Floats, Metric, Scores, Weights
+from lifecycle.shared.metrics import Floats, Metric, Weights
 from lifecycle.shared.params import Judge
+from lifecycle.shared.task import METRICS, TASK
+from lifecycle.shared.tasks.task import Predictions, Targets
 
 # With fewer rows, equal models differ by chance too often for a red headline (docs/verdict.md, small holdouts).
 ENOUGH_ROWS = 5_000
@@ -41,13 +43,11 @@ class Part:
     Attributes:
         rows: Number of rows.
         clusters: Number of clusters.
-        base_rate: Share of rows with a positive target.
         metrics: Differences by metric.
     """
 
     rows: int
     clusters: int
-    base_rate: float
     metrics: dict[str, Difference]
 
 
@@ -56,16 +56,16 @@ class Rows:
     """The rows of a period that both models have scored.
 
     Attributes:
-        target: Outcomes, of shape (rows,).
-        champion: Probabilities of the champion, of shape (rows,).
-        candidate: Probabilities of the candidate, of shape (rows,).
+        targets: Outcomes, of shape (rows,).
+        champion: Predictions of the champion.
+        candidate: Predictions of the candidate.
         clusters: Clusters of dependent rows.
         slices: Row numbers by column and value.
     """
 
-    target: Target
-    champion: Probability
-    candidate: Probability
+    targets: Targets
+    champion: Predictions
+    candidate: Predictions
     clusters: Clusters
     slices: Slices
 
@@ -88,10 +88,10 @@ def compare(rows: Rows, judge: Judge) -> dict[tuple[str, str], Part]:
 
 
 def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: Judge, *, whole: bool) -> Part:
-    target, settings = rows.target[chosen], judge.metrics
+    targets = rows.targets[chosen]
     scores = [
-        Scores(target, probability[chosen], bins=settings.calibration_bins)
-        for probability in (rows.champion, rows.candidate)
+        TASK.scores(targets, predictions[chosen], **score_settings(judge))
+        for predictions in (rows.champion, rows.candidate)
     ]
 
     def measure(weights: Weights) -> Floats:
@@ -103,12 +103,11 @@ def _compare_part(rows: Rows, groups: Groups, chosen: NDArray[np.intp], judge: J
     margins = judge.gates.worse_by_at_most if whole else judge.gates.slices_worse_by_at_most
     metrics = {}
     for position, (name, metric) in enumerate(METRICS.items()):
-        delta = jackknife(candidate[position] - champion[position], without[:, position], settings.confidence)
+        delta = jackknife(candidate[position] - champion[position], without[:, position], judge.metrics.confidence)
         margin = margins.get(name)
         judged = verdict(metric, delta, margin, len(chosen)) if whole else slice_verdict(metric, delta, margin)
         metrics[name] = Difference(float(champion[position]), float(candidate[position]), delta, judged)
-    base_rate = float(target.mean()) if len(target) else np.nan
-    return Part(len(chosen), len(np.unique(rows.clusters.numbers[chosen])), base_rate, metrics)
+    return Part(len(chosen), len(np.unique(rows.clusters.numbers[chosen])), metrics)
 
 
 def compare_over_origins(

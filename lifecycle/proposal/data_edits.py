@@ -188,7 +188,7 @@ def _counts(pairs: DuckDBPyRelation, names: Mapping[int, str]) -> dict[str, Any]
     both = "b_number IS NOT NULL AND a_number IS NOT NULL"
     identity = len(contract.IDENTITY)
     differs = {name: f"{both} AND NOT {same_value(at)}" for at, name in names.items() if at >= identity}
-    inputs = " OR ".join(f"({sql})" for name, sql in differs.items() if name != contract.TARGET) or "false"
+    inputs = " OR ".join(f"({sql})" for name, sql in differs.items() if name != contract.TARGET.name) or "false"
     conditions = ["b_number IS NULL", "a_number IS NULL", inputs, *differs.values()]
     counted = pairs.aggregate(", ".join(f"count(*) FILTER ({sql})" for sql in conditions))
     added, removed, changed, *by_column = counted.fetchall()[0]
@@ -199,7 +199,7 @@ def _counts(pairs: DuckDBPyRelation, names: Mapping[int, str]) -> dict[str, Any]
         "added": added,
         "removed": removed,
         "changed": changed,
-        "relabelled": columns.pop(contract.TARGET, 0),
+        "relabelled": columns.pop(contract.TARGET.name, 0),
         "columns": columns,
         "examples": tuple(islice(_examples(pairs, shown), _EXAMPLES)),
     }

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lifecycle.pipeline import stage
-from lifecycle.pipeline.evaluate import WHOLE
+from lifecycle.pipeline.evaluate import IMPORTANCE, WHOLE
 from lifecycle.proposal.champion import Champion
 from lifecycle.proposal.data_edits import PeriodEdits, data_edits, edits_headline
 from lifecycle.proposal.leaks import (
@@ -20,6 +20,7 @@ from lifecycle.proposal.results import Comparison
 from lifecycle.proposal.unrecognised import unrecognised, unrecognised_in_words
 from lifecycle.shared.months import DATA, month_path, open_month, read_month, to_columns, to_target
 from lifecycle.shared.params import Params
+from lifecycle.shared.task import TASK
 from model import contract
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
@@ -80,9 +81,9 @@ def suspected_leaks(params: Params, known: Collection[str] | None, comparison: C
         leaks += trained_on_later_rows(train[contract.TIME], judged[contract.TIME])
     if known is not None:
         with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
-            importance = {row["column"]: max(0.0, float(row["log_loss_gained"])) for row in csv.DictReader(file)}
+            importance = {row["column"]: max(0.0, float(row[IMPORTANCE[-1]])) for row in csv.DictReader(file)}
         leaks += dominant_new_column(importance, known)
     if comparison:
-        auc = comparison.parts[WHOLE].metrics["roc_auc"]
-        leaks += implausible_leap(auc.champion, auc.candidate)
+        metric = comparison.parts[WHOLE].metrics[TASK.ranks]
+        leaks += implausible_leap(metric.champion, metric.candidate)
     return leaks

@@ -11,23 +11,24 @@ import pyarrow as pa
 from duckdb import DuckDBPyRelation
 from numpy.typing import NDArray
 
-from lifecycle.pipeline.curves import roc
 from lifecycle.proposal.row_pairs import duckdb_in_memory
 from lifecycle.shared.columns import Columns
+from lifecycle.shared.task import METRICS, TASK
+from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import foreign
 from model import contract
 
-# Share of the champion's gap to a ROC AUC of 1. On the example, the best of four kinds of estimators closes a seventh
+# Share of the champion's gap to a perfect value of the metric `Task.ranks`, such as a ROC AUC of 1. On the example, the best of four kinds of estimators closes a seventh
 # of the gap of the simplest one; a proposal that closes more than half is a discovery or a leak.
 _LEAP = 0.5
 # Share of the importance of all columns. With more than half, a column matters more than all others together: it is
 # more likely to encode the outcome than to be a new idea.
 _IMPORTANCE = 0.5
-# ROC AUC of a single column. On the example, the best column reaches 0.70 and the model 0.75; a column that reaches 0.9
-# leaves nothing to predict.
+# Metric `Task.ranks` of a single column. On the example, the best column reaches a ROC AUC of 0.70 and the model 0.75; a
+# column that reaches 0.9 leaves nothing to predict.
 _ALONE = 0.9
-# Least number of rows of each class for a ROC AUC; with 30 of each, its standard deviation by chance is 0.08.
-_CLASS_ROWS = 30
+# Least `Task.support`; with 30 rows of each class, the standard deviation of a ROC AUC by chance is 0.08.
+_SUPPORT = 30
 _SAMPLE = 50_000  # rows: the standard deviation of a ROC AUC is below 0.003
 _BINS = 128  # of a number: 390 rows of the sample in each
 # Share of the holdout's rows that occur in the window under another identity. Fewer than one in a hundred do not change
@@ -43,21 +44,22 @@ _MOSTLY_ALIKE = 0.5
 # that is only known afterwards is later in nearly all rows.
 _DATED_AFTER = 0.001
 
+_RANKS = METRICS[TASK.ranks]
 _ASK = "Is it known when the prediction is made?"
 
 
 def implausible_leap(champion: float, candidate: float) -> list[str]:
-    """Warn if the candidate closes more than half of the champion's gap to a perfect ROC AUC.
+    """Warn if the candidate closes more than half of the champion's gap to a perfect model.
 
     Args:
-        champion: ROC AUC of the champion.
-        candidate: ROC AUC of the candidate, on the same rows.
+        champion: Metric `Task.ranks` of the champion.
+        candidate: Metric of the candidate, on the same rows.
     """
     if not candidate - champion > _LEAP * (1 - champion):
         return []
     closed = (candidate - champion) / (1 - champion)
     warning = (
-        f"ROC AUC rises from {champion:.4f} to {candidate:.4f}, which closes {closed:.0%} of the champion's gap to a "
+        f"{_RANKS.label} rises from {champion:.4f} to {candidate:.4f}, which closes {closed:.0%} of the champion's gap to a "
         f"perfect model. Is each input known when the prediction is made?"
     )
     return [warning]
@@ -67,7 +69,7 @@ def dominant_new_column(importance: Mapping[str, float], known: Collection[str])
     """Warn if a column that the champion does not have carries more than half of the importance.
 
     Args:
-        importance: Increase of the log loss when a column is shuffled, by column.
+        importance: By how much `Task.loss` gets worse when a column is shuffled, by column.
         known: Columns of the champion's contract.
     """
     gained = {name: max(0.0, loss) for name, loss in importance.items()}
@@ -81,32 +83,31 @@ def dominant_new_column(importance: Mapping[str, float], known: Collection[str])
 
 
 def predicts_alone(
-    train: Columns, train_target: NDArray[np.bool_], holdout: Columns, holdout_target: NDArray[np.bool_]
+    train: Columns, train_targets: Targets, holdout: Columns, holdout_targets: Targets
 ) -> list[str]:
     """Warn if a single column predicts the holdout's target.
 
-    A category, the hour of a timestamp, or the bin of a number scores a row by its rate of the target in training, so
-    an id that never repeats raises no warning. A number is also a score in itself, in either direction.
+    A category, the hour of a timestamp, or the bin of a number predicts the mean target of its training rows, so an id
+    that never repeats raises no warning.
 
     Args:
         train: The contract's inputs of training rows.
-        train_target: Their target, of shape (training rows,).
+        train_targets: Their targets, of shape (training rows,).
         holdout: The contract's inputs of the holdout.
-        holdout_target: Its target, of shape (rows,).
+        holdout_targets: Its targets, of shape (rows,).
     """
-    if min(holdout_target.sum(), (~holdout_target).sum()) < _CLASS_ROWS:
+    if TASK.support(holdout_targets) < _SUPPORT:
         return []
-    chosen, judged = _sample(len(train_target)), _sample(len(holdout_target))
-    target = holdout_target[judged]
+    chosen, judged = _sample(len(train_targets)), _sample(len(holdout_targets))
+    indicators, targets = TASK.indicators(train_targets[chosen]), holdout_targets[judged]
     warnings = []
     for column in contract.INPUTS:
         seen, values = train[column.name][chosen], holdout[column.name][judged]
-        scores = _by_rate(*_codes(seen, values, column.type), train_target[chosen])
-        aucs = [_roc_auc(target, scores)]
-        if column.is_numeric:
-            aucs += [max(auc, 1 - auc) for auc in (_roc_auc(target, ranks) for ranks in _ranks(values))]
-        if max(aucs) >= _ALONE:
-            warnings.append(f"{foreign(column.name)} alone reaches a ROC AUC of {max(aucs):.3f} on the holdout. {_ASK}")
+        predictions = _means(*_codes(seen, values, column.type), indicators)
+        scores = TASK.scores(targets, predictions, bins=1, threshold=0.5)
+        reached = scores.metrics(np.ones((1, len(targets)), dtype=np.uint8))[0][[*METRICS].index(TASK.ranks)]
+        if reached >= _ALONE:
+            warnings.append(f"{foreign(column.name)} alone reaches {_RANKS.label} {reached:.3f} on the holdout. {_ASK}")
     return warnings
 
 
@@ -122,7 +123,7 @@ def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
         holdout: File of the holdout.
     """
     names = [column.name for column in contract.INPUTS if column.name not in contract.IDENTITY]
-    quoted = ('"' + name.replace('"', '""') + '"' for name in (*names, contract.TARGET))
+    quoted = ('"' + name.replace('"', '""') + '"' for name in (*names, contract.TARGET.name))
     values = f"hash({', '.join(quoted)})"
     with duckdb_in_memory() as connection:
 
@@ -208,21 +209,20 @@ def _codes(
     return codes[: len(train)], codes[len(train) :]
 
 
-def _by_rate(train: NDArray[np.intp], holdout: NDArray[np.intp], target: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return for each row of the holdout the training rate of the target for its value; the overall rate if unseen."""
-    values = int(max(train.max(), holdout.max())) + 1
-    rows, positive = np.bincount(train, minlength=values), np.bincount(train, target, minlength=values)
-    # Each value gets one more row with the overall rate, because a single training row proves little.
-    rates: NDArray[np.float64] = (positive + target.mean()) / (rows + 1)
-    return rates[holdout]
+def _means(
+    train: NDArray[np.intp], holdout: NDArray[np.intp], indicators: NDArray[np.float64]
+) -> Predictions:
+    """Return for each row of the holdout the mean indicators of the training rows with its code.
 
-
-def _ranks(values: NDArray[np.generic]) -> list[NDArray[np.float64]]:
-    """Return the ranks of numbers, once with missing ones as the smallest and once as the largest."""
-    ranks = np.unique(values, return_inverse=True)[1].astype(np.float64)
-    return [np.where(np.isnan(values), end, ranks) for end in (-1, len(values))]
-
-
-def _roc_auc(target: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    false, true = roc(target, score)
-    return float(np.trapezoid(true, false))
+    Args:
+        train: Codes of the training rows.
+        holdout: Codes of the rows of the holdout. An unseen one gets the overall mean.
+        indicators: Indicators of the training rows, of shape (training rows,) or (training rows, classes).
+    """
+    codes = int(max(train.max(), holdout.max())) + 1
+    rows = np.bincount(train, minlength=codes)
+    sums = np.zeros((codes, *indicators.shape[1:]))
+    np.add.at(sums, train, indicators)
+    # Each code gets one more row with the overall mean, because a single training row proves little.
+    means = ((sums + indicators.mean(axis=0)).T / (rows + 1)).T
+    return means[holdout]

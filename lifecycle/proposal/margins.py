@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.special import ndtri
 
-from lifecycle.pipeline.evaluate import WHOLE, Probability, Target, point_metrics
+from lifecycle.pipeline.evaluate import WHOLE, point_metrics
 from lifecycle.pipeline.prepare import prepare
 from lifecycle.pipeline.train import train
 from lifecycle.proposal import OUTPUT
@@ -25,10 +25,11 @@ from lifecycle.shared import console
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import student_quantile
-from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import DATA, to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import table
 
 REPORT = OUTPUT / "margins.md"
@@ -71,13 +72,13 @@ def propose_margins(params: Params, data: Path = DATA) -> str:
         1, min(params.comparison.origins, possible_origins(params.window, params.holdout, data, rolling=rolling))
     )
     differences: list[Mapping[str, float]] = []
-    last: tuple[pa.Table, Target, list[Probability]] | None = None
+    last: tuple[pa.Table, Targets, list[Predictions]] | None = None
     for back in reversed(range(count)):
-        table_, target, scores = _equal_models(at_origin(params, back * apart), data)
-        points = [point_metrics(target, probabilities, params.metrics) for probabilities in scores]
+        table_, targets, scores = _equal_models(at_origin(params, back * apart), data)
+        points = [point_metrics(targets, predictions, params) for predictions in scores]
         pairs = itertools.combinations(points, 2)
         differences += [dict(zip(METRICS, (first - second).tolist(), strict=True)) for first, second in pairs]
-        last = table_, target, scores
+        last = table_, targets, scores
     if count > 1:
         typical = {
             name: float(np.sqrt(np.mean([difference[name] ** 2 for difference in differences]))) for name in METRICS
@@ -88,7 +89,7 @@ def propose_margins(params: Params, data: Path = DATA) -> str:
     return _text(params, errors, clusters, "clusters", count)
 
 
-def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Target, list[Probability]]:
+def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Targets, list[Predictions]]:
     """Return the rows of an origin's period, their outcomes, and the scores of models trained on bootstrap samples."""
     with tempfile.TemporaryDirectory() as name:
         prepared = Path(name) / "prepared"
@@ -101,17 +102,17 @@ def _equal_models(params: Params, data: Path) -> tuple[pa.Table, Target, list[Pr
             drawn = np.sort(random.integers(0, rows.num_rows, rows.num_rows))
             pq.write_table(rows.take(pa.array(drawn)), prepared / "train.parquet")
             train(params, prepared, Path(name) / "model")
-            scores.append(Predictor.load(Path(name) / "model").probabilities(columns))
+            scores.append(Predictor.load(Path(name) / "model").predict(columns))
         return holdout, to_target(holdout), scores
 
 
 def _on_the_holdout(
-    params: Params, table_: pa.Table, target: Target, scores: Sequence[Probability]
+    params: Params, table_: pa.Table, targets: Targets, scores: Sequence[Predictions]
 ) -> tuple[dict[str, float], int]:
     """Return the typical difference for one origin, scaled to its clusters, and the number of clusters."""
     clusters = find_clusters(table_.select(cluster_columns()))
     parts = [
-        compare(Rows(target, first, second, clusters, {}), params)[WHOLE].metrics
+        compare(Rows(targets, first, second, clusters, {}), params)[WHOLE].metrics
         for first, second in itertools.combinations(scores, 2)
     ]
     half_widths = {

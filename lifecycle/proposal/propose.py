@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lifecycle.pipeline import curves, stage
+from lifecycle.pipeline import stage
 from lifecycle.pipeline.checks import Check, reported_floors, skill_floors
-from lifecycle.pipeline.evaluate import WHOLE, point_metrics
+from lifecycle.pipeline.evaluate import WHOLE, point_metrics, score_settings
 from lifecycle.pipeline.track import LOCK
 from lifecycle.proposal import changes, gate
 from lifecycle.proposal.asked import Asked, asked_before, due_after
@@ -21,16 +21,18 @@ from lifecycle.proposal.data_edits import render_edits
 from lifecycle.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
 from lifecycle.proposal.interface import CURRENT
 from lifecycle.proposal.report import evenly
-from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Proposal, Reproduced
+from lifecycle.proposal.results import Built, Chart, Comparison, Judged, Origins, Proposal, Reproduced
 from lifecycle.proposal.rows import NotComparableError
 from lifecycle.proposal.scored import ScoredOrigins, score_origins
 from lifecycle.shared import github
 from lifecycle.shared.commands import CommandError, git, git_show, run
 from lifecycle.shared.console import UserError
-from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.metrics import Floats
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
 from lifecycle.shared.predictor import model_hash
+from lifecycle.shared.task import METRICS, TASK
+from lifecycle.shared.tasks.task import Curve, Predictions, Targets
 from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import parse_yaml
 
@@ -134,7 +136,7 @@ def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
 
 
 def _over_origins(scored: ScoredOrigins, judge: Judge) -> Origins:
-    compared = compare_over_origins(scored.differences, judge, len(scored.rows.target))
+    compared = compare_over_origins(scored.differences, judge, len(scored.rows.targets))
     return Origins(scored.periods, scored.differences, compared)
 
 
@@ -148,20 +150,29 @@ def _comparison(scored: ScoredOrigins, judge: Judge) -> Comparison:
         origins=_over_origins(scored, judge) if len(scored.periods) > 1 else None,
         rows=scored.judged.total,
         left_out=scored.judged.left_out,
-        roc=evenly({who: curves.roc(rows.target, scores) for who, scores in both.items()}),
-        calibration=evenly(
-            {
-                who: curves.calibration(rows.target, scores, judge.metrics.calibration_bins)[:2]
-                for who, scores in both.items()
-            }
-        ),
+        charts=_charts(rows.targets, both, judge),
     )
+
+
+def _charts(targets: Targets, both: Mapping[str, Predictions], judge: Judge) -> tuple[Chart, ...]:
+    """Return the curves of both models that the task charts."""
+    curves = {who: TASK.curves(targets, predictions, **score_settings(judge)) for who, predictions in both.items()}
+    return tuple(
+        Chart(title, x, y, evenly({who: _points(of_model[name]) for who, of_model in curves.items()}))
+        for name, (title, x, y) in TASK.charts.items()
+    )
+
+
+def _points(curve: Curve) -> tuple[Floats, Floats]:
+    """Return the first two columns of a curve."""
+    x, y, *_ = np.array(curve.rows, dtype=np.float64).T
+    return x, y
 
 
 def _floors(judge: Judge, scored: ScoredOrigins, comparison: Comparison) -> list[Check]:
     """Return the checks of the candidate's skill, on the rows that both models are judged on."""
-    target = scored.rows.target
-    baseline = point_metrics(target, np.full(len(target), scored.base_rate), judge.metrics)
+    targets = scored.rows.targets
+    baseline = point_metrics(targets, TASK.constant(scored.baseline, len(targets)), judge)
     model = {name: difference.candidate for name, difference in comparison.parts[WHOLE].metrics.items()}
     return skill_floors(judge.gates, model, dict(zip(METRICS, baseline.tolist(), strict=True)))
 

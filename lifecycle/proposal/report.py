@@ -15,11 +15,12 @@ from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.changes import Changes
 from lifecycle.proposal.compare import Difference, Part, Verdict
 from lifecycle.proposal.headline import headline, quoted, warnings
-from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Proposal
+from lifecycle.proposal.results import Built, Chart, Comparison, Curves, Judged, Proposal
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.intervals import Interval
-from lifecycle.shared.metrics import METRICS, Floats
+from lifecycle.shared.metrics import Floats
 from lifecycle.shared.params import Judge
+from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import CHART, LONGEST, foreign, table
 from model import contract
 
@@ -48,8 +49,8 @@ def _about(proposal: Proposal) -> str:
     rows, span = proposal.reported["rows"], proposal.params.holdout.in_words()
     clusters = count_in_words(**proposal.reported["clusters"])
     text = (
-        f"**{contract.NAME}**, judged on {span}: {rows:,} rows in {clusters}, {proposal.reported['base_rate']:.1%} "
-        f"{contract.TARGET}."
+        f"**{contract.NAME}**, judged on {span}: {rows:,} rows in {clusters}, "
+        f"{TASK.summary_in_words(proposal.reported['target'])}."
     )
     if proposal.commit:
         text += f" Champion: `{proposal.commit[:12]}`, {proposal.known_as}."
@@ -96,7 +97,7 @@ def _metrics(proposal: Proposal) -> str:
     comparison, judge = proposal.comparison, proposal.judged.judge
     interval = f"{judge.metrics.confidence:.0%} interval"
     if comparison is None:
-        return metrics_alone(proposal.reported, ["", "candidate", interval, "base rate"])
+        return metrics_alone(proposal.reported, ["", "candidate", interval, "baseline"])
     header, align = ["", "champion", "candidate", "difference", interval, ""], "lrrrrl"
     rows = [
         [
@@ -147,7 +148,7 @@ def _marked(verdict: Verdict) -> str:
 
 
 def metrics_alone(reported: Mapping[str, Any], header: Sequence[str]) -> str:
-    """Return the table of a model's metrics beside those of the base rate, as `evaluate` wrote them."""
+    """Return the table of a model's metrics beside those of the baseline, as `evaluate` wrote them."""
     rows = [
         [
             METRICS[name].label,
@@ -185,19 +186,19 @@ def _checks(title: str, judged: Judged) -> str:
 def _charts(proposal: Proposal) -> str:
     if not proposal.comparison:
         return ""
-    charts = [
-        _chart("ROC", "false positive rate", "true positive rate", proposal.comparison.roc),
-        _chart("Calibration", "predicted", "observed", proposal.comparison.calibration),
-    ]
-    return _folded("ROC and calibration: champion and candidate", "\n\n".join(charts))
+    charts = proposal.comparison.charts
+    titles = " and ".join(chart.title for chart in charts)
+    return _folded(f"{titles}: champion and candidate", "\n\n".join(map(_chart, charts)))
 
 
-def _chart(title: str, x: str, y: str, curves: Curves) -> str:
+def _chart(chart: Chart) -> str:
+    curves = chart.curves
+    low, high = TASK.chart_range or (min(map(min, curves.values.values())), max(map(max, curves.values.values())))
     lines = [
         *CHART,
-        f'  title "{title}: {" and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))}"',
-        f'  x-axis "{x}" {curves.low:.2f} --> {curves.high:.2f}',
-        f'  y-axis "{y}" 0 --> 1',
+        f'  title "{chart.title}: {" and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))}"',
+        f'  x-axis "{chart.x}" {curves.low:.2f} --> {curves.high:.2f}',
+        f'  y-axis "{chart.y}" {low:g} --> {high:g}',
         *(f"  line [{', '.join(f'{value:.3f}' for value in values)}]" for values in curves.values.values()),
         "```",
     ]

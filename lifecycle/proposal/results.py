@@ -49,6 +49,23 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A chart of the curves of champion and candidate.
+
+    Attributes:
+        title: Title of the chart.
+        x: Title of the horizontal axis.
+        y: Title of the vertical axis.
+        curves: Curves of both models.
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: Curves
+
+
+@dataclass(frozen=True)
 class Origins:
     """Both recipes at several origins, trained on the months before each period and judged on the period.
 
@@ -73,8 +90,7 @@ class Comparison:
         origins: Comparison of the recipes over several origins; None if only the holdout is judged.
         rows: Number of rows of the holdout before any was left out.
         left_out: Number of rows left out, by reason.
-        roc: ROC curves: true positive rate by false positive rate.
-        calibration: Calibration curves: observed share by predicted probability.
+        charts: Curves of both models, such as the ROC curves.
     """
 
     clusters: str
@@ -82,8 +98,7 @@ class Comparison:
     origins: Origins | None
     rows: int
     left_out: Mapping[str, int]
-    roc: Curves
-    calibration: Curves
+    charts: tuple[Chart, ...]
 
     def primary(self, judge: Judge) -> tuple[Interval, Verdict]:
         """Return the deciding difference and verdict: of the primary metric, over the origins if there are several."""

@@ -84,8 +84,8 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
     known = own_rows
     if base is not None and all(month_path(month, base).exists() for month in months):
         known = pa.concat_tables([_read(month, base) for month in months], promote_options="default")
-    if contract.TARGET not in known.column_names:
-        raise NotComparableError(f"the data of the base has no column {contract.TARGET}")
+    if contract.TARGET.name not in known.column_names:
+        raise NotComparableError(f"the data of the base has no column {contract.TARGET.name}")
 
     inputs = {side.who: _inputs(known, own_rows, side) for side in (candidate, champion)}
     left_out: dict[str, int] = {}
@@ -114,7 +114,7 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
             f"none of the {known.num_rows:,} rows of {_span(months)} is left to compare the models, without {reasons}"
         )
     chosen = pa.array(np.flatnonzero(kept))
-    rows = inputs["candidate"][0].append_column(contract.TARGET, known.column(contract.TARGET))
+    rows = inputs["candidate"][0].append_column(contract.TARGET.name, known.column(contract.TARGET.name))
     schema = pa.schema([ARROW_SCHEMA.field(name) for name in rows.column_names])
     return JudgedRows(
         rows.take(chosen).cast(schema),

@@ -4,14 +4,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from lifecycle.pipeline import stage
-from lifecycle.pipeline.evaluate import Probability, point_metrics, slices_of
+from lifecycle.pipeline.evaluate import point_metrics, slices_of
 from lifecycle.proposal import OUTPUT
-from lifecycle.proposal.champion import Champion, ChampionAtOrigins
+from lifecycle.proposal.champion import Champion, ChampionAtOrigins, broken_rows
 from lifecycle.proposal.compare import Rows
 from lifecycle.proposal.interface import CURRENT
 from lifecycle.proposal.origins import (
@@ -26,11 +27,12 @@ from lifecycle.proposal.origins import (
 from lifecycle.proposal.rows import JudgedRows, NotComparableError, Side, judged_rows
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.commands import run
-from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.months import DATA, month_path, to_columns, to_target
 from lifecycle.shared.params import Judge, Months, Params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import json_schema
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.task import Predictions
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class ScoredOrigins:
     Attributes:
         rows: Rows of the holdout, with the scores of both models.
         judged: Selection of these rows.
-        base_rate: Base rate of the candidate's training data, which the baseline predicts.
+        baseline: Prediction of the baseline, from the candidate's training data.
         periods: Periods of the origins, in order.
         differences: For each period, the candidate's value minus the champion's, by metric.
     """
 
     rows: Rows
     judged: JudgedRows
-    base_rate: float
+    baseline: Any
     periods: tuple[str, ...]
     differences: tuple[Mapping[str, float], ...]
 
@@ -77,21 +79,21 @@ def score_origins(
             months, DATA, base, _candidate_side(params, plan, back), _champion_side(champion, plan, back)
         )
         scores = [_both(at_origins, rows, back, seed) for seed in range(plan.seeds)]
-        target = to_target(rows.candidate)
+        targets = to_target(rows.candidate)
         points = [
-            point_metrics(target, of_candidate, judge.metrics) - point_metrics(target, of_champion, judge.metrics)
+            point_metrics(targets, of_candidate, judge) - point_metrics(targets, of_champion, judge)
             for of_champion, of_candidate in scores
         ]
         periods.append(moved_back(params.holdout, back * plan.apart).in_words())
         differences.append(dict(zip(METRICS, np.mean(points, axis=0).tolist(), strict=True)))
-        last = rows, target, scores[0]
+        last = rows, targets, scores[0]
     if last is None:
         raise NotComparableError("no month is left to train on at any origin")
-    rows, target, (of_champion, of_candidate) = last
+    rows, targets, (of_champion, of_candidate) = last
     clusters = find_clusters(rows.candidate.select(cluster_columns()))
-    both = Rows(target, of_champion, of_candidate, clusters, slices_of(rows.candidate.select(list(slices))))
-    base_rate = Predictor.load(stage.MODEL).metadata["base_rate"]
-    return ScoredOrigins(both, rows, base_rate, tuple(periods), tuple(differences))
+    both = Rows(targets, of_champion, of_candidate, clusters, slices_of(rows.candidate.select(list(slices))))
+    baseline = Predictor.load(stage.MODEL).metadata["baseline"]
+    return ScoredOrigins(both, rows, baseline, tuple(periods), tuple(differences))
 
 
 def _plan(champion: Champion, params: Params, judge: Judge) -> OriginPlan:
@@ -129,14 +131,14 @@ def _files(window: Months | None, folder: Path) -> list[Path]:
     return [month_path(month, folder) for month in window.months()] if window else []
 
 
-def _both(champion: ChampionAtOrigins, rows: JudgedRows, back: int, seed: int) -> tuple[Probability, Probability]:
+def _both(champion: ChampionAtOrigins, rows: JudgedRows, back: int, seed: int) -> tuple[Predictions, Predictions]:
     """Return the scores of champion and candidate with their models of an origin and a seed."""
     inputs, scored = (OUTPUT / f"{name}.parquet" for name in ("rows", "scored"))
     pq.write_table(rows.champion, inputs)
     of_champion = champion.score(back, seed, inputs, scored)
     model = model_folder(back, seed) if back or seed else stage.MODEL
-    of_candidate = Predictor.load(model).probabilities(to_columns(rows.candidate))
-    broken = int((~np.isfinite(of_candidate)).sum())
+    of_candidate = Predictor.load(model).predict(to_columns(rows.candidate))
+    broken = broken_rows(of_candidate)
     if broken:
-        raise NotComparableError(f"the candidate predicts no probability for {broken:,} of {len(of_candidate):,} rows")
+        raise NotComparableError(f"the candidate predicts nothing for {broken:,} of {len(of_candidate):,} rows")
     return of_champion, of_candidate

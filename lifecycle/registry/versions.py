@@ -130,7 +130,7 @@ class Registry:
             return existing
         if self._if_known(lambda: self._client.get_registered_model(contract.NAME)) is None:
             with self._errors_for_people():
-                self._client.create_registered_model(contract.NAME, description=contract.TARGET_DESCRIPTION)
+                self._client.create_registered_model(contract.NAME, description=contract.TARGET.description)
         with self._errors_for_people():
             outputs = self._client.get_run(run).outputs
             models = [output.model_id for output in outputs.model_outputs] if outputs else []

@@ -11,8 +11,8 @@ from typing import Any
 from lifecycle.pipeline.checks import in_digits
 from lifecycle.proposal.report import metrics_alone
 from lifecycle.shared.columns import Column
-from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.params import Params
+from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import foreign, table
 from model import contract
 
@@ -45,18 +45,16 @@ def card(trained: Trained, tags: Mapping[str, str]) -> str:
         tags: Lineage of the version, as registered.
     """
     metadata, reported, params = trained.metadata, trained.reported, trained.params
-    target = contract.TARGET
     about = (
-        f"A {metadata['estimator'].replace('_', ' ')} trained on {metadata['rows']:,} rows of {tags['window']}, of "
-        f"which {metadata['base_rate']:.1%} are {target}. It labels a row {target} if the probability is at least "
-        f"{metadata['threshold']:g}."
+        f"A {metadata['estimator'].replace('_', ' ')} trained on {metadata['rows']:,} rows of {tags['window']}: "
+        f"{TASK.summary_in_words(metadata['target'])}. {TASK.answer_in_words(metadata['threshold'])}"
     )
     parts = [
         f"# {contract.NAME}",
-        f"Predicts the probability of **{target}**: {contract.TARGET_DESCRIPTION}",
+        f"Predicts **{contract.TARGET.name}**: {contract.TARGET.description}",
         about,
         f"## Performance\n\nOn {reported['rows']:,} rows of {tags['holdout']}, which it was not trained on:",
-        metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "base rate"]),
+        metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "baseline"]),
         _against(json.loads(tags["compared"])),
         f"### By slice\n\n{_slices(trained.slices, params.gates.slice_rows)}",
         f"## Inputs\n\n{_inputs()}",
@@ -84,12 +82,12 @@ def _interval(difference: Mapping[str, Any]) -> str:
 
 
 def _slices(slices: Mapping[str, Mapping[str, Any]], least: int) -> str:
-    """Return a table of the slices with the smallest and the largest ROC AUC among those with enough rows."""
+    """Return a table of the slices with the least and the largest `Task.ranks` among those with enough rows."""
     ranked = [
-        (metrics["roc_auc"]["value"], f"{column} = {value}", metrics)
+        (metrics[TASK.ranks]["value"], f"{column} = {value}", metrics)
         for column, values in slices.items()
         for value, metrics in values.items()
-        if metrics["rows"] >= least and metrics["roc_auc"]["value"] is not None
+        if metrics["rows"] >= least and metrics[TASK.ranks]["value"] is not None
     ]
     ranked.sort(key=lambda entry: entry[0])
     shown = ranked if len(ranked) <= 2 * _SHOWN else [*ranked[:_SHOWN], *ranked[-_SHOWN:]]
@@ -97,14 +95,15 @@ def _slices(slices: Mapping[str, Mapping[str, Any]], least: int) -> str:
         [
             foreign(name),
             f"{metrics['rows']:,}",
-            f"{metrics['base_rate']:.1%}",
-            f"{auc:.4f}",
-            in_digits(metrics["log_loss"]["value"]),
+            TASK.summary_in_words(metrics["target"]),
+            f"{value:.4f}",
+            in_digits(metrics[TASK.loss]["value"]),
         ]
-        for auc, name, metrics in shown
+        for value, name, metrics in shown
     ]
-    intro = f"The slices with the lowest and the highest ROC AUC, of {len(ranked)} with at least {least:,} rows:"
-    return f"{intro}\n\n{table(['slice', 'rows', contract.TARGET, 'ROC AUC', 'log loss'], rows, 'lrrrr')}"
+    ranks, loss = METRICS[TASK.ranks].label, METRICS[TASK.loss].label
+    intro = f"The slices with the lowest and the highest {ranks}, of {len(ranked)} with at least {least:,} rows:"
+    return f"{intro}\n\n{table(['slice', 'rows', contract.TARGET.name, ranks, loss], rows, 'lrrrr')}"
 
 
 def _inputs() -> str:

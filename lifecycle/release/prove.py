@@ -81,19 +81,19 @@ def _has_exited(engine: str, name: str) -> bool:
 
 
 def _check_predictions(port: int) -> str:
-    table = pq.read_table(stage.PREPARED / "holdout.parquet").slice(0, _ROWS).drop_columns([contract.TARGET])
+    table = pq.read_table(stage.PREPARED / "holdout.parquet").slice(0, _ROWS).drop_columns([contract.TARGET.name])
     rows = [
         {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         for row in table.to_pylist()
     ]
     predictor = Predictor.load(stage.MODEL)
-    holdout = {"rows": rows, "probabilities": predictor.probabilities(to_columns(table))}
+    holdout = {"rows": rows, "predictions": predictor.predict(to_columns(table))}
     try:
         difference = max(largest_difference(port, answers, {}) for answers in (expected_answers(predictor), holdout))
     except UserError as error:
         raise _unfit(str(error)) from error
     if difference > SAME:
-        raise _unfit(f"its probabilities differ from the model's by up to {difference:.3g}")
+        raise _unfit(f"its predictions differ from the model's by up to {difference:.3g}")
     return f"predicts the contract's examples and {len(rows)} holdout rows as the model does, within {difference:.0e}"
 
 

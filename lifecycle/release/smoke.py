@@ -15,12 +15,13 @@ from lifecycle.registry.versions import Version
 from lifecycle.release.client import TIMEOUT, ask, wait_until_ready
 from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.task import TASK
 from model import contract
 
 ANSWERS = "answers.json"
 DRY_RUN = {"X-Dry-Run": "true"}
 EXAMPLE = {column.name: column.example for column in contract.INPUTS}
-SAME = 1e-6  # largest difference of two probabilities that count as equal
+SAME = 1e-6  # largest difference of two predictions that count as equal; see `Task.differences`
 
 
 def examples() -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def examples() -> list[dict[str, Any]]:
 
 
 def expected_answers(predictor: Predictor) -> dict[str, Any]:
-    """Return the rows of the smoke test, and the model's probabilities for them."""
+    """Return the rows of the smoke test, and the model's predictions for them."""
     # Imported here because a deployment does not need pyarrow.
     import pyarrow as pa
 
@@ -43,11 +44,11 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     times = [column.name for column in contract.INPUTS if column.type == "timestamp"]
     typed = [row | {name: datetime.fromisoformat(row[name]) for name in times if row[name]} for row in rows]
     table = pa.Table.from_pylist(typed, pa.schema([ARROW_SCHEMA.field(column.name) for column in contract.INPUTS]))
-    return {"rows": rows, "probabilities": predictor.probabilities(to_columns(table)).tolist()}
+    return {"rows": rows, "predictions": predictor.predict(to_columns(table)).tolist()}
 
 
 def largest_difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str]) -> float:
-    """Return the largest absolute difference between a service's probabilities and the expected ones.
+    """Return the largest difference between a service's predictions and the expected ones.
 
     Raises:
         UserError: If the service does not return 200.
@@ -55,8 +56,9 @@ def largest_difference(port: int, answers: Mapping[str, Any], headers: Mapping[s
     status, answer = ask(port, "POST", "/predict", answers["rows"], {**headers, **DRY_RUN})
     if status != HTTPStatus.OK:
         raise UserError(f"POST /predict with valid rows returned {status}: {answer}")
-    probabilities = [prediction["probability"] for prediction in answer["predictions"]]
-    return float(np.abs(np.subtract(probabilities, answers["probabilities"])).max())
+    # Versions from before other kinds of target have probabilities.
+    expected = np.array(answers["predictions"] if "predictions" in answers else answers["probabilities"])
+    return float(TASK.differences(TASK.read_answers(answer["predictions"]), expected).max())
 
 
 def smoke(
@@ -88,6 +90,6 @@ def smoke(
     except (OSError, http.client.HTTPException) as error:
         raise UserError(f"the service did not answer within {TIMEOUT} s ({error!r})") from error
     if difference > SAME:
-        raise UserError(f"its probabilities differ from the registered ones by up to {difference:.3g}")
+        raise UserError(f"its predictions differ from the registered ones by up to {difference:.3g}")
     if status != HTTPStatus.BAD_REQUEST:
         raise UserError(f"POST /predict with an empty row returned {status} instead of 400: {answer}")

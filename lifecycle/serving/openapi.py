@@ -18,7 +18,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
     example = {column.name: column.example for column in contract.INPUTS}
     prediction_id = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
     schemas: dict[str, Any] = {
-        "Row": {**row, "description": f"The inputs of a prediction. Target: {contract.TARGET_DESCRIPTION}"},
+        "Row": {**row, "description": f"The inputs of a prediction. Target: {contract.TARGET.description}"},
         "Prediction": _object(
             id={**prediction_id, "description": "Names the prediction when its outcome is reported."},
             probability={"type": "number", "minimum": 0, "maximum": 1},
@@ -33,7 +33,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "Feedback": {
             **_object(
                 prediction_id=prediction_id,
-                outcome={"type": "boolean", "description": contract.TARGET_DESCRIPTION},
+                outcome={"type": "boolean", "description": contract.TARGET.description},
             ),
             "additionalProperties": False,
         },
@@ -79,7 +79,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
     }
     document: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": contract.NAME, "version": version, "description": contract.TARGET_DESCRIPTION},
+        "info": {"title": contract.NAME, "version": version, "description": contract.TARGET.description},
         "paths": operations,
         "components": {"schemas": schemas},
     }

@@ -1,6 +1,6 @@
 """The task of a target that is true or false: the model predicts its probability."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,11 @@ class Binary(Task):
     loss = "log_loss"
     ranks = "roc_auc"
     output = "probability"
+    charts = {  # noqa: RUF012 - annotated in the base class
+        "roc": ("ROC", "false positive rate", "true positive rate"),
+        "calibration": ("Calibration", "predicted", "observed"),
+    }
+    chart_range = (0.0, 1.0)
 
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
@@ -35,6 +40,10 @@ class Binary(Task):
     def summary_in_words(self, summary: Mapping[str, float]) -> str:
         """Return the base rate in words, such as "34.1% late"."""
         return f"{summary['base_rate']:.1%} {self.target.name}"
+
+    def support(self, targets: Targets) -> int:
+        """Return the number of rows of the rarer class."""
+        return int(min(targets.sum(), (~targets).sum()))
 
     def baseline(self, targets: Targets) -> float:
         """Return the base rate."""
@@ -61,6 +70,32 @@ class Binary(Task):
     def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
         """Return the absolute differences of the probabilities."""
         return np.abs(predictions.astype(np.float64) - expected)
+
+    def answer_in_words(self, threshold: float) -> str:
+        """Return the threshold in words."""
+        return f"It labels a row {self.target.name} if the probability is at least {threshold:g}."
+
+    def output_columns(self) -> list[str]:
+        """Return the name of the column with the probability."""
+        return [self.output]
+
+    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+        """Return the probability and the label."""
+        return {self.output: predictions, "label": predictions >= threshold}
+
+    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
+        """Return the probability."""
+        return columns[self.output].astype(np.float32)
+
+    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+        """Return probability and label of each row."""
+        return [
+            {"probability": probability, "label": probability >= threshold} for probability in predictions.tolist()
+        ]
+
+    def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Return the probabilities."""
+        return np.array([answer["probability"] for answer in answers])
 
     def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
         """Return the scores of probabilities."""
@@ -90,3 +125,7 @@ class Binary(Task):
             ),
             "confusion": Curve(("actual", "predicted", "rows"), confusion),
         }
+
+    def indicators(self, targets: Targets) -> NDArray[np.float64]:
+        """Return 1 for true and 0 for false."""
+        return targets.astype(np.float64)

@@ -1,6 +1,6 @@
 """The task of a target with several classes: the model predicts the probability of each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ class Multiclass(Task):
     loss = "log_loss"
     ranks = "balanced_accuracy"
     output = "probabilities"
+    charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
+    chart_range = (0.0, 1.0)
 
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
@@ -37,6 +39,10 @@ class Multiclass(Task):
     def summary_in_words(self, summary: Mapping[str, float]) -> str:
         """Return the shares in words, such as "61.0% setosa, 39.0% virginica"."""
         return ", ".join(f"{summary[name]:.1%} {name}" for name in self._position)
+
+    def support(self, targets: Targets) -> int:
+        """Return the number of rows outside of the most frequent class."""
+        return len(targets) - int(np.bincount(targets, minlength=1).max())
 
     def baseline(self, targets: Targets) -> list[float]:
         """Return the share of each class."""
@@ -64,6 +70,38 @@ class Multiclass(Task):
         """Return the largest absolute difference of the probabilities of a row."""
         return np.asarray(np.abs(predictions.astype(np.float64) - expected).max(axis=1))
 
+    def answer_in_words(self, threshold: float) -> str:
+        """Say how the label is chosen."""
+        del threshold
+        return "It labels a row with its most probable class."
+
+    def output_columns(self) -> list[str]:
+        """Return the name of the column with the probability of each class."""
+        return [f"probability_{name}" for name in self._position]
+
+    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+        """Return the label and the probability of each class."""
+        del threshold
+        labels = np.array([*self._position], dtype=object)[predictions.argmax(axis=1)]
+        return {"label": labels, **dict(zip(self.output_columns(), predictions.T, strict=True))}
+
+    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
+        """Return the probability of each class."""
+        return np.column_stack([columns[name] for name in self.output_columns()]).astype(np.float32)
+
+    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+        """Return the label and the probability of each class, for each row."""
+        del threshold
+        names = [*self._position]
+        return [
+            {"label": names[label], "probabilities": dict(zip(names, row, strict=True))}
+            for label, row in zip(predictions.argmax(axis=1).tolist(), predictions.tolist(), strict=True)
+        ]
+
+    def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Return the probability of each class."""
+        return np.array([[answer["probabilities"][name] for name in self._position] for answer in answers])
+
     def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
         """Return the scores of probabilities."""
         del threshold
@@ -86,6 +124,10 @@ class Multiclass(Task):
             "calibration": Curve(("predicted", "observed", "rows"), [*zip(*of_label, strict=True)]),
             "confusion": Curve(("actual", "predicted", "rows"), confusion),
         }
+
+    def indicators(self, targets: Targets) -> NDArray[np.float64]:
+        """Return a 1 in the column of each row's class."""
+        return np.eye(len(self._position))[targets]
 
     def _of_all_classes(self, probabilities: NDArray[np.floating[Any]], present: NDArray[np.intp]) -> Predictions:
         complete = np.zeros((len(probabilities), len(self._position)), dtype=np.float32)

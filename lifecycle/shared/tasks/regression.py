@@ -1,6 +1,6 @@
 """The task of a target that is a number: the model predicts its value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ class Regression(Task):
     loss = "rmse"
     ranks = "r2"
     output = "value"
+    charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
+    chart_range = None
 
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
@@ -38,6 +40,10 @@ class Regression(Task):
         """Return mean and standard deviation in words, such as "price 12.3 ± 4.5 USD"."""
         unit = f" {self.target.unit}" if self.target.unit else ""
         return f"{self.target.name} {summary['mean']:.4g} ± {summary['deviation']:.2g}{unit}"
+
+    def support(self, targets: Targets) -> int:
+        """Return the number of rows."""
+        return len(targets)
 
     def baseline(self, targets: Targets) -> float:
         """Return the mean."""
@@ -68,6 +74,33 @@ class Regression(Task):
         spread = float(expected.std()) or float(np.abs(expected).max(initial=0)) or 1.0
         return np.abs(predictions.astype(np.float64) - expected) / spread
 
+    def answer_in_words(self, threshold: float) -> str:
+        """Return the unit in words."""
+        del threshold
+        return f"Its values are in {self.target.unit}." if self.target.unit else ""
+
+    def output_columns(self) -> list[str]:
+        """Return the name of the column with the value."""
+        return [self.output]
+
+    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+        """Return the value."""
+        del threshold
+        return {self.output: predictions}
+
+    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
+        """Return the value."""
+        return columns[self.output].astype(np.float32)
+
+    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+        """Return the value of each row."""
+        del threshold
+        return [{"value": value} for value in predictions.tolist()]
+
+    def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Return the values."""
+        return np.array([answer["value"] for answer in answers])
+
     def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
         """Return the scores of values."""
         del bins, threshold
@@ -78,3 +111,7 @@ class Regression(Task):
         del threshold
         by_value = curves.calibration(targets, predictions, bins)
         return {"calibration": Curve(("predicted", "observed", "rows"), [*zip(*by_value, strict=True)])}
+
+    def indicators(self, targets: Targets) -> NDArray[np.float64]:
+        """Return the numbers themselves."""
+        return targets.astype(np.float64)

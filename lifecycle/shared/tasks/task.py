@@ -37,11 +37,15 @@ class Task(ABC):
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
         output: Name of the column of predictions in the prediction log.
+        charts: Title and axes of the curves that a report compares, by name of the curve.
+        chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
 
     loss: ClassVar[str]
     ranks: ClassVar[str]
     output: ClassVar[str]
+    charts: ClassVar[Mapping[str, tuple[str, str, str]]]
+    chart_range: ClassVar[tuple[float, float] | None]
 
     def __init__(self, target: Target, metrics: Sequence[Metric]) -> None:
         """Use the subclasses, one for each kind of target."""
@@ -61,6 +65,10 @@ class Task(ABC):
     @abstractmethod
     def summary_in_words(self, summary: Mapping[str, float]) -> str:
         """Return a summary in words, such as "34.1% late"."""
+
+    @abstractmethod
+    def support(self, targets: Targets) -> int:
+        """Return the number of rows that set models apart: of the rarer class, or of all rows for a number."""
 
     @abstractmethod
     def baseline(self, targets: Targets) -> Any:
@@ -87,6 +95,32 @@ class Task(ABC):
         A difference is absolute for a probability, and relative to the spread of the expected values for a number.
         """
 
+    @abstractmethod
+    def answer_in_words(self, threshold: float) -> str:
+        """Return a sentence on the answers of the model."""
+
+    # Files and answers
+
+    @abstractmethod
+    def output_columns(self) -> list[str]:
+        """Return the names of the columns with predictions in a scored file."""
+
+    @abstractmethod
+    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+        """Return the columns that a scored file has in addition to the inputs."""
+
+    @abstractmethod
+    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
+        """Return the predictions from the columns of a scored file that `output_columns` names."""
+
+    @abstractmethod
+    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+        """Return the answer of the service to each row, without its id."""
+
+    @abstractmethod
+    def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Return the predictions from answers of the service."""
+
     # Evaluation
 
     @abstractmethod
@@ -96,3 +130,7 @@ class Task(ABC):
     @abstractmethod
     def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
         """Return the curves that `evaluate` writes to reports/plots, by file name."""
+
+    @abstractmethod
+    def indicators(self, targets: Targets) -> NDArray[np.float64]:
+        """Return targets as numbers whose means are predictions, of the shape of predictions."""
