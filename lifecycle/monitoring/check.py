@@ -10,7 +10,7 @@ from lifecycle.monitoring.log import Log
 from lifecycle.monitoring.performance import Performance, judge, performance
 from lifecycle.monitoring.quality import quality
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PROBABILITY, Distributions, count_distributions
+from lifecycle.shared.distributions import PREDICTION, Distributions, count_distributions
 from lifecycle.shared.params import Monitoring, Params
 
 # Number of days before the last one; the quietest of them sets the least number of predictions of a day.
@@ -150,11 +150,11 @@ def _clocks(log: Log) -> Iterator[Finding]:
 def _drift(unexplained: Sequence[Drift], importance: float, settings: Monitoring) -> Iterator[Finding]:
     drifted = [drift for drift in unexplained if drift.drifted]
     if importance >= settings.drifted_importance:
-        names = ", ".join(drift.variable.name for drift in drifted if drift.variable.column != PROBABILITY)
+        names = ", ".join(drift.variable.name for drift in drifted if drift.variable.column != PREDICTION)
         evidence = f"differ from every month that the model knows, with {importance:.0%} of the importance: {names}."
         yield Finding("drift", "inputs", Level.WARN, evidence)
     for drift in drifted:
-        if drift.variable.column == PROBABILITY:
+        if drift.variable.column == PREDICTION:
             nearest = f"{drift.compared[0]}, by {drift.found:.2f} ({drift.distance.method})"
             evidence = f"differs from every month that the model knows; the nearest is {nearest}."
-            yield Finding("prediction drift", PROBABILITY, Level.WARN, evidence)
+            yield Finding("prediction drift", drift.variable.name, Level.WARN, evidence)

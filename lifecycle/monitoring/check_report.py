@@ -8,7 +8,7 @@ from typing import Any
 
 from lifecycle.monitoring.check import CheckResult
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PROBABILITY
+from lifecycle.shared.distributions import PREDICTION
 from lifecycle.shared.metrics import METRICS
 from lifecycle.shared.text import clean, table
 from model import contract
@@ -101,7 +101,7 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
     if check.elsewhere:
         lines.append(f"{check.elsewhere:,} outcomes were reported for predictions that are earlier or not in the log.")
     drifted_inputs = [
-        drift.variable.name for drift in check.drifts if drift.drifted and drift.variable.column != PROBABILITY
+        drift.variable.name for drift in check.drifts if drift.drifted and drift.variable.column != PREDICTION
     ]
     if drifted_inputs:
         lines.append(f"Drifted inputs, with {check.importance:.1%} of the importance: {', '.join(drifted_inputs)}.")

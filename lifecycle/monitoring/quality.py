@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lifecycle.monitoring.drift import Drift
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PROBABILITY, Distributions, Moments, Variable
+from lifecycle.shared.distributions import PREDICTION, Distributions, Moments, Variable
 from lifecycle.shared.histograms import DISTANCES, shares
 from lifecycle.shared.params import Monitoring
 from model import contract
@@ -67,7 +67,7 @@ def quality(
     """
     for drift in drifts:
         variable = drift.variable
-        if variable.column == PROBABILITY:
+        if variable.column == PREDICTION:
             continue
         seasonal = _missing_apart(variable, reference) if variable.column in settings.season else 0.0
         share = _grown(variable, live, reference, -1, max(settings.missing, seasonal))

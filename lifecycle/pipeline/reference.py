@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.evaluate import IMPORTANCE
-from lifecycle.shared.distributions import PROBABILITY, Distributions, count_distributions, make_variable_bins
+from lifecycle.shared.distributions import PREDICTION, Distributions, count_distributions, make_variable_bins
 from lifecycle.shared.histograms import Bins
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import Params
@@ -31,7 +31,7 @@ class Reference(Settings):
 
     Attributes:
         bins: Histogram bins of each variable, from the rows of the window.
-        months: Distributions of each month of window and holdout, with the model's own probabilities.
+        months: Distributions of each month of window and holdout, with the model's own predictions.
         holdout: Months of the holdout.
         importance: By how much `Task.loss` gets worse when a column is shuffled, for each column; at least 0.
         metrics: Metrics of the holdout with their intervals, as in metrics.json.
@@ -60,7 +60,7 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     window, holdout = params.window.months(), params.holdout.months()
     # One thread, so that sums are always computed in the same order.
     connection = duckdb.connect(config={"threads": 1})
-    names = ", ".join(f'"{column.name}"' for column in contract.INPUTS)
+    names = ", ".join(f'"{column.name}"' for column in (*contract.INPUTS, contract.TARGET))
     bins = make_variable_bins(
         connection.read_parquet([str(month_path(month, data)) for month in window]).project(names)
     )
@@ -68,10 +68,8 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     counted = {}
     for month in tqdm([*window, *holdout], "count", unit="month", disable=None):
         table = read_month(month_path(month, data))
-        probabilities = pa.array(predictor.probabilities(to_columns(table)))
-        counted[month] = count_distributions(
-            connection.from_arrow(table.append_column(PROBABILITY, probabilities)), bins
-        )
+        predictions = pa.array(predictor.predict(to_columns(table)).tolist())
+        counted[month] = count_distributions(connection.from_arrow(table.append_column(PREDICTION, predictions)), bins)
     with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
         importance = {row["column"]: max(0.0, float(row[IMPORTANCE[-1]])) for row in csv.DictReader(file)}
     return Reference(

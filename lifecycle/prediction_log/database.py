@@ -9,7 +9,10 @@ import sqlalchemy as sa
 from msgspec import Meta
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError
+from lifecycle.shared.task import TASK
+from model import contract
 
 Inputs = TypeVar("Inputs")
 
@@ -24,14 +27,14 @@ PREDICTIONS = sa.Table(
     sa.Column("contract_version", sa.Text, nullable=False),
     sa.Column("request_id", sa.Text, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False, comment="a JSON object"),
-    sa.Column("probability", sa.Float(53), nullable=False),
+    sa.Column(TASK.output, getattr(sa, TYPES[TASK.output_type].log), nullable=False),
 )
 FEEDBACK = sa.Table(
     "feedback",
     _TABLES,
     sa.Column("prediction_id", sa.String(32), primary_key=True),
     sa.Column("time", sa.Float(53), nullable=False, comment="of the latest report, in seconds since 1970"),
-    sa.Column("outcome", sa.Boolean, nullable=False),
+    sa.Column("outcome", getattr(sa, contract.TARGET.forms.log), nullable=False),
 )
 REFUSALS = sa.Table(
     "refusals",
@@ -53,15 +56,17 @@ class Prediction(msgspec.Struct, Generic[Inputs], frozen=True, array_like=True, 
     model_version: str
     contract_version: str
     request_id: str
-    probability: float
+    prediction: Any
     inputs: Inputs
 
 
-class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The outcome of an earlier prediction, as a client reports it."""
-
-    prediction_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-    outcome: bool
+# The outcome of an earlier prediction, as a client reports it.
+Feedback = msgspec.defstruct(
+    "Feedback",
+    [("prediction_id", Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]), ("outcome", TASK.outcome_type())],
+    frozen=True,
+    forbid_unknown_fields=True,
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
@@ -69,7 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
 
     prediction_id: str
     time: float
-    outcome: bool
+    outcome: bool | float | str
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
@@ -86,7 +91,7 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
 # The inputs of a prediction remain the JSON of the request; nothing here parses them.
 Record = Prediction[msgspec.Raw] | Outcome | Refusal
 
-_PLAIN = [name for name in Prediction.__struct_fields__ if name != "inputs"]
+_PLAIN = [name for name in Prediction.__struct_fields__ if name not in {"inputs", "prediction"}]
 
 
 def create_log_engine(url: str) -> sa.Engine:
@@ -144,7 +149,8 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     """
     insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name].insert
     predictions = [
-        {name: getattr(record, name) for name in _PLAIN} | {"inputs": bytes(record.inputs).decode()}
+        {name: getattr(record, name) for name in _PLAIN}
+        | {"inputs": bytes(record.inputs).decode(), TASK.output: TASK.to_log(record.prediction)}
         for record in records
         if isinstance(record, Prediction)
     ]

@@ -1,6 +1,6 @@
 """`python -m lifecycle.prediction_log.feedback FILE`: write the outcomes in a Parquet or CSV file to the log.
 
-The file has the columns prediction_id and outcome (true or false). The outcomes go to the same database as those that
+The file has the columns prediction_id and outcome. The outcomes go to the same database as those that
 the service receives at /feedback.
 """
 
@@ -34,7 +34,7 @@ def report(source: Path, engine: sa.Engine) -> tuple[int, int]:
     """Write the outcomes of a file to the prediction log.
 
     Args:
-        source: Parquet or CSV file with the columns ``prediction_id`` and ``outcome`` (true or false).
+        source: Parquet or CSV file with the columns ``prediction_id`` and ``outcome``.
         engine: Engine of the prediction log.
 
     Returns:

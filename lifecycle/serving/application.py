@@ -29,9 +29,9 @@ from lifecycle.serving.openapi import openapi
 from lifecycle.serving.requests import Row
 from lifecycle.serving.scorer import Scorer
 from lifecycle.serving.telemetry import Request, Telemetry
-from lifecycle.shared.histograms import histograms_of
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.task import TASK
 from model import contract
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Application:
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
         self._version: str = lineage["version"]
         self._contract_version = contract_version()
-        self._threshold: float = predictor.metadata["threshold"]
+        self._threshold: float | None = predictor.metadata["threshold"]
         self._rows = msgspec.json.Decoder(schema.one_or_more(Row, settings.max_rows))
         self._feedback = msgspec.json.Decoder(schema.one_or_more(Feedback, settings.max_rows))
         encoder = msgspec.json.Encoder()
@@ -141,7 +141,7 @@ class Application:
             when_full=settings.prediction_log_when_full,
         )
         metadata = predictor.metadata
-        telemetry = Telemetry(histograms_of(metadata), metadata["codes"], lineage["version"], lineage["commit"])
+        telemetry = Telemetry(metadata, lineage["version"], lineage["commit"])
         return cls(settings, predictor, lineage, spool, telemetry)
 
     async def start(self) -> None:
@@ -240,30 +240,28 @@ class Application:
                 self._count_refused(refused)
             raise
         if dry_run == b"true":
-            predictions = self._to_json(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
+            answers = self._answers(_new_ids(time.time(), len(rows)), await self._scorer.uncounted(rows))
         else:
-            predictions = self._log(rows, await self._scorer.probabilities(rows), request_id)
-        start = b'{"predictions":' + self._encode(predictions)
+            answers = self._log(rows, await self._scorer.predictions(rows), request_id)
+        start = b'{"predictions":' + self._encode(answers)
         return _Answer(start + self._end_of_answer, rows=len(rows))
 
-    def _log(self, rows: Sequence[Any], probabilities: list[float], request_id: str) -> list[dict[str, Any]]:
+    def _log(self, rows: Sequence[Any], predictions: list[Any], request_id: str) -> list[dict[str, Any]]:
         """Log predictions, and return them as in the answer."""
         now = time.time()
         ids = _new_ids(now, len(rows))
         versions = (self._version, self._contract_version)
         self._write(
             [
-                Prediction(prediction_id, now, *versions, request_id, probability, row)
-                for prediction_id, probability, row in zip(ids, probabilities, rows, strict=True)
+                Prediction(prediction_id, now, *versions, request_id, prediction, row)
+                for prediction_id, prediction, row in zip(ids, predictions, rows, strict=True)
             ]
         )
-        return self._to_json(ids, probabilities)
+        return self._answers(ids, predictions)
 
-    def _to_json(self, ids: list[str], probabilities: list[float]) -> list[dict[str, Any]]:
-        return [
-            {"id": prediction_id, "probability": probability, "label": probability >= self._threshold}
-            for prediction_id, probability in zip(ids, probabilities, strict=True)
-        ]
+    def _answers(self, ids: list[str], predictions: list[Any]) -> list[dict[str, Any]]:
+        answers = TASK.answers(predictions, threshold=self._threshold)
+        return [{"id": prediction_id, **answer} for prediction_id, answer in zip(ids, answers, strict=True)]
 
     def _count_refused(self, refused: _RefusedError) -> None:
         error = str(refused) if isinstance(refused.__cause__, msgspec.ValidationError) else "the body is not JSON"

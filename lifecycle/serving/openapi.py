@@ -3,6 +3,7 @@
 from typing import Any
 
 from lifecycle.shared.schema import json_schema
+from lifecycle.shared.task import TASK
 from model import contract
 
 
@@ -21,8 +22,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "Row": {**row, "description": f"The inputs of a prediction. Target: {contract.TARGET.description}"},
         "Prediction": _object(
             id={**prediction_id, "description": "Names the prediction when its outcome is reported."},
-            probability={"type": "number", "minimum": 0, "maximum": 1},
-            label={"type": "boolean", "description": "Whether the probability reaches the served threshold."},
+            **TASK.answer_schema(),
         ),
         "Predictions": _object(
             predictions={"type": "array", "items": _ref("Prediction"), "description": "In the order of the rows."},
@@ -33,7 +33,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "Feedback": {
             **_object(
                 prediction_id=prediction_id,
-                outcome={"type": "boolean", "description": contract.TARGET.description},
+                outcome={**TASK.outcome_schema(), "description": contract.TARGET.description},
             ),
             "additionalProperties": False,
         },
@@ -65,7 +65,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
             "post": {
                 "operationId": "feedback",
                 "summary": "Report the outcomes of earlier predictions",
-                "requestBody": _body("Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": True}),
+                "requestBody": _body("Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": TASK.outcome_example()}),
                 "responses": _responses("Accepted", 202, _FOR_BODIES | keys),
             }
         },

@@ -14,42 +14,41 @@ from numpy.typing import NDArray
 from lifecycle.serving.requests import rows_to_columns
 from lifecycle.serving.telemetry import Telemetry
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tasks.task import Predictions
 
 # A request with more rows is scored in a thread, so that it does not block other requests.
 _IN_THREAD = 50
 
-_Waiting = tuple[Sequence[Any], asyncio.Future[list[float]]]
+_Waiting = tuple[Sequence[Any], asyncio.Future[list[Any]]]
 
 
 class Scorer:
-    """Predicts the probabilities of rows."""
+    """Predicts the target of rows."""
 
     def __init__(self, predictor: Predictor, telemetry: Telemetry) -> None:
         """Score with a model, and count the scored rows in the telemetry."""
         self._predictor, self._telemetry = predictor, telemetry
         self._waiting: list[_Waiting] = []
 
-    async def probabilities(self, rows: Sequence[Any]) -> list[float]:
-        """Return the probability of the target for each row."""
+    async def predictions(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the prediction of each row: a number, or a list with the probability of each class."""
         if len(rows) > _IN_THREAD:
             matrix, scores = await asyncio.to_thread(self._score, rows)
             self._telemetry.scored(matrix, scores)
-            probabilities: list[float] = scores.tolist()
-            return probabilities
+            return list(scores.tolist())
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._score_waiting)
-        future: asyncio.Future[list[float]] = loop.create_future()
+        future: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((rows, future))
         return await future
 
-    async def uncounted(self, rows: Sequence[Any]) -> list[float]:
-        """Return the probability of the target for each row, without counting the rows in the telemetry."""
+    async def uncounted(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the prediction of each row, without counting the rows in the telemetry."""
         _, scores = await asyncio.to_thread(self._score, rows)
-        probabilities: list[float] = scores.tolist()
-        return probabilities
+        return list(scores.tolist())
 
-    def _score(self, rows: Sequence[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _score(self, rows: Sequence[Any]) -> tuple[NDArray[np.float32], Predictions]:
         matrix = self._predictor.features(rows_to_columns(rows))
         return matrix, self._predictor.score(matrix)
 
@@ -65,8 +64,8 @@ class Scorer:
     def _score_batch(self, waiting: list[_Waiting]) -> None:
         matrix, scores = self._score([row for rows, _ in waiting for row in rows])
         self._telemetry.scored(matrix, scores)
-        probabilities, start = scores.tolist(), 0
+        predictions, start = scores.tolist(), 0
         for rows, future in waiting:
             if not future.done():  # the client may have disconnected
-                future.set_result(probabilities[start : start + len(rows)])
+                future.set_result(predictions[start : start + len(rows)])
             start += len(rows)

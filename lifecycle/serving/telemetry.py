@@ -15,8 +15,9 @@ import numpy as np
 import prometheus_client
 from numpy.typing import NDArray
 
-from lifecycle.shared.columns import Codes
-from lifecycle.shared.histograms import Histogram, count_values, shares
+from lifecycle.shared.histograms import count_values, histograms_of, shares
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Predictions
 
 INTERVAL = 0.1  # seconds between two aggregations
 # Limit of requests in memory: the oldest are dropped if nobody reads the access log. An interval never has as many, so
@@ -26,7 +27,6 @@ _KEPT = 100_000
 _ENCODER = msgspec.json.Encoder()
 _KIND = operator.attrgetter("method", "route", "status")
 _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_PROBABILITIES = tuple(round(tenth / 10, 1) for tenth in range(1, 11))
 
 
 class Request(msgspec.Struct, gc=False, tag_field="event", tag="request"):
@@ -54,21 +54,21 @@ class _Histogram(prometheus_client.Histogram):
 
 
 class Telemetry:
-    """Counters of requests, rows, probabilities and features for Prometheus, and the access log."""
+    """Counters of requests, rows, predictions and features for Prometheus, and the access log."""
 
-    def __init__(self, histograms: Mapping[str, Histogram], codes: Codes, version: str, commit: str) -> None:
+    def __init__(self, metadata: Mapping[str, Any], version: str, commit: str) -> None:
         """Create the metrics.
 
         Args:
-            histograms: Histogram of each feature in the training data.
-            codes: Codes of the categories among the features.
+            metadata: Metadata of the model directory.
             version: Version of the model.
             commit: Commit that the model was trained from.
         """
+        histograms = histograms_of(metadata)
         self._bins = {name: histogram.bins for name, histogram in histograms.items()}
-        self._codes = codes
+        self._codes = metadata["codes"]
         self._requests: deque[Request] = deque(maxlen=_KEPT)
-        self._scored: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque(maxlen=_KEPT)
+        self._scored: deque[tuple[NDArray[np.float32], Predictions]] = deque(maxlen=_KEPT)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         # Each instance has its own registry. The values of all workers are in the directory PROMETHEUS_MULTIPROC_DIR.
@@ -80,7 +80,9 @@ class Telemetry:
             "model_request_seconds", "Time to answer a request.", ["route"], buckets=_LATENCIES, **own
         )
         self._rows = prometheus_client.Counter("model_rows", "Rows predicted.", **own)
-        self._probability = _Histogram("model_probability", "Predicted probabilities.", buckets=_PROBABILITIES, **own)
+        self._observed = _Histogram(
+            f"model_{TASK.observed_name}", "Predictions.", buckets=TASK.observed_edges(metadata["target"]), **own
+        )
         self._inputs = prometheus_client.Counter(
             "model_feature",
             "Rows by feature and bin; the bins are those of the training data.",
@@ -109,9 +111,9 @@ class Telemetry:
         """Record an answered request."""
         self._requests.append(request)
 
-    def scored(self, matrix: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
-        """Record predicted rows: their features and probabilities."""
-        self._scored.append((matrix, probabilities))
+    def scored(self, matrix: NDArray[np.float32], predictions: Predictions) -> None:
+        """Record predicted rows: their features and predictions."""
+        self._scored.append((matrix, predictions))
 
     def start(self) -> None:
         """Start the thread."""
@@ -143,12 +145,12 @@ class Telemetry:
             sys.stdout.buffer.write(_ENCODER.encode_lines(requests))
             sys.stdout.buffer.flush()
 
-    def _count_scored(self, scored: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
+    def _count_scored(self, scored: list[tuple[NDArray[np.float32], Predictions]]) -> None:
         if not scored:
             return
         matrix = np.concatenate([matrix for matrix, _ in scored])
         self._rows.inc(len(matrix))
-        self._probability.observe_all(np.concatenate([probabilities for _, probabilities in scored]))
+        self._observed.observe_all(TASK.observed(np.concatenate([predictions for _, predictions in scored])))
         for values, (name, bins) in zip(matrix.T, self._bins.items(), strict=True):
             counts = count_values(values, bins, self._codes.get(name))
             for series, count in zip(self._series[name], counts.tolist(), strict=True):

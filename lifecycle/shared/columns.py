@@ -27,6 +27,7 @@ class TypeForms:
         numpy: dtype of the arrays passed to ``features``.
         duckdb: SQL type used to read the prediction log.
         mlflow: Name of the type in the signature of an MLflow model.
+        log: SQLAlchemy type of an outcome in the prediction log.
         words: Name of a value in error messages.
     """
 
@@ -36,16 +37,17 @@ class TypeForms:
     numpy: str
     duckdb: str
     mlflow: str
+    log: str
     words: str
 
 
 TYPES: dict[ColumnType, TypeForms] = {
-    "boolean": TypeForms("boolean", "bool", "bool", "bool", "BOOLEAN", "boolean", "true or false"),
-    "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "a string"),
-    "integer": TypeForms("integer", "int32", "Int32", "float64", "DOUBLE", "long", "a whole number"),
-    "number": TypeForms("number", "double", "float64", "float64", "DOUBLE", "double", "a number"),
+    "boolean": TypeForms("boolean", "bool", "bool", "bool", "BOOLEAN", "boolean", "Boolean", "true or false"),
+    "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "Text", "a string"),
+    "integer": TypeForms("integer", "int32", "Int32", "float64", "DOUBLE", "long", "Integer", "a whole number"),
+    "number": TypeForms("number", "double", "float64", "float64", "DOUBLE", "double", "Float", "a number"),
     "timestamp": TypeForms(
-        "string", "timestamp[ms]", "datetime64[ms]", "datetime64[s]", "TIMESTAMP", "datetime", "a date and time"
+        "string", "timestamp[ms]", "datetime64[ms]", "datetime64[s]", "TIMESTAMP", "datetime", "Text", "a date and time"
     ),
 }
 

@@ -13,11 +13,12 @@ from duckdb import DuckDBPyRelation
 
 from lifecycle.shared.histograms import QUANTILES, Bins
 from lifecycle.shared.settings import Settings
+from lifecycle.shared.task import TASK
 from model import contract
 
-PROBABILITY = "probability"
+# Column of the predictions, in logs that are read and in months that are counted.
+PREDICTION = "prediction"
 
-_PROBABILITIES = tuple(n / 20 for n in range(21))
 _SHOWN = 5  # unseen values that are listed
 
 
@@ -27,7 +28,7 @@ class Variable:
 
     Attributes:
         name: Name in reports: the column's name, unless several variables are derived from the column.
-        column: Column of the contract, or ``probability``.
+        column: Column of the contract, or ``prediction``.
         kind: A ``number`` is counted in ranges, a ``category`` by value.
         sql: SQL expression of the value, in terms of the column.
     """
@@ -50,7 +51,7 @@ def _variables() -> tuple[Variable, ...]:
         else:
             # NaN becomes NULL; DuckDB would order it as the largest number.
             variables.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql}::DOUBLE END"))
-    return (*variables, Variable(PROBABILITY, PROBABILITY, "number", f'"{PROBABILITY}"::DOUBLE'))
+    return (*variables, *(Variable(name, PREDICTION, kind, sql) for name, (kind, sql) in TASK.variables().items()))
 
 
 VARIABLES = _variables()
@@ -82,23 +83,30 @@ class Distributions(Settings):
 
 
 def make_variable_bins(rows: DuckDBPyRelation) -> dict[str, Bins]:
-    """Make the bins of each variable from rows with the columns of the contract."""
-    bins = {}
+    """Make the bins of each variable from rows with the columns of the contract and the target."""
+    bins = {name: Bins(edges=edges, labels=labels) for name, (edges, labels) in _prediction_bins(rows).items()}
     for variable in VARIABLES:
         name, sql = variable.name, variable.sql
-        if variable.column == PROBABILITY:
-            bins[name] = Bins(edges=_PROBABILITIES)
-        elif variable.kind == "number":
+        if variable.column == PREDICTION:
+            continue
+        if variable.kind == "number":
             quantiles = rows.aggregate(f"quantile_disc({sql}, {list(QUANTILES)}) FILTER (isfinite({sql}))")
             bins[name] = Bins.of_number(quantiles.fetchall()[0][0] or ())
         else:
             counted = rows.aggregate(f"{sql} AS value, count(*) AS rows", "value").filter("value IS NOT NULL")
             bins[name] = Bins.of_category(dict(counted.fetchall()))
-    return bins
+    return {variable.name: bins[variable.name] for variable in VARIABLES}
+
+
+def _prediction_bins(rows: DuckDBPyRelation) -> dict[str, tuple[tuple[float, ...], tuple[str, ...]]]:
+    """Return edges and labels of the bins of the predictions."""
+    sql = TASK.binned_by()
+    quantiles = rows.aggregate(f"quantile_disc({sql}, {list(QUANTILES)})").fetchall()[0][0] if sql else ()
+    return TASK.bins(quantiles or ())
 
 
 def count_distributions(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Distributions:
-    """Count rows with the columns of the contract and the probability.
+    """Count rows with the columns of the contract and the prediction.
 
     Args:
         rows: Rows to count. They are scanned once for all numbers and once for each category.

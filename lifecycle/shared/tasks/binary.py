@@ -1,16 +1,16 @@
 """The task of a target that is true or false: the model predicts its probability."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.shared import curves
-from lifecycle.shared.columns import Target
+from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Scores
 from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
-from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
+from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
 
 class Binary(Task):
@@ -19,6 +19,8 @@ class Binary(Task):
     loss = "log_loss"
     ranks = "roc_auc"
     output = "probability"
+    output_type: ClassVar[ColumnType] = "number"
+    observed_name = "probability"
     charts = {  # noqa: RUF012 - annotated in the base class
         "roc": ("ROC", "false positive rate", "true positive rate"),
         "calibration": ("Calibration", "predicted", "observed"),
@@ -87,11 +89,9 @@ class Binary(Task):
         """Return the probability."""
         return columns[self.output].astype(np.float32)
 
-    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
         """Return probability and label of each row."""
-        return [
-            {"probability": probability, "label": probability >= threshold} for probability in predictions.tolist()
-        ]
+        return [{"probability": probability, "label": probability >= threshold} for probability in predictions]
 
     def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
         """Return the probabilities."""
@@ -129,3 +129,61 @@ class Binary(Task):
     def indicators(self, targets: Targets) -> NDArray[np.float64]:
         """Return 1 for true and 0 for false."""
         return targets.astype(np.float64)
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """Return the schemas of probability and label."""
+        return {
+            "probability": {"type": "number", "minimum": 0, "maximum": 1},
+            "label": {"type": "boolean", "description": "Whether the probability reaches the served threshold."},
+        }
+
+    def outcome_schema(self) -> dict[str, Any]:
+        """Return the schema of a boolean."""
+        return {"type": "boolean"}
+
+    def outcome_example(self) -> Any:
+        """Return a valid outcome."""
+        return True
+
+    def outcome_type(self) -> Any:
+        """Return the type of a boolean."""
+        return bool
+
+    def outcome_in_words(self, outcome: Any) -> str:
+        """Return the target's name, or that it is not so."""
+        return self.target.name if outcome else f"not {self.target.name}"
+
+    def to_log(self, prediction: Any) -> Any:
+        """Return the probability."""
+        return prediction
+
+    def logged_sql(self) -> str:
+        """Return the column."""
+        return f'"{self.output}"::DOUBLE'
+
+    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the probabilities."""
+        return predictions
+
+    def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
+        """Return tenths."""
+        del summary
+        return TENTHS
+
+    def variables(self) -> dict[str, tuple[Literal["number", "category"], str]]:
+        """Return the probability."""
+        return {self.output: ("number", "prediction")}
+
+    def binned_by(self) -> str:
+        """Return nothing: the bins of a probability are fixed."""
+        return ""
+
+    def bins(self, quantiles: Sequence[float]) -> dict[str, tuple[tuple[float, ...], tuple[str, ...]]]:
+        """Return bins of a twentieth."""
+        del quantiles
+        return {self.output: (TWENTIETHS, ())}
+
+    def explained(self, predictions: Predictions, of: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the probabilities."""
+        del of
+        return predictions

@@ -1,16 +1,17 @@
 """The task of a target with several classes: the model predicts the probability of each."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.shared import curves
-from lifecycle.shared.columns import Target
+from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Scores
 from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, multiclass_metrics
-from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
+from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
 
 class Multiclass(Task):
@@ -19,6 +20,8 @@ class Multiclass(Task):
     loss = "log_loss"
     ranks = "balanced_accuracy"
     output = "probabilities"
+    output_type: ClassVar[ColumnType] = "category"
+    observed_name = "probability"
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = (0.0, 1.0)
 
@@ -89,13 +92,13 @@ class Multiclass(Task):
         """Return the probability of each class."""
         return np.column_stack([columns[name] for name in self.output_columns()]).astype(np.float32)
 
-    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
         """Return the label and the probability of each class, for each row."""
         del threshold
         names = [*self._position]
         return [
-            {"label": names[label], "probabilities": dict(zip(names, row, strict=True))}
-            for label, row in zip(predictions.argmax(axis=1).tolist(), predictions.tolist(), strict=True)
+            {"label": names[row.index(max(row))], "probabilities": dict(zip(names, row, strict=True))}
+            for row in predictions
         ]
 
     def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
@@ -128,6 +131,67 @@ class Multiclass(Task):
     def indicators(self, targets: Targets) -> NDArray[np.float64]:
         """Return a 1 in the column of each row's class."""
         return np.eye(len(self._position))[targets]
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """Return the schemas of the label and of the probability of each class."""
+        names = [*self._position]
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        return {
+            "label": {"type": "string", "enum": names, "description": "The most probable class."},
+            "probabilities": {"type": "object", "required": names, "properties": dict.fromkeys(names, probability)},
+        }
+
+    def outcome_schema(self) -> dict[str, Any]:
+        """Return the schema of a class."""
+        return {"type": "string", "enum": [*self._position]}
+
+    def outcome_example(self) -> Any:
+        """Return a valid outcome."""
+        return next(iter(self._position))
+
+    def outcome_type(self) -> Any:
+        """Return the type of a class."""
+        return Literal[tuple(self._position)]
+
+    def outcome_in_words(self, outcome: Any) -> str:
+        """Return the class."""
+        return str(outcome)
+
+    def to_log(self, prediction: Any) -> Any:
+        """Return the probabilities as JSON, in the order of the classes."""
+        return json.dumps(prediction)
+
+    def logged_sql(self) -> str:
+        """Return the probabilities as a list."""
+        return f"""from_json("{self.output}", '["DOUBLE"]')"""
+
+    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the probability of the predicted class."""
+        return np.asarray(predictions.max(axis=1))
+
+    def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
+        """Return tenths."""
+        del summary
+        return TENTHS
+
+    def variables(self) -> dict[str, tuple[Literal["number", "category"], str]]:
+        """Return the predicted class and its probability."""
+        names = ", ".join(f"'{name}'" for name in (name.replace("'", "''") for name in self._position))
+        label = f"[{names}][list_position(prediction, list_max(prediction))]"
+        return {"predicted class": ("category", label), "probability": ("number", "list_max(prediction)")}
+
+    def binned_by(self) -> str:
+        """Return nothing: the bins are fixed."""
+        return ""
+
+    def bins(self, quantiles: Sequence[float]) -> dict[str, tuple[tuple[float, ...], tuple[str, ...]]]:
+        """Return a bin for each class, and bins of a twentieth."""
+        del quantiles
+        return {"predicted class": ((), tuple(sorted(self._position))), "probability": (TWENTIETHS, ())}
+
+    def explained(self, predictions: Predictions, of: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the probability of the class that is predicted for the row."""
+        return predictions[:, int(np.argmax(of))]
 
     def _of_all_classes(self, probabilities: NDArray[np.floating[Any]], present: NDArray[np.intp]) -> Predictions:
         complete = np.zeros((len(probabilities), len(self._position)), dtype=np.float32)

@@ -1,13 +1,14 @@
 """The task of a target that is a number: the model predicts its value."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.shared import curves
-from lifecycle.shared.columns import Target
+from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Scores
 from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
@@ -19,6 +20,8 @@ class Regression(Task):
     loss = "rmse"
     ranks = "r2"
     output = "value"
+    output_type: ClassVar[ColumnType] = "number"
+    observed_name = "value"
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 
@@ -115,3 +118,58 @@ class Regression(Task):
     def indicators(self, targets: Targets) -> NDArray[np.float64]:
         """Return the numbers themselves."""
         return targets.astype(np.float64)
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """Return the schema of the value."""
+        unit = {"unit": self.target.unit} if self.target.unit else {}
+        return {"value": {"type": "number", **unit}}
+
+    def outcome_schema(self) -> dict[str, Any]:
+        """Return the schema of the target's values."""
+        limits = {"minimum": self.target.minimum, "maximum": self.target.maximum}
+        return {"type": "number", **{name: limit for name, limit in limits.items() if limit is not None}}
+
+    def outcome_example(self) -> Any:
+        """Return a valid outcome."""
+        return next((limit for limit in (self.target.minimum, self.target.maximum) if limit is not None), 0.0)
+
+    def outcome_type(self) -> Any:
+        """Return the type of the target's values."""
+        return Annotated[float, msgspec.Meta(ge=self.target.minimum, le=self.target.maximum)]
+
+    def outcome_in_words(self, outcome: Any) -> str:
+        """Return the number with its unit."""
+        return f"{outcome:g}{f' {self.target.unit}' if self.target.unit else ''}"
+
+    def to_log(self, prediction: Any) -> Any:
+        """Return the value."""
+        return prediction
+
+    def logged_sql(self) -> str:
+        """Return the column."""
+        return f'"{self.output}"::DOUBLE'
+
+    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the values."""
+        return predictions
+
+    def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
+        """Return half standard deviations around the mean of the training data."""
+        return tuple(float(f"{summary['mean'] + half / 2 * summary['deviation']:.3g}") for half in range(-5, 6))
+
+    def variables(self) -> dict[str, tuple[Literal["number", "category"], str]]:
+        """Return the value."""
+        return {self.output: ("number", "prediction")}
+
+    def binned_by(self) -> str:
+        """Return the target's column."""
+        return f'"{self.target.name}"'
+
+    def bins(self, quantiles: Sequence[float]) -> dict[str, tuple[tuple[float, ...], tuple[str, ...]]]:
+        """Return the bins between the target's quantiles."""
+        return {self.output: ((*quantiles[:1], *sorted(set(quantiles[1:]))), ())}
+
+    def explained(self, predictions: Predictions, of: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the values."""
+        del of
+        return predictions

@@ -2,18 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.shared.columns import Target
+from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Metric, Scores
 
 # Observed targets, of shape (rows,): booleans, numbers, or positions among the classes.
 Targets = NDArray[Any]
 # Predictions, of shape (rows,), or (rows, classes) with the probability of each class.
 Predictions = NDArray[np.floating[Any]]
+# Edges of bins of probabilities.
+TENTHS = tuple(round(tenth / 10, 1) for tenth in range(1, 11))
+TWENTIETHS = tuple(twentieth / 20 for twentieth in range(21))
 
 
 class Curve(NamedTuple):
@@ -37,6 +40,8 @@ class Task(ABC):
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
         output: Name of the column of predictions in the prediction log.
+        output_type: Type of that column.
+        observed_name: Name of the quantity that the service counts for Prometheus; see `observed`.
         charts: Title and axes of the curves that a report compares, by name of the curve.
         chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
@@ -44,6 +49,8 @@ class Task(ABC):
     loss: ClassVar[str]
     ranks: ClassVar[str]
     output: ClassVar[str]
+    output_type: ClassVar[ColumnType]
+    observed_name: ClassVar[str]
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 
@@ -114,12 +121,71 @@ class Task(ABC):
         """Return the predictions from the columns of a scored file that `output_columns` names."""
 
     @abstractmethod
-    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
-        """Return the answer of the service to each row, without its id."""
+    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
+        """Return the answer of the service to each row, without its id, from `Predictions.tolist()`."""
 
     @abstractmethod
     def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
         """Return the predictions from answers of the service."""
+
+    @abstractmethod
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """Return the JSON Schema of each field of an answer, without its id."""
+
+    @abstractmethod
+    def outcome_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of an outcome."""
+
+    @abstractmethod
+    def outcome_example(self) -> Any:
+        """Return a valid outcome."""
+
+    @abstractmethod
+    def outcome_type(self) -> Any:
+        """Return the type of an outcome, for msgspec."""
+
+    @abstractmethod
+    def outcome_in_words(self, outcome: Any) -> str:
+        """Return an outcome in words."""
+
+    # Monitoring
+
+    @abstractmethod
+    def to_log(self, prediction: Any) -> Any:
+        """Return the value of a row's prediction in the column `output` of the prediction log."""
+
+    @abstractmethod
+    def logged_sql(self) -> str:
+        """Return the SQL expression of the predictions in terms of that column, for DuckDB."""
+
+    @abstractmethod
+    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the quantity of predictions that the service counts for Prometheus, of shape (rows,)."""
+
+    @abstractmethod
+    def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the upper edges of that quantity's bins, from the summary of the training targets."""
+
+    @abstractmethod
+    def variables(self) -> dict[str, tuple[Literal["number", "category"], str]]:
+        """Return the quantities that monitoring counts: by name, their kind and the SQL in terms of `prediction`."""
+
+    @abstractmethod
+    def binned_by(self) -> str:
+        """Return the SQL of the target whose quantiles `bins` takes; empty if it takes none."""
+
+    @abstractmethod
+    def bins(self, quantiles: Sequence[float]) -> dict[str, tuple[tuple[float, ...], tuple[str, ...]]]:
+        """Return edges and labels of the bins of each of `variables`."""
+
+    @abstractmethod
+    def explained(self, predictions: Predictions, of: Predictions) -> NDArray[np.floating[Any]]:
+        """Return the quantity that an explanation adds up to, of shape (rows,).
+
+        Args:
+            predictions: Predictions of any rows.
+            of: Prediction of the row that is explained, of the shape of a single row.
+        """
 
     # Evaluation
 
