@@ -9,7 +9,7 @@ from typing import Any
 from lifecycle.monitoring.check import CheckResult
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import PREDICTION
-from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import clean, table
 from model import contract
 
@@ -87,8 +87,8 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
     if known:
         lines.append(
             f"{known.labelled:,} outcomes are known ({known.coverage:.0%}), half of them reported within "
-            f"{known.delay[0]:.1f} days and 90% within {known.delay[1]:.1f}; {known.base_rate:.1%} positive, "
-            f"{known.predicted_rate:.1%} predicted"
+            f"{known.delay[0]:.1f} days and 90% within {known.delay[1]:.1f}: {TASK.summary_in_words(known.observed)}; "
+            f"predicted: {TASK.summary_in_words(known.predicted)}"
         )
         for name, live in known.metrics.items():
             promised = reference.metrics[name]

@@ -1,7 +1,7 @@
 """Explain a prediction: its inputs, the model that made it, and the contribution of each feature.
 
 The contributions are Shapley values (Lundberg and Lee 2017), computed by permuting features, with other predictions of
-the same version as background. They add up to the difference between the probability and the mean of the background.
+the same version as background. They add up to the difference between the prediction and the mean of the background.
 """
 
 import math
@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +22,13 @@ from lifecycle.monitoring.watched import model_of
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
-from lifecycle.shared.distributions import PROBABILITY, VARIABLES, count_distributions
+from lifecycle.shared.distributions import PREDICTION, VARIABLES, count_distributions
 from lifecycle.shared.histograms import LEAST_SHARE, shares
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.task import TASK
+from lifecycle.shared.tasks.task import Predictions
 from model import contract, features
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -42,12 +45,12 @@ class Explanation:
         time: Time of the prediction.
         version: Version of the model that made it.
         lineage: Lineage of the version, such as its commit, by name.
-        probability: Predicted probability.
+        prediction: Predicted probability or value; for several classes, the probability of the predicted one.
         outcome: Reported outcome; None if it is not known yet.
         inputs: Value of each input column.
         values: Value of each feature.
-        contributions: Contribution of each feature to the difference between the probability and the mean.
-        mean: Mean probability of the background predictions.
+        contributions: Contribution of each feature to the difference between the prediction and the mean.
+        mean: Mean of the background predictions.
         others: Number of background predictions.
         nearest: Known month in which such inputs were most likely.
     """
@@ -55,8 +58,8 @@ class Explanation:
     time: datetime
     version: str
     lineage: dict[str, str]
-    probability: float
-    outcome: bool | None
+    prediction: float
+    outcome: bool | float | str | None
     inputs: dict[str, object]
     values: dict[str, object]
     contributions: dict[str, float]
@@ -83,17 +86,18 @@ def explain(url: str, prediction: str, params: Params) -> Explanation:
     with open_log(url, predicted_at - _BEFORE, predicted_at + timedelta(seconds=1)) as log:
         key = FunctionExpression("hash", ConstantExpression(prediction))
         rows = log.predictions.filter(ColumnExpression("key") == key)
-        predictions = rows.project("time, model_version, probability").fetchall()
+        predictions = rows.project("time, model_version, prediction").fetchall()
         if not predictions:
             raise UserError(f"the prediction log does not contain the prediction {prediction}.")
-        time, version, probability = predictions[0]
+        time, version, prediction_of_row = predictions[0]
+        of = np.array(prediction_of_row)
         outcomes = log.outcomes.filter(ColumnExpression("key") == key).project("outcome").fetchall()
         others = log.of(version).sample(_OTHERS)
         with tempfile.TemporaryDirectory() as folder:
             model, reference, lineage = model_of(version, Path(folder), params)
             predictor = Predictor.load(model)
             row, background = (predictor.features(_columns(part.to_arrow_table())) for part in (rows, others))
-            contributions, mean = _contributions(predictor, row, background)
+            contributions, mean = _contributions(predictor, row, background, of)
         inputs = rows.to_arrow_table().select(_INPUTS.names).to_pylist()[0]
         # Categories are shown as they were sent, not as codes.
         values = {name: inputs.get(name, value) for name, value in zip(features.NAMES, row[0].tolist(), strict=True)}
@@ -101,7 +105,7 @@ def explain(url: str, prediction: str, params: Params) -> Explanation:
             time=datetime.fromtimestamp(time, UTC),
             version=version,
             lineage=lineage,
-            probability=probability,
+            prediction=float(TASK.explained(of[None], of)[0]),
             outcome=outcomes[0][0] if outcomes else None,
             inputs=inputs,
             values=values,
@@ -117,22 +121,22 @@ def _columns(table: pa.Table) -> Columns:
 
 
 def _contributions(
-    predictor: Predictor, row: NDArray[np.float32], background: NDArray[np.float32]
+    predictor: Predictor, row: NDArray[np.float32], background: NDArray[np.float32], of: Predictions
 ) -> tuple[dict[str, float], float]:
-    """Return the contribution of each feature of a row, and the mean probability of the background."""
+    """Return the contribution of each feature of a row to its prediction, and the mean of the background."""
     import shap
 
-    def probability(matrix: NDArray[np.generic]) -> NDArray[np.float32]:
-        return predictor.score(matrix.astype(np.float32))
+    def predict(matrix: NDArray[np.generic]) -> NDArray[np.floating[Any]]:
+        return TASK.explained(predictor.score(matrix.astype(np.float32)), of)
 
-    explained = shap.explainers.Permutation(probability, background, seed=0)(row, silent=True)
+    explained = shap.explainers.Permutation(predict, background, seed=0)(row, silent=True)
     return dict(zip(features.NAMES, explained.values[0].tolist(), strict=True)), float(explained.base_values[0])
 
 
 def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
     """Return the month of the reference in which a row was most likely, assuming independent variables."""
     bins = {name: int(np.argmax(counts)) for name, counts in count_distributions(row, reference.bins).counts.items()}
-    names = [variable.name for variable in VARIABLES if variable.column != PROBABILITY]
+    names = [variable.name for variable in VARIABLES if variable.column != PREDICTION]
 
     def likelihood(month: str) -> float:
         known = reference.months[month]
@@ -144,10 +148,10 @@ def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
 
 def explanation_in_words(why: Explanation) -> str:
     """Return an explanation as text, with the largest contributions first."""
-    outcome = {True: contract.TARGET, False: f"not {contract.TARGET}", None: "not known yet"}[why.outcome]
+    outcome = "not known yet" if why.outcome is None else TASK.outcome_in_words(why.outcome)
     lineage = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in why.lineage.items() if value)
     lines = [
-        f"{why.probability:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
+        f"{why.prediction:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
         f"version {why.version}: {lineage}",
         f"nearest known month: {why.nearest}",
         "",

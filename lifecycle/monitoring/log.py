@@ -23,14 +23,16 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from lifecycle.pipeline import stage
 from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
 from lifecycle.shared.clusters import cluster_sql
+from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError
+from lifecycle.shared.task import TASK
 from model import contract
 
 # Prefix of the names of cluster columns; the unit of the clusters follows.
 CLUSTERED = "group by "
 _MEMORY = "512MB"
 _INPUTS = json.dumps({column.name: column.forms.duckdb for column in contract.INPUTS})
-_PREDICTION = ("id", "time", "model_version", "inputs", "probability")
+_PREDICTION = ("id", "time", "model_version", "inputs", TASK.output)
 _DATABASES = ("sqlite", "postgresql")
 _SKEW = 300  # seconds that the clock of the service may be ahead
 
@@ -45,8 +47,8 @@ class Log:
     Attributes:
         since: Start of the period.
         until: End of the period, exclusive.
-        predictions: Predictions, with the columns of the contract, `probability`, `time` and `model_version`.
-        outcomes: Predictions with a known outcome, with the columns `probability`, `time`, `model_version`, `outcome`,
+        predictions: Predictions, with the columns of the contract, `prediction`, `time` and `model_version`.
+        outcomes: Predictions with a known outcome, with the columns `prediction`, `time`, `model_version`, `outcome`,
             the time when it was `reported`, and the row's group for each unit of clusters that the contract names.
         refusals: Invalid requests: `model_version`, `field`, `error` and the number of `requests`.
         elsewhere: Number of outcomes reported in the period for predictions outside of it, or not in the log.
@@ -76,7 +78,7 @@ class Log:
 
     def sample(self, rows: int) -> DuckDBPyRelation:
         """Return some of the predictions, always the same ones."""
-        return self.predictions.order("hash(time, probability)").limit(rows)
+        return self.predictions.order("hash(time, prediction)").limit(rows)
 
 
 @contextmanager
@@ -198,7 +200,8 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
 
 def _create_empty(connection: DuckDBPyConnection, name: str) -> None:
     """Create an empty view."""
-    kinds = {"time": "DOUBLE", "probability": "DOUBLE", "outcome": "BOOLEAN", "requests": "INTEGER"}
+    output, outcome = TYPES[TASK.output_type].duckdb, contract.TARGET.forms.duckdb
+    kinds = {"time": "DOUBLE", TASK.output: output, "outcome": outcome, "requests": "INTEGER"}
     columns = {"logged": _PREDICTION, "reported": FEEDBACK.c.keys(), "refused": REFUSALS.c.keys()}[name]
     shown = ", ".join(f"NULL::{kinds.get(column, 'VARCHAR')} AS {column}" for column in columns)
     connection.query(f"SELECT {shown} LIMIT 0").create_view(name)
@@ -208,7 +211,7 @@ def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: 
     """Read `logged`, `reported` and `refused`, each once; large tables are written into the directory."""
     after = until.timestamp()
     inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
-    kept = "hash(id) AS key, time, model_version, probability"
+    kept = f"hash(id) AS key, time, model_version, {TASK.logged_sql()} AS prediction"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
     # A Parquet file is written faster than a table, and read as fast.
     file = str(folder / "predictions.parquet")
@@ -217,9 +220,10 @@ def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: 
     (ahead,) = all_predictions.filter(f"time >= {future!r}").aggregate("count(*)").fetchall()[0]
     predictions = all_predictions.filter(f"time < {after!r}")
     # The hash of an id takes a fifth of its memory; collisions are too unlikely to matter.
-    reported = "hash(prediction_id) AS key, time AS reported, outcome::BOOLEAN AS outcome"
+    outcome = f"outcome::{contract.TARGET.forms.duckdb} AS outcome"
+    reported = f"hash(prediction_id) AS key, time AS reported, {outcome}"
     clusters = "".join(f', {sql} AS "{CLUSTERED}{unit}"' for unit, sql in cluster_sql("key").items())
-    predicted = predictions.project(f"key, time, model_version, probability{clusters}")
+    predicted = predictions.project(f"key, time, model_version, prediction{clusters}")
     connection.view("reported").project(reported).join(predicted, "key", "left").to_table("matched")
     matched = connection.table("matched")
     unknown = matched.filter(f"time IS NULL AND reported < {after!r}")

@@ -1,7 +1,7 @@
 """Live performance: metrics of the predictions with known outcomes, compared with those of the holdout.
 
-Rows are counted by probability, outcome and group of clusters. The metric without a group is computed from the counts
-without that group, so that ten million rows take no longer than ten thousand.
+Rows are counted by group of clusters; see `Task.live`. The metric without a group is computed from the counts without
+that group, so that ten million rows take no longer than ten thousand.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,9 @@ from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.log import CLUSTERED
 from lifecycle.pipeline.checks import moved
 from lifecycle.shared.intervals import Interval, jackknife
-from lifecycle.shared.metrics import METRICS, Scores
 from lifecycle.shared.params import Params
+from lifecycle.shared.task import METRICS, TASK
 
-# Number of steps of the probability. The error of a metric is a fraction of a step.
-_STEPS = 2048
-_CHANCE = 0.5  # ROC AUC of random guessing
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,8 @@ class Performance:
         labelled: Number of predictions with a known outcome.
         coverage: Share of predictions with a known outcome, from 0 to 1.
         delay: Median and 90% quantile of the days from a prediction to the report of its outcome.
-        base_rate: Share of positive outcomes.
-        predicted_rate: Mean predicted probability of the same rows.
+        observed: Summary of the outcomes, as of `Task.summary`.
+        predicted: The same summary of the predictions.
         metrics: Metrics with intervals, by name. A metric that is undefined, because all outcomes are the same, is left
             out; limits of an interval are NaN if there are fewer than two clusters.
     """
@@ -39,8 +36,8 @@ class Performance:
     labelled: int
     coverage: float
     delay: tuple[float, float]
-    base_rate: float
-    predicted_rate: float
+    observed: Mapping[str, float]
+    predicted: Mapping[str, float]
     metrics: Mapping[str, Interval]
 
 
@@ -57,36 +54,22 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
     """
     days = "(reported - time) / 86400"
     (summary,) = outcomes.aggregate(
-        f"count(*), quantile_cont({days}, [0.5, 0.9]), avg(outcome::INT), avg(probability)"
+        f"count(*), quantile_cont({days}, [0.5, 0.9])"
     ).fetchall()
-    labelled, delay, base_rate, predicted_rate = summary
+    labelled, delay = summary
     if not labelled:
         return None
+    observed, predicted = TASK.live_summaries(outcomes)
     metrics = _live_metrics(outcomes, params.metrics.confidence)
-    return Performance(labelled, labelled / predictions, tuple(delay), base_rate, predicted_rate, metrics)
+    return Performance(labelled, labelled / predictions, tuple(delay), observed, predicted, metrics)
 
 
 def _live_metrics(outcomes: DuckDBPyRelation, confidence: float) -> dict[str, Interval]:
-    step = f"least((probability * {_STEPS})::INT, {_STEPS - 1}) AS step"
-    counted = outcomes.project(f'{step}, probability, outcome, "{_widest(outcomes)}" AS cluster').aggregate(
-        "step, outcome, cluster, sum(probability) AS probability, count(*) AS rows", "step, outcome, cluster"
-    )
-    cells = counted.order("step, outcome, cluster").fetchnumpy()
-    rows = cells["rows"].astype(np.uint32)
-    # A cell holds the rows of a step and an outcome.
-    _, cell = np.unique(2 * cells["step"].astype(np.intp) + cells["outcome"], return_inverse=True)
-    groups, group = np.unique(cells["cluster"], return_inverse=True)
-    by_group = np.zeros((len(groups), cell.max() + 1), dtype=np.uint32)
-    by_group[group, cell] = rows
-    everything = by_group.sum(axis=0, dtype=np.uint32)
-    target = np.zeros(len(everything), dtype=np.bool_)
-    target[cell] = cells["outcome"].astype(np.bool_)
-    scores = Scores(target, np.bincount(cell, cells["probability"]) / everything, bins=1)
-    whole, without = scores.metrics(everything[None])[0], scores.metrics(everything - by_group)
+    names, whole, without = TASK.live(outcomes, _widest(outcomes))
     return {
         name: jackknife(whole[position], without[:, position], confidence)
-        for position, (name, metric) in enumerate(METRICS.items())
-        if metric.live and np.isfinite(whole[position])
+        for position, name in enumerate(names)
+        if np.isfinite(whole[position])
     }
 
 
@@ -107,14 +90,15 @@ def judge(live: Performance, promised: Mapping[str, Mapping[str, float | None]],
         params: Parameters; `monitoring.worse_by_at_most` sets the margins.
     """
     confidence = params.metrics.confidence
-    auc = live.metrics.get("roc_auc")
-    flipped = bool(auc and auc.high < _CHANCE)
-    if auc and flipped:
-        evidence = f"{_in_words(auc)}, worse than guessing: are the outcomes flipped, or has their meaning changed?"
-        yield Finding("performance", "roc_auc", Level.ACT, evidence)
+    guess = TASK.guess
+    ranked = live.metrics.get(guess[0])
+    flipped = bool(ranked and ranked.high < guess[1])
+    if ranked and flipped:
+        evidence = f"{_in_words(ranked)}, worse than guessing: are the outcomes flipped, or has their meaning changed?"
+        yield Finding("performance", guess[0], Level.ACT, evidence)
     for name, margin in params.monitoring.worse_by_at_most.items():
         interval, before = live.metrics.get(name), promised[name]
-        if interval is None or before["value"] is None or (flipped and name == "roc_auc"):
+        if interval is None or before["value"] is None or (flipped and name == guess[0]):
             continue
         change = _change(interval, before)
         best = max(METRICS[name].improvement(change.low), METRICS[name].improvement(change.high))

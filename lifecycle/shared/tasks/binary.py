@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Scores
+from lifecycle.shared.metrics import Floats, Scores
 from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
 from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
+
+# Number of steps of the probability in live metrics. The error of a metric is a fraction of a step.
+_STEPS = 2048
 
 
 class Binary(Task):
@@ -21,6 +24,7 @@ class Binary(Task):
     output = "probability"
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "probability"
+    guess = ("roc_auc", 0.5)
     charts = {  # noqa: RUF012 - annotated in the base class
         "roc": ("ROC", "false positive rate", "true positive rate"),
         "calibration": ("Calibration", "predicted", "observed"),
@@ -187,3 +191,30 @@ class Binary(Task):
         """Return the probabilities."""
         del of
         return predictions
+
+    def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the live metrics from counts by probability, outcome and cluster."""
+        step = f"least((prediction * {_STEPS})::INT, {_STEPS - 1}) AS step"
+        counted = outcomes.project(f'{step}, prediction, outcome, "{cluster}" AS cluster').aggregate(
+            "step, outcome, cluster, sum(prediction) AS probability, count(*) AS rows", "step, outcome, cluster"
+        )
+        cells = counted.order("step, outcome, cluster").fetchnumpy()
+        rows = cells["rows"].astype(np.uint32)
+        # A cell holds the rows of a step and an outcome.
+        _, cell = np.unique(2 * cells["step"].astype(np.intp) + cells["outcome"], return_inverse=True)
+        groups, group = np.unique(cells["cluster"], return_inverse=True)
+        by_group = np.zeros((len(groups), cell.max() + 1), dtype=np.uint32)
+        by_group[group, cell] = rows
+        everything = by_group.sum(axis=0, dtype=np.uint32)
+        target = np.zeros(len(everything), dtype=np.bool_)
+        target[cell] = cells["outcome"].astype(np.bool_)
+        probability = np.bincount(cell, cells["probability"]) / everything
+        scores = BinaryScores(target, probability, bins=1, threshold=0.5)
+        live = [position for position, metric in enumerate(BINARY_METRICS) if metric.live]
+        names = [BINARY_METRICS[position].name for position in live]
+        return names, scores.metrics(everything[None])[0, live], scores.metrics(everything - by_group)[:, live]
+
+    def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the share of positive outcomes and the mean probability."""
+        ((observed, predicted),) = outcomes.aggregate("avg(outcome::INT), avg(prediction)").fetchall()
+        return {"base_rate": observed}, {"base_rate": predicted}

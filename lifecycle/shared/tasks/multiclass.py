@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Scores
-from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, multiclass_metrics
+from lifecycle.shared.metrics import Floats, Scores
+from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, metrics_of_class_sums, multiclass_metrics
 from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
 
@@ -24,6 +24,11 @@ class Multiclass(Task):
     observed_name = "probability"
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = (0.0, 1.0)
+
+    @property
+    def guess(self) -> tuple[str, float]:
+        """The balanced accuracy of a random class."""
+        return "balanced_accuracy", 1 / len(self._position)
 
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
@@ -176,8 +181,7 @@ class Multiclass(Task):
 
     def variables(self) -> dict[str, tuple[Literal["number", "category"], str]]:
         """Return the predicted class and its probability."""
-        names = ", ".join(f"'{name}'" for name in (name.replace("'", "''") for name in self._position))
-        label = f"[{names}][list_position(prediction, list_max(prediction))]"
+        label = f"[{', '.join(self._quoted())}][list_position(prediction, list_max(prediction))]"
         return {"predicted class": ("category", label), "probability": ("number", "list_max(prediction)")}
 
     def binned_by(self) -> str:
@@ -197,3 +201,32 @@ class Multiclass(Task):
         complete = np.zeros((len(probabilities), len(self._position)), dtype=np.float32)
         complete[:, present] = probabilities
         return complete
+
+    def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the live metrics from sums by cluster."""
+        classes = f"[{', '.join(self._quoted())}]"
+        of_outcome = f"prediction[list_position({classes}, outcome)]"
+        label = f"{classes}[list_position(prediction, list_max(prediction))]"
+        epsilon = np.finfo(np.float64).eps
+        sums = [
+            f"sum(-ln(greatest(least({of_outcome}, {1 - epsilon!r}), {epsilon!r})))",
+            f"sum(list_sum(list_transform(prediction, lambda p: p ** 2)) - 2 * {of_outcome} + 1)",
+            *(f"count(*) FILTER (outcome = {name})" for name in self._quoted()),
+            *(f"count(*) FILTER (outcome = {name} AND {label} = outcome)" for name in self._quoted()),
+        ]
+        by_group = np.array(outcomes.aggregate(", ".join(sums), f'"{cluster}"').fetchall(), dtype=np.float64)
+        whole = by_group.sum(axis=0, keepdims=True)
+        names = ["log_loss", "brier_score", "balanced_accuracy", *(f"recall_{name}" for name in self._position)]
+        return names, metrics_of_class_sums(whole)[0], metrics_of_class_sums(whole - by_group)
+
+    def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the share of each class among the outcomes, and its mean probability."""
+        shares = [f"avg((outcome = {name})::INT)" for name in self._quoted()]
+        means = [f"avg(prediction[{position + 1}])" for position in self._position.values()]
+        (values,) = outcomes.aggregate(", ".join([*shares, *means])).fetchall()
+        count = len(self._position)
+        return tuple(dict(zip(self._position, part, strict=True)) for part in (values[:count], values[count:]))  # type: ignore[return-value]  # two of them
+
+    def _quoted(self) -> list[str]:
+        """Return the classes as SQL literals."""
+        return ["'" + name.replace("'", "''") + "'" for name in self._position]

@@ -56,18 +56,32 @@ class MulticlassScores:
             Metrics of shape (draws, metrics), in the order of `multiclass_metrics`; NaN where one is undefined.
         """
         summed = weights.astype(np.float64) @ self._summed
-        of_class, hits, surplus = np.split(summed[:, 2:], [self._classes, 2 * self._classes], axis=1)
-        aucs = in_chunks(self._one_against_the_rest, weights)
+        sums, surplus = np.split(summed, [2 + 2 * self._classes], axis=1)
+        losses, brier, accuracy, *recall = metrics_of_class_sums(sums).T
+        auc = _mean_of_defined(in_chunks(self._one_against_the_rest, weights))
         with np.errstate(invalid="ignore", divide="ignore"):
-            total = of_class.sum(axis=1)
-            recall = hits / of_class
-            means = [_mean_of_defined(aucs), _mean_of_defined(recall)]
             # Calibration of the predicted class (Guo et al. 2017), with bins of equal mass.
-            error = np.abs(surplus).sum(axis=1) / total
-            return np.column_stack([summed[:, 0] / total, *means, summed[:, 1] / total, error, recall])
+            error = np.abs(surplus).sum(axis=1) / sums[:, 2 : 2 + self._classes].sum(axis=1)
+        return np.column_stack([losses, auc, accuracy, brier, error, *recall])
 
     def _one_against_the_rest(self, weights: Weights) -> Floats:
         return np.column_stack([roc_auc(ranking.count(weights)) for ranking in self._rankings])
+
+
+def metrics_of_class_sums(sums: Floats) -> Floats:
+    """Compute the metrics that sums over the rows determine: log loss, Brier score, balanced accuracy and recalls.
+
+    Args:
+        sums: Sums of the log losses and of the squared errors, the number of rows of each class, and the number of
+            those that are predicted correctly, of shape (draws, 2 + 2 classes).
+
+    Returns:
+        Metrics of shape (draws, 3 + classes); NaN where one is undefined.
+    """
+    losses, rows, hits = np.split(sums, [2, 1 + sums.shape[1] // 2], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / rows
+        return np.column_stack([losses / rows.sum(axis=1)[:, None], _mean_of_defined(recall), recall])
 
 
 def _mean_of_defined(values: Floats) -> Floats:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Scores
-from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores
+from lifecycle.shared.metrics import Floats, Scores
+from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores, metrics_of_sums
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
 
 
@@ -22,6 +22,7 @@ class Regression(Task):
     output = "value"
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "value"
+    guess = ("r2", -1.0)  # negative predictions of the same spread
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 
@@ -173,3 +174,21 @@ class Regression(Task):
         """Return the values."""
         del of
         return predictions
+
+    def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the live metrics from sums by cluster."""
+        # Centred, because the difference of large sums of squares would lose digits.
+        ((mean,),) = outcomes.aggregate("avg(outcome)").fetchall()
+        error, centred = "(prediction - outcome)", f"(outcome - {mean!r})"
+        sums = ["count(*)", f"sum({error})", f"sum(abs({error}))", f"sum({error} ** 2)"]
+        sums += [f"sum({centred})", f"sum({centred} ** 2)"]
+        grouped = outcomes.aggregate(", ".join(sums), f'"{cluster}"').fetchall()
+        by_group = np.array(grouped, dtype=np.float64)
+        whole = by_group.sum(axis=0, keepdims=True)
+        return ["rmse", "mae", "r2", "bias"], metrics_of_sums(whole)[0], metrics_of_sums(whole - by_group)
+
+    def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
+        """Return mean and standard deviation of outcomes and predictions."""
+        sql = "avg(outcome), stddev_pop(outcome), avg(prediction), stddev_pop(prediction)"
+        ((*observed, mean, deviation),) = outcomes.aggregate(sql).fetchall()
+        return dict(zip(("mean", "deviation"), observed, strict=True)), {"mean": mean, "deviation": deviation}

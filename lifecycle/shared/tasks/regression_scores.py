@@ -43,20 +43,8 @@ class RegressionScores:
         Returns:
             Metrics of shape (draws, metrics), in the order of `REGRESSION_METRICS`; NaN where one is undefined.
         """
-        total, error, absolute, squared, centred, spread = (weights.astype(np.float64) @ self._summed).T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = spread / total - (centred / total) ** 2
-            mean_squared = squared / total
-            return np.column_stack(
-                [
-                    np.sqrt(mean_squared),
-                    absolute / total,
-                    in_chunks(self._median_absolute_error, weights)[:, 0],
-                    # Undefined if all outcomes are equal.
-                    np.where(variance > 0, 1 - mean_squared / variance, np.nan),
-                    np.abs(error / total),
-                ]
-            )
+        summed = metrics_of_sums(weights.astype(np.float64) @ self._summed)
+        return np.insert(summed, 2, in_chunks(self._median_absolute_error, weights)[:, 0], axis=1)
 
     def _median_absolute_error(self, weights: Weights) -> Floats:
         """Compute the weighted median of each draw, of shape (draws, 1)."""
@@ -67,3 +55,22 @@ class RegressionScores:
         # The two middle rows, which are the same for an odd number of rows.
         middle = [self._sorted[np.argmax(until > place, axis=1)] for place in ((total - 1) // 2, total // 2)]
         return np.where(total > 0, np.mean(middle, axis=0)[:, None], np.nan)
+
+
+def metrics_of_sums(sums: Floats) -> Floats:
+    """Compute the metrics that sums over the rows determine: RMSE, MAE, R² and absolute bias.
+
+    Args:
+        sums: Number of rows, and the sums of errors, absolute errors, squared errors, centred targets and squared
+            centred targets, of shape (draws, 6).
+
+    Returns:
+        Metrics of shape (draws, 4); NaN where one is undefined.
+    """
+    total, error, absolute, squared, centred, spread = sums.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = spread / total - (centred / total) ** 2
+        mean_squared = squared / total
+        # R² is undefined if all outcomes are equal.
+        r2 = np.where(variance > 0, 1 - mean_squared / variance, np.nan)
+        return np.column_stack([np.sqrt(mean_squared), absolute / total, r2, np.abs(error / total)])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Metric, Scores
+from lifecycle.shared.metrics import Floats, Metric, Scores
 
 # Observed targets, of shape (rows,): booleans, numbers, or positions among the classes.
 Targets = NDArray[Any]
@@ -42,6 +42,7 @@ class Task(ABC):
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
         observed_name: Name of the quantity that the service counts for Prometheus; see `observed`.
+        guess: A live metric, and its value for a model that guesses.
         charts: Title and axes of the curves that a report compares, by name of the curve.
         chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
@@ -51,6 +52,7 @@ class Task(ABC):
     output: ClassVar[str]
     output_type: ClassVar[ColumnType]
     observed_name: ClassVar[str]
+    guess: ClassVar[tuple[str, float]]
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 
@@ -186,6 +188,23 @@ class Task(ABC):
             predictions: Predictions of any rows.
             of: Prediction of the row that is explained, of the shape of a single row.
         """
+
+    @abstractmethod
+    def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the live metrics from a prediction log.
+
+        Args:
+            outcomes: DuckDB relation with `prediction`, `outcome` and a cluster column.
+            cluster: Name of the cluster column.
+
+        Returns:
+            Names of the metrics, their values, of shape (metrics,), and those without each cluster, of shape (clusters,
+            metrics).
+        """
+
+    @abstractmethod
+    def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the summaries of the outcomes and of their predictions; see `summary`."""
 
     # Evaluation
 
