@@ -33,7 +33,7 @@ from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.reference import Reference, make_reference
 from lifecycle.prediction_log.database import create_log_engine, create_tables
-from lifecycle.shared.distributions import PROBABILITY
+from lifecycle.shared.distributions import PREDICTION
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import load_params
 from lifecycle.shared.predictor import Predictor
@@ -81,7 +81,7 @@ def write_rows(folder: Path, rows: int) -> None:
     names = [column.name for column in contract.INPUTS]
     predictor, params = Predictor.load(stage.MODEL), load_params()
     window = pa.concat_tables([read_month(month_path(month, DATA)) for month in params.window.months()])
-    scored = window.append_column(PROBABILITY, pa.array(predictor.probabilities(to_columns(window))))
+    scored = window.append_column(PREDICTION, pa.array(predictor.predict(to_columns(window))))
     connection.register("scored", scored)
     shuffled = "row_number() OVER (ORDER BY hash(scheduled_departure, carrier, flight_number)) - 1"
     connection.execute(f"CREATE TABLE base AS SELECT {shuffled} AS number, * FROM scored")  # noqa: S608
@@ -94,15 +94,15 @@ def write_rows(folder: Path, rows: int) -> None:
         f"'{VERSION}' AS model_version, '{contract_version()}' AS contract_version, printf('%016x', i) AS request_id, "
         f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {source}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
-        f"::DOUBLE AS time, {contract.TARGET} AS outcome {source} WHERE i % 2 = 0",
-        "typed": f"SELECT {typed}, probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET} END AS {contract.TARGET} "
+        f"::DOUBLE AS time, {contract.TARGET.name} AS outcome {source} WHERE i % 2 = 0",
+        "typed": f"SELECT {typed}, probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END AS {contract.TARGET.name} "
         f"{source}",
     }
     for path, query in queries.items():
         (folder / path).mkdir(parents=True)
         connection.execute(f"COPY ({query}) TO '{folder / path / 'rows.parquet'}' (FORMAT parquet)")
     plain = ", ".join(f'"{name}"' for name in names)
-    reference = f"SELECT {plain}, probability, {contract.TARGET} FROM base"  # noqa: S608
+    reference = f"SELECT {plain}, probability, {contract.TARGET.name} FROM base"  # noqa: S608
     connection.execute(f"COPY ({reference}) TO '{folder / 'reference.parquet'}'")
 
 
@@ -145,7 +145,7 @@ def run_check(url: str, path: Path) -> None:
     with open_log(url, SINCE, UNTIL) as log:
         result = check(log, VERSION, reference, load_params())
     wrong_unit = {finding.subject for finding in result.findings if finding.kind == "unit"}
-    drifted = {drift.variable.name for drift in result.drifts if drift.drifted and drift.variable.name != PROBABILITY}
+    drifted = {drift.variable.name for drift in result.drifts if drift.drifted and drift.variable.name != PREDICTION}
     answer(result.rows, sorted(drifted | wrong_unit))
 
 

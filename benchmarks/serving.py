@@ -153,7 +153,7 @@ def fit(path: Path) -> None:
     params = load_params()
     table = pq.read_table(stage.PREPARED / "train.parquet")
     matrix = np.column_stack([table.column(name).to_numpy() for name in NAMES]).astype(np.float32)
-    pipeline = params.build_estimator().fit(matrix, table.column(contract.TARGET).to_numpy())
+    pipeline = params.build_estimator().fit(matrix, table.column(contract.TARGET.name).to_numpy())
     codes = json.loads((stage.PREPARED / "codes.json").read_text(encoding="utf-8"))
     joblib.dump({"pipeline": pipeline, "codes": codes}, path)
 

@@ -31,7 +31,8 @@ from lifecycle.retraining.policy import due
 from lifecycle.retraining.renew import renew
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import jackknife, leave_out_each
-from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.months import month_path, month_range
 from lifecycle.shared.params import load_params
 from lifecycle.shared.vega import to_svg
@@ -216,7 +217,7 @@ def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path)
                 row["scheduled_departure"] = row["scheduled_departure"][:19]
             stamp = {"X-Request-ID": str(int(hour.timestamp()))}
             response = client.post("/predict", json=request, headers=stamp).raise_for_status()
-            pairs = zip(response.json()["predictions"], flights[contract.TARGET], strict=True)
+            pairs = zip(response.json()["predictions"], flights[contract.TARGET.name], strict=True)
             outcomes = [{"prediction_id": prediction["id"], "outcome": bool(late)} for prediction, late in pairs]
             waiting.append((hour, outcomes))
             while waiting and waiting[0][0] <= hour - pd.Timedelta(days=1):
@@ -238,7 +239,7 @@ def replay(repository: Repository, month: str, rows: pd.DataFrame, folder: Path)
             (begins, ends),
         ).fetchall()
     outcome, probability, time = map(np.array, zip(*labelled, strict=True))
-    scores = Scores(outcome.astype(np.bool_), probability, bins=1)
+    scores = BinaryScores(outcome.astype(np.bool_), probability, bins=1, threshold=0.5)
     place = [*METRICS].index("roc_auc")
     auc = scores.metrics(np.ones((1, len(labelled)), dtype=np.uint8))[0, place]
     return Live(float(auc), leave_out_each(scores.metrics, (time // DAY).astype(np.intp))[:, place])

@@ -27,7 +27,8 @@ from lifecycle.proposal.origins import at_origin
 from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
-from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.months import month_path, month_range, read_month, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.text import table
@@ -228,8 +229,7 @@ class Court:
 
 def judge(params: Params, parts: Mapping[tuple[str, str], Part], origins: Origins | None) -> Proposal:
     """Make a proposal from a comparison alone."""
-    no_curves = Curves(0, 1, {})
-    comparison = Comparison("", dict(parts), origins, 0, {}, no_curves, no_curves)
+    comparison = Comparison("", dict(parts), origins, 0, {}, ())
     checks = tuple(against_champion(params, parts, origins))
     return Proposal(
         commit="",
@@ -413,8 +413,8 @@ def independent_nulls(params: Params) -> str:
                 zip(
                     METRICS,
                     (
-                        point_metrics(rows.target, rows.candidate, params.metrics)
-                        - point_metrics(rows.target, rows.champion, params.metrics)
+                        point_metrics(rows.targets, rows.candidate, params)
+                        - point_metrics(rows.targets, rows.champion, params)
                     ).tolist(),
                     strict=True,
                 )
@@ -493,7 +493,7 @@ def coverage(court: Court) -> str:
 
 
 def _value(params: Params, target: NDArray[np.bool_], models: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    points = [point_metrics(target, model, params.metrics) for model in models]
+    points = [point_metrics(target, model, params) for model in models]
     return points[0] if len(points) == 1 else points[1] - points[0]
 
 
@@ -504,7 +504,7 @@ def _intervals(
     clusters: NDArray[np.intp],
     random: np.random.Generator,
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    scores = [Scores(target, model, bins=params.metrics.calibration_bins) for model in models]
+    scores = [BinaryScores(target, model, bins=params.metrics.calibration_bins, threshold=0.5) for model in models]
 
     def measure(weights: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
         points = [model.metrics(weights) for model in scores]

@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     definition = DataDefinition(
         numerical_columns=[*numbers, PROBABILITY],
         categorical_columns=categories,
-        classification=[BinaryClassification(target=contract.TARGET, prediction_probas=PROBABILITY)],
+        classification=[BinaryClassification(target=contract.TARGET.name, prediction_probas=PROBABILITY)],
     )
     bounds = reference[numbers].agg(["min", "max"])
     column_metrics = [
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
         *(OutRangeValueCount(column=name, left=bounds[name]["min"], right=bounds[name]["max"]) for name in numbers),
         *(OutListValueCount(column=name, values=[*reference[name].unique()]) for name in categories),
     ]
-    labelled = live[live[contract.TARGET].notna()].astype({contract.TARGET: int})
+    labelled = live[live[contract.TARGET.name].notna()].astype({contract.TARGET.name: int})
     dataset = Dataset.from_pandas(live, data_definition=definition)
     report = Report(column_metrics).run(dataset, Dataset.from_pandas(reference, data_definition=definition)).dict()
     drifts = {

@@ -13,7 +13,8 @@ from model.features import NAMES
 def write_onnx(pipeline: Any, path: Path) -> None:
     """Export a fitted pipeline to ONNX.
 
-    The input is `features` of shape (rows, features), the output `probabilities` of shape (rows, 2).
+    The input is `features` of shape (rows, features). A classifier has the output `probabilities` of shape (rows, classes),
+    a regressor a single output of shape (rows, 1).
 
     Raises:
         UserError: If one of its steps cannot be exported.
@@ -21,20 +22,20 @@ def write_onnx(pipeline: Any, path: Path) -> None:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    if type(pipeline[-1]).__name__ == "LGBMClassifier":
+    if type(pipeline[-1]).__name__ in {"LGBMClassifier", "LGBMRegressor"}:
         pipeline = _prepare_lightgbm(pipeline)
-    classifier = pipeline[-1]
+    estimator = pipeline[-1]
     try:
         exported = to_onnx(
             pipeline,
             initial_types=[("features", FloatTensorType([None, len(NAMES)]))],
-            options={id(classifier): {"zipmap": False}},
+            options={id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None,
             target_opset={"": 18, "ai.onnx.ml": 3},  # the newest that all exporters used here support
         )
     except Exception as error:  # the exporters raise errors of many types
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"{type(classifier).__name__} cannot be exported to ONNX: {reason}\n"
+            f"{type(estimator).__name__} cannot be exported to ONNX: {reason}\n"
             f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."
         ) from error
     path.write_bytes(exported.SerializeToString(deterministic=True))
@@ -53,10 +54,13 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
     LightGBM compares in double precision, ONNX in single precision. If a threshold is rounded up, a row can take a
     branch that it does not take in LightGBM. If it is rounded down, both agree on any feature in single precision.
     """
-    from lightgbm import Booster, LGBMClassifier
+    from lightgbm import Booster, LGBMClassifier, LGBMRegressor
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes,
+        calculate_linear_regressor_output_shapes,
+    )
 
     update_registered_converter(
         LGBMClassifier,
@@ -65,6 +69,9 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
         convert_lightgbm,
         options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
     )
+    update_registered_converter(
+        LGBMRegressor, "LightGbmLGBMRegressor", calculate_linear_regressor_output_shapes, convert_lightgbm
+    )
     lines = []
     for line in pipeline[-1].booster_.model_to_string().splitlines():
         name, _, values = line.partition("=")
@@ -72,10 +79,10 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
             lines.append(f"threshold={' '.join(_rounded_down(float(value)) for value in values.split())}")
         elif name != "tree_sizes":  # optional; the sizes in characters are no longer right
             lines.append(line)
-    classifier = copy(pipeline[-1])
-    classifier._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  no public API sets it
+    estimator = copy(pipeline[-1])
+    estimator._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  no public API sets it
     steps = copy(pipeline)
-    steps.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], classifier)]
+    steps.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], estimator)]
     return steps
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import month_range
 from lifecycle.shared.settings import Settings
-from lifecycle.shared.task import METRICS
+from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.yaml_text import YAMLError, explain_yaml, parse_yaml
 from model import contract
 from model.estimator import Count, Hyperparameters
@@ -198,18 +198,25 @@ class Judge(Settings):
     """Settings that a proposal is judged by. A pull request is judged by those of its base, not by its own.
 
     Attributes:
-        threshold: Least probability at which a row is labelled positive.
+        threshold: Least probability at which a row is labelled positive; null unless the target is true or false.
         metrics: Settings of the metrics.
         slices: Categories of the contract; the metrics are also shown and judged for each of their values.
         comparison: Settings of the comparison with the champion.
         gates: Requirements that a model must meet.
     """
 
-    threshold: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None
     metrics: Metrics
     slices: tuple[Annotated[str, AfterValidator(_known_category)], ...]
     comparison: ComparisonSettings
     gates: Gates
+
+    @model_validator(mode="after")
+    def _threshold_fits_the_target(self) -> Self:
+        if TASK.has_threshold != (self.threshold is not None):
+            needed = "is needed to label a target that is true or false" if TASK.has_threshold else "must be null"
+            raise ValueError(f"threshold: {needed} (the type of the target is {contract.TARGET.type})")
+        return self
 
     @model_validator(mode="after")
     def _primary_has_a_margin(self) -> Self:

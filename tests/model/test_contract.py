@@ -15,7 +15,7 @@ INPUTS = [column.name for column in contract.INPUTS]
 
 
 def test_names_are_unique() -> None:
-    names = [*INPUTS, contract.TARGET]
+    names = [*INPUTS, contract.TARGET.name]
     assert sorted(names) == sorted(set(names))
 
 

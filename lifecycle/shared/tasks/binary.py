@@ -22,6 +22,7 @@ class Binary(Task):
     loss = "log_loss"
     ranks = "roc_auc"
     output = "probability"
+    has_threshold = True
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "probability"
     guess = ("roc_auc", 0.5)
@@ -77,7 +78,7 @@ class Binary(Task):
         """Return the absolute differences of the probabilities."""
         return np.abs(predictions.astype(np.float64) - expected)
 
-    def answer_in_words(self, threshold: float) -> str:
+    def answer_in_words(self, threshold: float | None) -> str:
         """Return the threshold in words."""
         return f"It labels a row {self.target.name} if the probability is at least {threshold:g}."
 
@@ -85,7 +86,7 @@ class Binary(Task):
         """Return the name of the column with the probability."""
         return [self.output]
 
-    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+    def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the probability and the label."""
         return {self.output: predictions, "label": predictions >= threshold}
 
@@ -93,7 +94,7 @@ class Binary(Task):
         """Return the probability."""
         return columns[self.output].astype(np.float32)
 
-    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return probability and label of each row."""
         return [{"probability": probability, "label": probability >= threshold} for probability in predictions]
 
@@ -101,11 +102,11 @@ class Binary(Task):
         """Return the probabilities."""
         return np.array([answer["probability"] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
         """Return the scores of probabilities."""
         return BinaryScores(targets, predictions, bins=bins, threshold=threshold)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
         """Return the ROC curve, the precision-recall curve, the calibration curve and the confusion matrix."""
         label = predictions >= threshold
         false, true = curves.roc(targets, predictions)

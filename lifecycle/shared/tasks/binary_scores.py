@@ -33,7 +33,7 @@ class BinaryScores:
     """A target and its predicted probabilities."""
 
     def __init__(
-        self, target: NDArray[np.bool_], probability: NDArray[np.floating], *, bins: int, threshold: float
+        self, target: NDArray[np.bool_], probability: NDArray[np.floating], *, bins: int, threshold: float | None
     ) -> None:
         """Compute everything that does not depend on the weights of the rows.
 
@@ -50,7 +50,7 @@ class BinaryScores:
         surplus = target - exact
         # Summands that a resample only weights: of log loss, of the Brier score, of the four cells of the confusion
         # matrix, and for each bin, of the surplus of positive rows over predicted ones.
-        label = probability >= threshold
+        label = probability >= (0.5 if threshold is None else threshold)
         cells = [target & label, ~target & label, target & ~label, ~target & ~label]
         losses = [-np.where(target, np.log(clipped), np.log1p(-clipped)), surplus**2]
         self._summed = np.column_stack([*losses, *cells, calibration_bins(probability, bins) * surplus[:, None]])

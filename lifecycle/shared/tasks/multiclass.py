@@ -78,7 +78,7 @@ class Multiclass(Task):
         """Return the largest absolute difference of the probabilities of a row."""
         return np.asarray(np.abs(predictions.astype(np.float64) - expected).max(axis=1))
 
-    def answer_in_words(self, threshold: float) -> str:
+    def answer_in_words(self, threshold: float | None) -> str:
         """Say how the label is chosen."""
         del threshold
         return "It labels a row with its most probable class."
@@ -87,7 +87,7 @@ class Multiclass(Task):
         """Return the name of the column with the probability of each class."""
         return [f"probability_{name}" for name in self._position]
 
-    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+    def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the label and the probability of each class."""
         del threshold
         labels = np.array([*self._position], dtype=object)[predictions.argmax(axis=1)]
@@ -97,7 +97,7 @@ class Multiclass(Task):
         """Return the probability of each class."""
         return np.column_stack([columns[name] for name in self.output_columns()]).astype(np.float32)
 
-    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return the label and the probability of each class, for each row."""
         del threshold
         names = [*self._position]
@@ -110,12 +110,12 @@ class Multiclass(Task):
         """Return the probability of each class."""
         return np.array([[answer["probabilities"][name] for name in self._position] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
         """Return the scores of probabilities."""
         del threshold
         return MulticlassScores(targets, predictions, bins=bins)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
         """Return the calibration curve of the predicted class, and the confusion matrix."""
         del threshold
         label = predictions.argmax(axis=1)

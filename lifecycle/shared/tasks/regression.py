@@ -78,7 +78,7 @@ class Regression(Task):
         spread = float(expected.std()) or float(np.abs(expected).max(initial=0)) or 1.0
         return np.abs(predictions.astype(np.float64) - expected) / spread
 
-    def answer_in_words(self, threshold: float) -> str:
+    def answer_in_words(self, threshold: float | None) -> str:
         """Return the unit in words."""
         del threshold
         return f"Its values are in {self.target.unit}." if self.target.unit else ""
@@ -87,7 +87,7 @@ class Regression(Task):
         """Return the name of the column with the value."""
         return [self.output]
 
-    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+    def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the value."""
         del threshold
         return {self.output: predictions}
@@ -96,7 +96,7 @@ class Regression(Task):
         """Return the value."""
         return columns[self.output].astype(np.float32)
 
-    def answers(self, predictions: Predictions, *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Predictions, *, threshold: float | None) -> list[dict[str, Any]]:
         """Return the value of each row."""
         del threshold
         return [{"value": value} for value in predictions.tolist()]
@@ -105,12 +105,12 @@ class Regression(Task):
         """Return the values."""
         return np.array([answer["value"] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
         """Return the scores of values."""
         del bins, threshold
         return RegressionScores(targets, predictions)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
         """Return the mean outcome by predicted value."""
         del threshold
         by_value = curves.calibration(targets, predictions, bins)

@@ -39,6 +39,7 @@ class Task(ABC):
         metrics: Metrics by name, in the order of the arrays of `Scores.metrics`.
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
+        has_threshold: Whether a threshold turns predictions into labels.
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
         observed_name: Name of the quantity that the service counts for Prometheus; see `observed`.
@@ -50,6 +51,7 @@ class Task(ABC):
     loss: ClassVar[str]
     ranks: ClassVar[str]
     output: ClassVar[str]
+    has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]
     observed_name: ClassVar[str]
     guess: ClassVar[tuple[str, float]]
@@ -105,7 +107,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def answer_in_words(self, threshold: float) -> str:
+    def answer_in_words(self, threshold: float | None) -> str:
         """Return a sentence on the answers of the model."""
 
     # Files and answers
@@ -115,7 +117,7 @@ class Task(ABC):
         """Return the names of the columns with predictions in a scored file."""
 
     @abstractmethod
-    def write_output(self, predictions: Predictions, *, threshold: float) -> dict[str, NDArray[np.generic]]:
+    def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the columns that a scored file has in addition to the inputs."""
 
     @abstractmethod
@@ -123,7 +125,7 @@ class Task(ABC):
         """Return the predictions from the columns of a scored file that `output_columns` names."""
 
     @abstractmethod
-    def answers(self, predictions: Sequence[Any], *, threshold: float) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return the answer of the service to each row, without its id, from `Predictions.tolist()`."""
 
     @abstractmethod
@@ -209,11 +211,11 @@ class Task(ABC):
     # Evaluation
 
     @abstractmethod
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> Scores:
+    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
         """Return the scores that metrics are computed from."""
 
     @abstractmethod
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float) -> dict[str, Curve]:
+    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
         """Return the curves that `evaluate` writes to reports/plots, by file name."""
 
     @abstractmethod

@@ -67,9 +67,9 @@ class Watched:
             "contract_version": [contract_version()] * rows.num_rows,
             "request_id": ids,
             "inputs": inputs_as_json,
-            "probability": self.predictor.probabilities(to_columns(rows)).astype(np.float64),
+            "probability": self.predictor.predict(to_columns(rows)).astype(np.float64),
         }
-        feedback = {"prediction_id": ids, "time": times + DAY, "outcome": rows.column(contract.TARGET)}
+        feedback = {"prediction_id": ids, "time": times + DAY, "outcome": rows.column(contract.TARGET.name)}
         return pa.table(predictions), pa.table(feedback)
 
 

@@ -18,7 +18,8 @@ from lifecycle.monitoring.check_report import as_json, check_in_words
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
-from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.months import to_columns
 from model import contract
 from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
@@ -84,7 +85,7 @@ def missing(column: str) -> Rows:
 
 
 def flipped(rows: pa.Table) -> pa.Table:
-    return with_values(rows, contract.TARGET, [not value for value in rows.column(contract.TARGET).to_pylist()])
+    return with_values(rows, contract.TARGET.name, [not value for value in rows.column(contract.TARGET.name).to_pylist()])
 
 
 class Fault(NamedTuple):
@@ -227,12 +228,13 @@ def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) ->
     rows = watched.sample(ROWS, 0)
     performance = checked(watched, tmp_path / "log", rows).performance
     assert performance
-    target = rows.column(contract.TARGET).to_numpy(zero_copy_only=False)
-    probability = watched.predictor.probabilities(to_columns(rows))
-    exact = Scores(target, probability, bins=10).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
+    target = rows.column(contract.TARGET.name).to_numpy(zero_copy_only=False)
+    probability = watched.predictor.predict(to_columns(rows))
+    exact = BinaryScores(target, probability, bins=10, threshold=0.5).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
     for name, live in performance.metrics.items():
         assert live.value == pytest.approx(exact[[*METRICS].index(name)], abs=1e-4)
         assert live.low < live.value < live.high
     assert performance.coverage == 1
     assert performance.delay == pytest.approx((1, 1))
-    assert (performance.base_rate, performance.predicted_rate) == pytest.approx((target.mean(), probability.mean()))
+    assert performance.observed == pytest.approx({"base_rate": target.mean()})
+    assert performance.predicted == pytest.approx({"base_rate": probability.mean()})

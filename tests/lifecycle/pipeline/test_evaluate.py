@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lifecycle.pipeline.evaluate import evaluate
-from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.task import METRICS
 from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
@@ -34,9 +34,9 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_metrics_with_intervals_beside_the_baseline(reports: Path, model_copy: Path, prepared: Path) -> None:
     metrics = json.loads((reports / "metrics.json").read_text(encoding="utf-8"))
     table = pq.read_table(prepared / "holdout.parquet")
-    target, probability = to_target(table), Predictor.load(model_copy).probabilities(to_columns(table))
+    target, probability = to_target(table), Predictor.load(model_copy).predict(to_columns(table))
     assert metrics["rows"] == 3_000
-    assert metrics["base_rate"] == round(target.mean(), 6)
+    assert metrics["target"] == {"base_rate": round(target.mean(), 6)}
     assert list(metrics["model"]) == list(metrics["baseline"]) == list(METRICS)
     assert metrics["model"]["roc_auc"]["value"] == pytest.approx(roc_auc_score(target, probability), abs=1e-6)
     for name in ("roc_auc", "average_precision", "log_loss", "brier_score"):
@@ -73,7 +73,7 @@ def test_slice_of_one_class_has_no_roc_auc(model_copy: Path, prepared: Path, par
 
 
 def test_importance_reflects_what_the_model_uses(reports: Path) -> None:
-    importance = {row["column"]: float(row["roc_auc_lost"]) for row in rows(reports / "plots/importance.csv")}
+    importance = {row["column"]: float(row["roc_auc_worse_by"]) for row in rows(reports / "plots/importance.csv")}
     assert len(importance) == 19
     assert importance["flight_number"] == 0
     assert max(importance, key=lambda name: importance[name]) == "scheduled_departure"
@@ -92,7 +92,7 @@ def test_plots(reports: Path) -> None:
 
     precision = rows(reports / "plots/precision_recall.csv")
     assert float(precision[-1]["recall"]) == 1
-    assert metrics["base_rate"] <= float(precision[-1]["precision"]) < float(precision[20]["precision"])
+    assert metrics["target"]["base_rate"] <= float(precision[-1]["precision"]) < float(precision[20]["precision"])
 
     calibration = rows(reports / "plots/calibration.csv")
     assert sum(int(row["rows"]) for row in calibration) == 3_000

@@ -3,7 +3,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each, mean_interval
-from lifecycle.shared.metrics import METRICS, Scores, Weights
+from lifecycle.shared.metrics import Weights
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 
 LOG_LOSS = [*METRICS].index("log_loss")
 
@@ -29,7 +31,7 @@ def test_copied_rows_do_not_narrow_the_interval() -> None:
     target = random.random(60) < probability
 
     def width(copies: int) -> float:
-        scores = Scores(np.repeat(target, copies), np.repeat(probability, copies), bins=10)
+        scores = BinaryScores(np.repeat(target, copies), np.repeat(probability, copies), bins=10, threshold=0.5)
         groups = np.repeat(np.arange(60), copies)
         interval = jackknife(0.0, leave_out_each(scores.metrics, groups)[:, LOG_LOSS], 0.95)
         return interval.high - interval.low
@@ -57,7 +59,7 @@ def test_intervals_have_their_nominal_coverage(days: int) -> None:
     covered = 0
     for _ in range(trials):
         target, probability, groups = sample(days)
-        scores = Scores(target, probability, bins=10)
+        scores = BinaryScores(target, probability, bins=10, threshold=0.5)
         without = leave_out_each(scores.metrics, groups)[:, LOG_LOSS]
         interval = jackknife(log_loss(target, probability), without, 0.95)
         covered += interval.low <= truth <= interval.high

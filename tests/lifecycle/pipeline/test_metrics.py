@@ -3,7 +3,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 
 SAMPLES = ["distinct", "tied", "certain"]
 
@@ -38,7 +39,7 @@ def calibration_error(target: NDArray[np.bool_], probability: NDArray[np.float32
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_metrics_equal_those_of_scikit_learn(kind: str) -> None:
     target, probability = sample(kind)
-    metrics = dict(zip(METRICS, Scores(target, probability, bins=10).metrics(once(2_000))[0].tolist(), strict=True))
+    metrics = dict(zip(METRICS, BinaryScores(target, probability, bins=10, threshold=0.5).metrics(once(2_000))[0].tolist(), strict=True))
     exact = probability.astype(np.float64)
     assert metrics == pytest.approx(
         {
@@ -55,7 +56,7 @@ def test_metrics_equal_those_of_scikit_learn(kind: str) -> None:
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_a_weight_equals_copies_of_the_row(kind: str) -> None:
     target, probability = sample(kind)
-    scores = Scores(target, probability, bins=10)
+    scores = BinaryScores(target, probability, bins=10, threshold=0.5)
     weights = np.random.default_rng(1).poisson(1, (40, 2_000)).astype(np.uint8)
     weighted = scores.metrics(weights)
     for weight, row in zip(weights, weighted, strict=True):
@@ -72,13 +73,13 @@ def test_a_weight_equals_copies_of_the_row(kind: str) -> None:
 
 def test_constant_prediction_is_the_baseline() -> None:
     target = np.array([True] * 3 + [False] * 7)
-    (metrics,) = Scores(target, np.full(10, 0.3), bins=10).metrics(once(10))
+    (metrics,) = BinaryScores(target, np.full(10, 0.3), bins=10, threshold=0.5).metrics(once(10))
     expected = [0.5, 0.3, log_loss(target, np.full(10, 0.3)), 0.21, 0]
     np.testing.assert_allclose(metrics, expected, atol=1e-12)
 
 
 def test_one_class_has_no_roc_auc() -> None:
-    (metrics,) = Scores(np.array([True, True]), np.array([0.5, 0.7]), bins=2).metrics(once(2))
+    (metrics,) = BinaryScores(np.array([True, True]), np.array([0.5, 0.7]), bins=2, threshold=0.5).metrics(once(2))
     assert np.isnan(metrics[[*METRICS].index("roc_auc")])
     assert metrics[[*METRICS].index("log_loss")] == pytest.approx(-np.log([0.5, 0.7]).mean())
 

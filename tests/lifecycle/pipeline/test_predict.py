@@ -60,7 +60,7 @@ def assert_scored(path: Path, rows: pa.Table, predictor: Predictor) -> None:
     scored = read(path)
     assert scored.column_names == [*rows.column_names, "probability", "label"]
     assert scored.select(rows.column_names).to_pylist() == rows.to_pylist()
-    expected = predictor.probabilities(to_columns(rows))
+    expected = predictor.predict(to_columns(rows))
     np.testing.assert_allclose(scored.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
     assert scored.column("label").to_pylist() == (expected >= predictor.metadata["threshold"]).tolist()
 
@@ -104,7 +104,7 @@ def test_any_format_to_any_format(
 
 
 def test_target_is_optional(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
-    rows = rows.drop_columns(contract.TARGET)
+    rows = rows.drop_columns(contract.TARGET.name)
     predict.predict(write(rows, tmp_path / "in.csv"), tmp_path / "out.csv", predictor)
     assert_scored(tmp_path / "out.csv", rows, predictor)
 
@@ -137,7 +137,7 @@ def test_file_written_by_pandas(rows: pa.Table, predictor: Predictor, tmp_path: 
     source, target = tmp_path / f"in.{given}", tmp_path / "out.parquet"
     frame.to_csv(source, index=False) if given == "csv" else frame.to_parquet(source)
     predict.predict(source, target, predictor)
-    expected = predictor.probabilities(to_columns(rows))
+    expected = predictor.predict(to_columns(rows))
     scored = pq.read_table(target)
     np.testing.assert_allclose(scored.column("probability").to_numpy(), expected, rtol=0, atol=1e-6)
     assert scored.column("plane_year").cast(pa.int32()).to_pylist() == rows.column("plane_year").to_pylist()

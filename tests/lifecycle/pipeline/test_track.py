@@ -208,7 +208,7 @@ model.predict(rows.drop(columns="late")).tofile(sys.argv[4])
     predicted, names = tmp_path / "predicted", ",".join(c.name for c in contract.INPUTS)
     arguments = (store(finished), run["models"][0], str(holdout), str(predicted), names)
     finished.must(sys.executable, "-W", "ignore", "-c", script, *arguments)
-    expected = Predictor.load(finished.folder / "artifacts/model").probabilities(to_columns(pq.read_table(holdout)))
+    expected = Predictor.load(finished.folder / "artifacts/model").predict(to_columns(pq.read_table(holdout)))
     np.testing.assert_allclose(np.fromfile(predicted, dtype=np.float32), expected, atol=1e-6)
 
 

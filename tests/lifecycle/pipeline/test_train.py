@@ -9,7 +9,7 @@ import pytest
 
 from lifecycle.pipeline.train import train
 from lifecycle.shared.console import UserError
-from lifecycle.shared.metrics import Scores
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
@@ -23,7 +23,7 @@ Make = Callable[..., Params]
 def holdout_auc(model: Path, prepared: Path) -> float:
     table = pq.read_table(prepared / "holdout.parquet")
     target = to_target(table)
-    scores = Scores(target, Predictor.load(model).probabilities(to_columns(table)), bins=10)
+    scores = BinaryScores(target, Predictor.load(model).predict(to_columns(table)), bins=10, threshold=0.5)
     return float(scores.metrics(np.ones((1, len(target)), dtype=np.uint8))[0, 0])
 
 
@@ -48,7 +48,7 @@ def test_metadata_of_the_model_folder(model_copy: Path, params: Make) -> None:
     assert metadata["hyperparameters"] == params().chosen_hyperparameters().model_dump()
     assert metadata["window"] == {"first": "2013-01", "last": "2013-02"}
     assert metadata["rows"] == 6_000
-    assert 0.2 < metadata["base_rate"] < 0.3
+    assert 0.2 < metadata["baseline"] < 0.3
     assert metadata["features"] == list(NAMES)
     assert metadata["contract_version"] == contract_version()
     assert json.loads((model_copy / "contract.json").read_text(encoding="utf-8")) == json_schema()

@@ -19,7 +19,8 @@ from lifecycle.proposal.compare import (
 )
 from lifecycle.shared.clusters import Clusters
 from lifecycle.shared.intervals import Interval
-from lifecycle.shared.metrics import METRICS, Scores
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.params import Params
 
 ROWS, DAYS = 4_000, 40
@@ -65,7 +66,7 @@ def test_better_and_worse(judge: Params) -> None:
         assert gained[name].verdict == "better"
         assert lost[name].verdict == "worse"
         assert gained[name].delta.value == pytest.approx(-lost[name].delta.value)
-    points = Scores(target, other, bins=10).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
+    points = BinaryScores(target, other, bins=10, threshold=0.5).metrics(np.ones((1, ROWS), dtype=np.uint8))[0]
     assert [gained[name].champion for name in METRICS] == points.tolist()
 
 
@@ -87,10 +88,9 @@ def test_slice_is_compared_on_its_own_rows(judge: Params) -> None:
     parts = compare(rows(target, probability, other, halves), judge)
     even, odd = parts["half", "even"], parts["half", "odd"]
     assert (even.rows, odd.rows) == (ROWS // 2, ROWS // 2)
-    assert even.base_rate == target[chosen].mean()
     assert even.metrics["roc_auc"].verdict == "worse"
     assert odd.metrics["roc_auc"].delta == Interval(0.0, 0.0, 0.0)
-    alone = Scores(target[chosen], other[chosen], bins=10).metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0]
+    alone = BinaryScores(target[chosen], other[chosen], bins=10, threshold=0.5).metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0]
     assert [even.metrics[name].candidate for name in METRICS] == pytest.approx(alone.tolist())
 
 

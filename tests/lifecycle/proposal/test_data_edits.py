@@ -32,7 +32,7 @@ def table(rows: Sequence[tuple[Any, ...]], temperature: pa.DataType | None = Non
     """Return a table of the identity columns, a temperature and the target."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 6
     types = [pa.timestamp("ms"), pa.string(), pa.int32(), pa.string(), temperature or pa.float64(), pa.bool_()]
-    names = [*contract.IDENTITY, "temperature", contract.TARGET]
+    names = [*contract.IDENTITY, "temperature", contract.TARGET.name]
     arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
     return pa.table(dict(zip(names, arrays, strict=True)) | others)
 

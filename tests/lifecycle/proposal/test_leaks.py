@@ -267,7 +267,7 @@ def alike(table: pa.Table, share: float, *, seed: int) -> pa.Table:
     first = table.slice(0, 1)
     values = {
         name: pc.if_else(pa.array(chosen), first.column(name)[0], table.column(name).combine_chunks())
-        for name in [*others, contract.TARGET]
+        for name in [*others, contract.TARGET.name]
     }
     return with_values(table, **values)
 

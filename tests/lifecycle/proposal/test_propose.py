@@ -155,7 +155,7 @@ def test_outcomes_that_the_proposal_flips(proposing: Repository) -> None:
     honest = propose(proposing, passed=True)
 
     def flattered(table: pa.Table) -> pa.Table:
-        at = table.column_names.index(contract.TARGET)
+        at = table.column_names.index(contract.TARGET.name)
         return table.set_column(at, table.field(at), pc.invert(table.column(at))).slice(900)
 
     write_months(proposing, flattered, MONTHS[2])
@@ -171,7 +171,7 @@ def test_flipped_outcomes_are_reported_even_if_the_model_is_the_same(proposing: 
     """The outcomes are those of the holdout, so the trained model does not change."""
 
     def flipped(table: pa.Table) -> pa.Table:
-        at, late = table.column_names.index(contract.TARGET), table.column(contract.TARGET).to_pylist()
+        at, late = table.column_names.index(contract.TARGET.name), table.column(contract.TARGET.name).to_pylist()
         return table.set_column(at, table.field(at), [[not is_late for is_late in late[:300]] + late[300:]])
 
     write_months(proposing, flipped, MONTHS[2])
@@ -187,7 +187,7 @@ def test_a_column_that_leaks_the_outcome(proposing: Repository) -> None:
 
     def leaking(table: pa.Table) -> pa.Table:
         at = table.column_names.index("visibility")
-        late = table.column(contract.TARGET).cast(pa.float64())
+        late = table.column(contract.TARGET.name).cast(pa.float64())
         return table.set_column(at, table.field(at), pc.add(pc.multiply(late, 5.0), 1.0))
 
     write_months(proposing, leaking)

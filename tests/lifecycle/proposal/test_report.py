@@ -14,7 +14,7 @@ from lifecycle.proposal.gate import against_champion
 from lifecycle.proposal.report import render
 from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal, Reproduced
 from lifecycle.shared.intervals import Interval
-from lifecycle.shared.metrics import METRICS
+from lifecycle.shared.task import METRICS
 from lifecycle.shared.params import load_params
 from lifecycle.shared.text import LONGEST, clean
 
@@ -25,13 +25,13 @@ JUDGE = PARAMS.model_copy(update={"gates": PARAMS.gates.model_copy(update={"uncl
 
 def part(verdict: Verdict = "better", delta: float = 0.01, reach: float = 0.005) -> Part:
     difference = Difference(0.7, 0.7 + delta, Interval(delta, delta - reach, delta + reach), verdict)
-    return Part(1000, 31, 0.3, dict.fromkeys(METRICS, difference))
+    return Part(1000, 31, dict.fromkeys(METRICS, difference))
 
 
 def comparison(whole: Part, slices: int = 0, name: str = "x", origins: Origins | None = None) -> Comparison:
     curves = Curves(0, 1, {"champion": [0.0, 1.0], "candidate": [0.0, 1.0]})
     parts = {WHOLE: whole} | {("carrier", f"{name}{n}"): part(delta=n / 1e6) for n in range(slices)}
-    return Comparison("31 days", parts, origins, 1000, {}, roc=curves, calibration=curves)
+    return Comparison("31 days", parts, origins, 1000, {}, charts=(Chart("ROC", "false positive rate", "true positive rate", curves),))
 
 
 def proposal(compared: Comparison | None = None, *checks: Check, **about: Any) -> Proposal:
@@ -42,7 +42,7 @@ def proposal(compared: Comparison | None = None, *checks: Check, **about: Any) -
         reported={
             "rows": 1000,
             "clusters": {"unit": "day", "count": 31},
-            "base_rate": 0.3,
+            "target": {"base_rate": 0.3},
             "model": measured,
             "baseline": dict.fromkeys(METRICS, 0.5),
         },
@@ -71,7 +71,7 @@ def differing(delta: float, reach: float, verdict: Verdict, **others: Difference
     """Return a part in which only the primary metric and the named others differ."""
     same = Difference(0.7, 0.7, Interval(0.0, -0.001, 0.001), "no worse")
     primary = Difference(0.7, 0.7 + delta, Interval(delta, delta - reach, delta + reach), verdict)
-    return Part(1000, 31, 0.3, dict.fromkeys(METRICS, same) | {"roc_auc": primary} | others)
+    return Part(1000, 31, dict.fromkeys(METRICS, same) | {"roc_auc": primary} | others)
 
 
 def test_a_loss_is_described_in_a_sentence() -> None:

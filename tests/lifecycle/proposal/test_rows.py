@@ -96,11 +96,11 @@ def test_rows_that_the_champion_does_not_accept_are_counted(small: Path) -> None
 def test_rows_and_outcomes_come_from_the_base(small: Path, tmp_path: Path) -> None:
     """A proposal that drops rows or flips outcomes is judged on the rows and outcomes of the base."""
     table = march(small)
-    late = table.column(contract.TARGET)
-    edited = table.set_column(table.column_names.index(contract.TARGET), contract.TARGET, pc.invert(late)).slice(90)
+    late = table.column(contract.TARGET.name)
+    edited = table.set_column(table.column_names.index(contract.TARGET.name), contract.TARGET.name, pc.invert(late)).slice(90)
     rows = judged(with_march(tmp_path / "own", edited), small)
     assert rows.candidate.num_rows == 3_000
-    assert rows.candidate.column(contract.TARGET).equals(late)
+    assert rows.candidate.column(contract.TARGET.name).equals(late)
 
 
 def test_a_column_that_the_proposal_removes(small: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_column_that_the_proposal_adds(small: Path, tmp_path: Path) -> None:
     )
     assert rows.candidate.column("visibility").equals(table.column("visibility"))
     assert rows.candidate.column("flight_number").equals(table.column("flight_number"))
-    assert rows.candidate.column(contract.TARGET).equals(table.column(contract.TARGET))
+    assert rows.candidate.column(contract.TARGET.name).equals(table.column(contract.TARGET.name))
 
 
 def test_rows_that_the_proposal_drops_with_a_column_it_adds(small: Path, tmp_path: Path) -> None:

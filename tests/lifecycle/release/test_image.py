@@ -81,11 +81,11 @@ def stored(service: Container) -> set[str]:
 
 def test_answers_as_the_model_does_in_process(started: Container, trained: Path, repository: Repository) -> None:
     table = pq.read_table(trained / "artifacts/prepared/holdout.parquet").slice(0, 100)
-    rows = table.drop_columns(contract.TARGET).to_pylist()
+    rows = table.drop_columns(contract.TARGET.name).to_pylist()
     body = [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
     answer = started.post(json=body).json()
     probabilities = [prediction["probability"] for prediction in answer["predictions"]]
-    expected = Predictor.load(trained / "artifacts/model").probabilities(to_columns(table))
+    expected = Predictor.load(trained / "artifacts/model").predict(to_columns(table))
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
     assert answer["commit"] == repository.must("git", "rev-parse", "HEAD").strip()
 

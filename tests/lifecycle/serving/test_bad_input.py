@@ -182,7 +182,7 @@ def test_answer_names_field_row_and_rule_of_an_invalid_value(
 
 STRANGE_NAMES = [
     MARK,
-    contract.TARGET,
+    contract.TARGET.name,
     "Carrier",
     "carrier ",
     "",
@@ -474,7 +474,7 @@ def test_any_valid_rows_are_predicted(client: httpx.Client, predictor: Predictor
     assert answer.status_code == 200, answer.text
     probabilities = [prediction["probability"] for prediction in answer.json()["predictions"]]
     assert all(0 <= probability <= 1 for probability in probabilities)
-    np.testing.assert_allclose(probabilities, predictor.probabilities(as_columns(rows)), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, predictor.predict(as_columns(rows)), rtol=0, atol=1e-6)
 
 
 @repeatable

@@ -29,7 +29,7 @@ from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, runni
 
 
 def as_json(table: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.drop_columns(contract.TARGET).to_pylist()
+    rows: list[dict[str, Any]] = table.drop_columns(contract.TARGET.name).to_pylist()
     return [row | {"scheduled_departure": row["scheduled_departure"].isoformat()} for row in rows]
 
 
@@ -55,7 +55,7 @@ def test_same_probabilities_everywhere(service: Service, trained: Path, tmp_path
     holdout = trained / "artifacts/prepared/holdout.parquet"
     table = pq.read_table(holdout)
     predictor = Predictor.load(trained / "artifacts/model")
-    expected = predictor.probabilities(to_columns(table))
+    expected = predictor.predict(to_columns(table))
     rows = as_json(table)
     predictions = []
     for start in range(0, len(rows), 500):

@@ -25,25 +25,25 @@ def rows(small: Path) -> Columns:
 
 
 def test_probabilities(folder: Path, rows: Columns) -> None:
-    probabilities = Predictor.load(folder).probabilities(rows)
+    probabilities = Predictor.load(folder).predict(rows)
     assert probabilities.shape == (3_000,)
     assert ((probabilities > 0) & (probabilities < 1)).all()
 
 
 def test_batches_make_no_difference(folder: Path, rows: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = Predictor.load(folder)
-    whole = loaded.probabilities(rows)
+    whole = loaded.predict(rows)
     monkeypatch.setattr(predictor, "_BATCH", 7)
-    np.testing.assert_array_equal(loaded.probabilities(rows), whole)
+    np.testing.assert_array_equal(loaded.predict(rows), whole)
 
 
 def test_no_rows(folder: Path, rows: Columns) -> None:
-    assert Predictor.load(folder).probabilities({k: v[:0] for k, v in rows.items()}).shape == (0,)
+    assert Predictor.load(folder).predict({k: v[:0] for k, v in rows.items()}).shape == (0,)
 
 
 def test_unseen_category_is_scored(folder: Path, rows: Columns) -> None:
     everywhere = np.full(3_000, "XYZ", dtype=object)
-    assert np.isfinite(Predictor.load(folder).probabilities(rows | {"destination": everywhere})).all()
+    assert np.isfinite(Predictor.load(folder).predict(rows | {"destination": everywhere})).all()
 
 
 def edit_contract(folder: Path) -> None:
