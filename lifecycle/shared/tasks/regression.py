@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,6 +135,8 @@ class Regression(Task):
 
     def outcome_type(self) -> Any:
         """Return the type of the target's values."""
+        import msgspec
+
         return Annotated[float, msgspec.Meta(ge=self.target.minimum, le=self.target.maximum)]
 
     def outcome_in_words(self, outcome: Any) -> str:
