@@ -119,13 +119,13 @@ def grown(folder: Path, params: Params) -> list[Compared]:
         holdout = folder / "artifacts/prepared/holdout.parquet"
         scored = score(Predictor.load(folder / "artifacts/model"), holdout, params.slices)
         champion = pq.read_table(folder / "artifacts/proposal/scored.parquet", columns=["probability"])[0].to_numpy()
-        rows = Rows(scored.target, champion, scored.probability, scored.clusters, scored.slices)
+        rows = Rows(scored.targets, champion, scored.predictions, scored.clusters, scored.slices)
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
             compare(rows, params)
             seconds.append(time.perf_counter() - started)
-        comparisons.append(Compared(len(scored.target), len(scored.slices), statistics.median(seconds), peak))
+        comparisons.append(Compared(len(scored.targets), len(scored.slices), statistics.median(seconds), peak))
     return comparisons
 
 

@@ -24,13 +24,13 @@ from lifecycle.proposal.compare import ENOUGH_ROWS, Part, Rows, compare, compare
 from lifecycle.proposal.gate import against_champion
 from lifecycle.proposal.headline import headline
 from lifecycle.proposal.origins import at_origin
-from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal
+from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Proposal
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
-from lifecycle.shared.task import METRICS
-from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.months import month_path, month_range, read_month, to_target
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.task import METRICS
+from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.text import table
 from model.features import NAMES
 
@@ -202,9 +202,7 @@ class Court:
     def point(self, name: str, month: str) -> NDArray[np.float64]:
         """Return the metrics of a model in a month."""
         if (name, month) not in self._points:
-            self._points[name, month] = point_metrics(
-                self.months[month].target, self.scores[name, month], self.params.metrics
-            )
+            self._points[name, month] = point_metrics(self.months[month].target, self.scores[name, month], self.params)
         return self._points[name, month]
 
     def judge(self, champion: str, candidate: str, today: str) -> Proposal:

@@ -18,7 +18,6 @@ from lifecycle.shared.params import Params
 from lifecycle.shared.task import METRICS, TASK
 
 
-
 @dataclass(frozen=True)
 class Performance:
     """Performance on the predictions of a period whose outcomes are known.
@@ -53,9 +52,7 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
         The performance; None if no outcome is known.
     """
     days = "(reported - time) / 86400"
-    (summary,) = outcomes.aggregate(
-        f"count(*), quantile_cont({days}, [0.5, 0.9])"
-    ).fetchall()
+    (summary,) = outcomes.aggregate(f"count(*), quantile_cont({days}, [0.5, 0.9])").fetchall()
     labelled, delay = summary
     if not labelled:
         return None
@@ -90,7 +87,7 @@ def judge(live: Performance, promised: Mapping[str, Mapping[str, float | None]],
         params: Parameters; `monitoring.worse_by_at_most` sets the margins.
     """
     confidence = params.metrics.confidence
-    guess = TASK.guess
+    guess = TASK.guess()
     ranked = live.metrics.get(guess[0])
     flipped = bool(ranked and ranked.high < guess[1])
     if ranked and flipped:

@@ -56,7 +56,9 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
                 table = read_month(month_path(month, data)).select(ARROW_SCHEMA.names)
                 if month in window:
                     matrix = features(to_columns(table), codes)
-                    train_file.write_table(pa.table([*matrix.T, table.column(contract.TARGET.name)], schema=TRAIN_SCHEMA))
+                    train_file.write_table(
+                        pa.table([*matrix.T, table.column(contract.TARGET.name)], schema=TRAIN_SCHEMA)
+                    )
                 else:
                     holdout_file.write_table(table.cast(ARROW_SCHEMA))
     return (

@@ -60,7 +60,7 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     window, holdout = params.window.months(), params.holdout.months()
     # One thread, so that sums are always computed in the same order.
     connection = duckdb.connect(config={"threads": 1})
-    names = ", ".join(f'"{column.name}"' for column in (*contract.INPUTS, contract.TARGET))
+    names = ", ".join(f'"{name}"' for name in (*(column.name for column in contract.INPUTS), contract.TARGET.name))
     bins = make_variable_bins(
         connection.read_parquet([str(month_path(month, data)) for month in window]).project(names)
     )

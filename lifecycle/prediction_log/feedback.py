@@ -7,6 +7,7 @@ the service receives at /feedback.
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -48,7 +49,7 @@ def report(source: Path, engine: sa.Engine) -> tuple[int, int]:
         options = pa.csv.ConvertOptions(column_types={"prediction_id": pa.string()})
         parquet = source.suffix == ".parquet"
         table = pq.read_table(source) if parquet else pa.csv.read_csv(source, convert_options=options)
-        reports = msgspec.convert(table.select(["prediction_id", "outcome"]).to_pylist(), list[Feedback])
+        reports: list[Any] = msgspec.convert(table.select(["prediction_id", "outcome"]).to_pylist(), list[Feedback])  # type: ignore[valid-type]  # made from the contract
     except (pa.ArrowException, KeyError, OSError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error
     except msgspec.ValidationError as error:

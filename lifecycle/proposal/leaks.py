@@ -82,9 +82,7 @@ def dominant_new_column(importance: Mapping[str, float], known: Collection[str])
     ]
 
 
-def predicts_alone(
-    train: Columns, train_targets: Targets, holdout: Columns, holdout_targets: Targets
-) -> list[str]:
+def predicts_alone(train: Columns, train_targets: Targets, holdout: Columns, holdout_targets: Targets) -> list[str]:
     """Warn if a single column predicts the holdout's target.
 
     A category, the hour of a timestamp, or the bin of a number predicts the mean target of its training rows, so an id
@@ -209,9 +207,7 @@ def _codes(
     return codes[: len(train)], codes[len(train) :]
 
 
-def _means(
-    train: NDArray[np.intp], holdout: NDArray[np.intp], indicators: NDArray[np.float64]
-) -> Predictions:
+def _means(train: NDArray[np.intp], holdout: NDArray[np.intp], indicators: NDArray[np.float64]) -> Predictions:
     """Return for each row of the holdout the mean indicators of the training rows with its code.
 
     Args:
@@ -224,5 +220,5 @@ def _means(
     sums = np.zeros((codes, *indicators.shape[1:]))
     np.add.at(sums, train, indicators)
     # Each code gets one more row with the overall mean, because a single training row proves little.
-    means = ((sums + indicators.mean(axis=0)).T / (rows + 1)).T
-    return means[holdout]
+    means: Predictions = ((sums + indicators.mean(axis=0)).T / (rows + 1)).T
+    return np.asarray(means[holdout])

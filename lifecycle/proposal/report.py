@@ -194,9 +194,10 @@ def _charts(proposal: Proposal) -> str:
 def _chart(chart: Chart) -> str:
     curves = chart.curves
     low, high = TASK.chart_range or (min(map(min, curves.values.values())), max(map(max, curves.values.values())))
+    colours = " and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))
     lines = [
         *CHART,
-        f'  title "{chart.title}: {" and ".join(map(" in ".join, zip(curves.values, ("blue", "orange"), strict=True)))}"',
+        f'  title "{chart.title}: {colours}"',
         f'  x-axis "{chart.x}" {curves.low:.2f} --> {curves.high:.2f}',
         f'  y-axis "{chart.y}" {low:g} --> {high:g}',
         *(f"  line [{', '.join(f'{value:.3f}' for value in values)}]" for values in curves.values.values()),

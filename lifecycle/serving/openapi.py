@@ -65,7 +65,9 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
             "post": {
                 "operationId": "feedback",
                 "summary": "Report the outcomes of earlier predictions",
-                "requestBody": _body("Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": TASK.outcome_example()}),
+                "requestBody": _body(
+                    "Feedback", max_rows, {"prediction_id": "0" * 32, "outcome": TASK.outcome_example()}
+                ),
                 "responses": _responses("Accepted", 202, _FOR_BODIES | keys),
             }
         },

@@ -14,6 +14,9 @@ from model import contract
 
 SHOWN_ROWS = 3
 
+_TYPES: dict[str, str] = {column.name: column.type for column in contract.INPUTS}
+_TYPES[contract.TARGET.name] = contract.TARGET.type
+
 _HOW_TO_FIX = (
     "Fix the source, or model/contract.py if the rule itself is wrong. "
     "`dvc checkout --force data.dvc` restores the versioned data."
@@ -74,7 +77,8 @@ def _month_schema(month: str) -> pandera.DataFrameSchema:
         [
             *_checks(target),
             pandera.Check(
-                lambda values: not (values == values.iloc[0]).all(), error="must not be the same in every row: nothing to learn"
+                lambda values: not (values == values.iloc[0]).all(),
+                error="must not be the same in every row: nothing to learn",
             ),
         ],
     )
@@ -129,7 +133,7 @@ def _rule(column: object, check: str, group: pd.DataFrame, rows: pd.DataFrame) -
     if check == "not_nullable":
         return str(column), "must not be missing"
     if check.startswith("dtype("):
-        expected = next(c.type for c in (*contract.INPUTS, contract.TARGET) if c.name == column)
+        expected = _TYPES[str(column)]
         return str(column), f"must be of type {expected}, is {rows[str(column)].dtype}"
     return str(column), check
 

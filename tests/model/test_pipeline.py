@@ -16,10 +16,10 @@ from lifecycle.release.smoke import DRY_RUN, SAME, expected_answers
 from lifecycle.serving.application import Application
 from lifecycle.serving.environment import load_settings
 from lifecycle.shared.files import write_json
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.months import month_path
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor, model_hash
+from lifecycle.shared.task import METRICS
 from model.estimator import Hyperparameters
 
 

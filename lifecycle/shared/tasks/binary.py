@@ -25,7 +25,6 @@ class Binary(Task):
     has_threshold = True
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "probability"
-    guess = ("roc_auc", 0.5)
     charts = {  # noqa: RUF012 - annotated in the base class
         "roc": ("ROC", "false positive rate", "true positive rate"),
         "calibration": ("Calibration", "predicted", "observed"),
@@ -35,6 +34,10 @@ class Binary(Task):
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
         super().__init__(target, BINARY_METRICS)
+
+    def guess(self) -> tuple[str, float]:
+        """Return the ROC AUC of random probabilities."""
+        return "roc_auc", 0.5
 
     def encode(self, values: NDArray[np.generic]) -> Targets:
         """Return the booleans."""
@@ -88,7 +91,7 @@ class Binary(Task):
 
     def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the probability and the label."""
-        return {self.output: predictions, "label": predictions >= threshold}
+        return {self.output: predictions, "label": self._label(predictions, threshold)}
 
     def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
         """Return the probability."""
@@ -106,9 +109,11 @@ class Binary(Task):
         """Return the scores of probabilities."""
         return BinaryScores(targets, predictions, bins=bins, threshold=threshold)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
+    def curves(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> dict[str, Curve]:
         """Return the ROC curve, the precision-recall curve, the calibration curve and the confusion matrix."""
-        label = predictions >= threshold
+        label = self._label(predictions, threshold)
         false, true = curves.roc(targets, predictions)
         recall, precision = curves.precision_recall(targets, predictions)
         along, by_recall = curves.thinned(false + true), curves.thinned(recall)
@@ -119,9 +124,7 @@ class Binary(Task):
             for predicted in (True, False)
         ]
         return {
-            "roc": Curve(
-                ("false_positive_rate", "true_positive_rate"), [*zip(false[along], true[along], strict=True)]
-            ),
+            "roc": Curve(("false_positive_rate", "true_positive_rate"), [*zip(false[along], true[along], strict=True)]),
             "precision_recall": Curve(
                 ("recall", "precision"), [*zip(recall[by_recall], precision[by_recall], strict=True)]
             ),
@@ -130,6 +133,10 @@ class Binary(Task):
             ),
             "confusion": Curve(("actual", "predicted", "rows"), confusion),
         }
+
+    @staticmethod
+    def _label(predictions: Predictions, threshold: float | None) -> NDArray[np.bool_]:
+        return np.asarray(predictions >= (threshold or 0.0))
 
     def indicators(self, targets: Targets) -> NDArray[np.float64]:
         """Return 1 for true and 0 for false."""

@@ -25,9 +25,8 @@ class Multiclass(Task):
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = (0.0, 1.0)
 
-    @property
     def guess(self) -> tuple[str, float]:
-        """The balanced accuracy of a random class."""
+        """Return the balanced accuracy of a random class."""
         return "balanced_accuracy", 1 / len(self._position)
 
     def __init__(self, target: Target) -> None:
@@ -115,7 +114,9 @@ class Multiclass(Task):
         del threshold
         return MulticlassScores(targets, predictions, bins=bins)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
+    def curves(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> dict[str, Curve]:
         """Return the calibration curve of the predicted class, and the confusion matrix."""
         del threshold
         label = predictions.argmax(axis=1)

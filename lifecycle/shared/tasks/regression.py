@@ -21,13 +21,16 @@ class Regression(Task):
     output = "value"
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "value"
-    guess = ("r2", -1.0)  # negative predictions of the same spread
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 
     def __init__(self, target: Target) -> None:
         """Create the task of a target."""
         super().__init__(target, REGRESSION_METRICS)
+
+    def guess(self) -> tuple[str, float]:
+        """Return the R² of predictions with the opposite sign of a perfect model's."""
+        return "r2", -1.0
 
     def encode(self, values: NDArray[np.generic]) -> Targets:
         """Return the numbers."""
@@ -95,10 +98,10 @@ class Regression(Task):
         """Return the value."""
         return columns[self.output].astype(np.float32)
 
-    def answers(self, predictions: Predictions, *, threshold: float | None) -> list[dict[str, Any]]:
+    def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return the value of each row."""
         del threshold
-        return [{"value": value} for value in predictions.tolist()]
+        return [{"value": value} for value in predictions]
 
     def read_answers(self, answers: Sequence[Mapping[str, Any]]) -> Predictions:
         """Return the values."""
@@ -109,7 +112,9 @@ class Regression(Task):
         del bins, threshold
         return RegressionScores(targets, predictions)
 
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
+    def curves(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> dict[str, Curve]:
         """Return the mean outcome by predicted value."""
         del threshold
         by_value = curves.calibration(targets, predictions, bins)

@@ -43,7 +43,6 @@ class Task(ABC):
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
         observed_name: Name of the quantity that the service counts for Prometheus; see `observed`.
-        guess: A live metric, and its value for a model that guesses.
         charts: Title and axes of the curves that a report compares, by name of the curve.
         chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
@@ -54,7 +53,6 @@ class Task(ABC):
     has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]
     observed_name: ClassVar[str]
-    guess: ClassVar[tuple[str, float]]
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 
@@ -205,6 +203,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def guess(self) -> tuple[str, float]:
+        """Return a live metric, and its value for a model that guesses."""
+
+    @abstractmethod
     def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
         """Return the summaries of the outcomes and of their predictions; see `summary`."""
 
@@ -215,7 +217,9 @@ class Task(ABC):
         """Return the scores that metrics are computed from."""
 
     @abstractmethod
-    def curves(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> dict[str, Curve]:
+    def curves(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> dict[str, Curve]:
         """Return the curves that `evaluate` writes to reports/plots, by file name."""
 
     @abstractmethod

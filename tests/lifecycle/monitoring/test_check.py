@@ -18,9 +18,9 @@ from lifecycle.monitoring.check_report import as_json, check_in_words
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.shared.months import to_columns
 from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
-from lifecycle.shared.months import to_columns
 from model import contract
 from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
 from tests.lifecycle.repository import Repository
@@ -85,7 +85,9 @@ def missing(column: str) -> Rows:
 
 
 def flipped(rows: pa.Table) -> pa.Table:
-    return with_values(rows, contract.TARGET.name, [not value for value in rows.column(contract.TARGET.name).to_pylist()])
+    return with_values(
+        rows, contract.TARGET.name, [not value for value in rows.column(contract.TARGET.name).to_pylist()]
+    )
 
 
 class Fault(NamedTuple):

@@ -31,9 +31,7 @@ def test_contributions_add_up(watched: Watched, log: tuple[str, list[str]]) -> N
     row = watched.sample(ROWS, 0).slice(200, 1).to_pylist()[0]
     explanation = explain(url, ids[200], watched.params)
     assert set(explanation.contributions) == set(NAMES)
-    assert explanation.mean + sum(explanation.contributions.values()) == pytest.approx(
-        explanation.probability, abs=1e-5
-    )
+    assert explanation.mean + sum(explanation.contributions.values()) == pytest.approx(explanation.prediction, abs=1e-5)
     assert (explanation.outcome, explanation.others) == (row["late"], 76)  # of the week before, and itself
     assert explanation.inputs["scheduled_departure"] == row["scheduled_departure"]
     assert explanation.values["carrier"] == row["carrier"]

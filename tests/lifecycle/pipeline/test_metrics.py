@@ -39,7 +39,13 @@ def calibration_error(target: NDArray[np.bool_], probability: NDArray[np.float32
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_metrics_equal_those_of_scikit_learn(kind: str) -> None:
     target, probability = sample(kind)
-    metrics = dict(zip(METRICS, BinaryScores(target, probability, bins=10, threshold=0.5).metrics(once(2_000))[0].tolist(), strict=True))
+    metrics = dict(
+        zip(
+            METRICS,
+            BinaryScores(target, probability, bins=10, threshold=0.5).metrics(once(2_000))[0].tolist(),
+            strict=True,
+        )
+    )
     exact = probability.astype(np.float64)
     assert metrics == pytest.approx(
         {

@@ -19,9 +19,9 @@ from lifecycle.proposal.compare import (
 )
 from lifecycle.shared.clusters import Clusters
 from lifecycle.shared.intervals import Interval
+from lifecycle.shared.params import Params
 from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
-from lifecycle.shared.params import Params
 
 ROWS, DAYS = 4_000, 40
 
@@ -90,7 +90,9 @@ def test_slice_is_compared_on_its_own_rows(judge: Params) -> None:
     assert (even.rows, odd.rows) == (ROWS // 2, ROWS // 2)
     assert even.metrics["roc_auc"].verdict == "worse"
     assert odd.metrics["roc_auc"].delta == Interval(0.0, 0.0, 0.0)
-    alone = BinaryScores(target[chosen], other[chosen], bins=10, threshold=0.5).metrics(np.ones((1, len(chosen)), dtype=np.uint8))[0]
+    alone = BinaryScores(target[chosen], other[chosen], bins=10, threshold=0.5).metrics(
+        np.ones((1, len(chosen)), dtype=np.uint8)
+    )[0]
     assert [even.metrics[name].candidate for name in METRICS] == pytest.approx(alone.tolist())
 
 

@@ -12,10 +12,10 @@ from lifecycle.proposal.changes import Changes
 from lifecycle.proposal.compare import Difference, Part, Verdict
 from lifecycle.proposal.gate import against_champion
 from lifecycle.proposal.report import render
-from lifecycle.proposal.results import Built, Comparison, Curves, Judged, Origins, Proposal, Reproduced
+from lifecycle.proposal.results import Built, Chart, Comparison, Curves, Judged, Origins, Proposal, Reproduced
 from lifecycle.shared.intervals import Interval
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.params import load_params
+from lifecycle.shared.task import METRICS
 from lifecycle.shared.text import LONGEST, clean
 
 PARAMS = load_params()
@@ -31,7 +31,9 @@ def part(verdict: Verdict = "better", delta: float = 0.01, reach: float = 0.005)
 def comparison(whole: Part, slices: int = 0, name: str = "x", origins: Origins | None = None) -> Comparison:
     curves = Curves(0, 1, {"champion": [0.0, 1.0], "candidate": [0.0, 1.0]})
     parts = {WHOLE: whole} | {("carrier", f"{name}{n}"): part(delta=n / 1e6) for n in range(slices)}
-    return Comparison("31 days", parts, origins, 1000, {}, charts=(Chart("ROC", "false positive rate", "true positive rate", curves),))
+    return Comparison(
+        "31 days", parts, origins, 1000, {}, charts=(Chart("ROC", "false positive rate", "true positive rate", curves),)
+    )
 
 
 def proposal(compared: Comparison | None = None, *checks: Check, **about: Any) -> Proposal:

@@ -97,7 +97,9 @@ def test_rows_and_outcomes_come_from_the_base(small: Path, tmp_path: Path) -> No
     """A proposal that drops rows or flips outcomes is judged on the rows and outcomes of the base."""
     table = march(small)
     late = table.column(contract.TARGET.name)
-    edited = table.set_column(table.column_names.index(contract.TARGET.name), contract.TARGET.name, pc.invert(late)).slice(90)
+    edited = table.set_column(
+        table.column_names.index(contract.TARGET.name), contract.TARGET.name, pc.invert(late)
+    ).slice(90)
     rows = judged(with_march(tmp_path / "own", edited), small)
     assert rows.candidate.num_rows == 3_000
     assert rows.candidate.column(contract.TARGET.name).equals(late)

@@ -180,7 +180,7 @@ TEXTS = st.lists(st.sampled_from(["UA", "AA", "", "missing"]) | st.text(max_size
 
 def in_duckdb(column: str, values: Sequence[float | str | None]) -> duckdb.DuckDBPyRelation:
     """Return rows of the contract with these values in one column and the examples in all others."""
-    table = {distributions.PROBABILITY: pa.array([0.5] * len(values), pa.float32())}
+    table = {distributions.PREDICTION: pa.array([0.5] * len(values), pa.float32())}
     for declared in contract.INPUTS:
         example = datetime.fromisoformat(str(declared.example)) if declared.type == "timestamp" else declared.example
         cells = values if declared.name == column else [example] * len(values)
