@@ -33,14 +33,14 @@ FEEDBACK = sa.Table(
     "feedback",
     _TABLES,
     sa.Column("prediction_id", sa.String(32), primary_key=True),
-    sa.Column("time", sa.Float(53), nullable=False, comment="of the latest report, in seconds since 1970"),
+    sa.Column("time", sa.Float(53), nullable=False, comment="of the latest report; seconds since 1970-01-01 UTC"),
     sa.Column("outcome", getattr(sa, contract.TARGET.forms.log), nullable=False),
 )
 REFUSALS = sa.Table(
     "refusals",
     _TABLES,
     sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("time", sa.Float(53), nullable=False, index=True, comment="of the count, in seconds since 1970"),
+    sa.Column("time", sa.Float(53), nullable=False, index=True, comment="of the count; seconds since 1970-01-01 UTC"),
     sa.Column("model_version", sa.Text, nullable=False),
     sa.Column("field", sa.Text, nullable=False, comment="as the client named it; may be unknown to the contract"),
     sa.Column("error", sa.Text, nullable=False),

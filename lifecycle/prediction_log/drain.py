@@ -73,7 +73,7 @@ class Drain:
         )
         self._up = prometheus_client.Gauge(
             "prediction_log_database_up",
-            "1 if the database accepts records.",
+            "1 if the database accepts records, else 0.",
             multiprocess_mode="mostrecent",
             **own,
         )

@@ -1,13 +1,13 @@
 """The settings of the service, from environment variables."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import NoDecode
 
-from lifecycle.prediction_log.log_settings import LogSettings, read_environment
+from lifecycle.prediction_log.log_settings import LogSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -47,12 +47,3 @@ class ServingSettings(LogSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
     workers: Count = 1
     fast_route: bool = True
-
-
-def load_settings(**values: Any) -> ServingSettings:
-    """Read the settings from the environment; `values` take precedence.
-
-    Raises:
-        UserError: If a variable has an invalid value; the message names each of them.
-    """
-    return read_environment(ServingSettings, **values)

@@ -124,9 +124,7 @@ def _body(item: str, most: int, example: Any) -> dict[str, Any]:
 
 
 def _responses(answer: str, status: int, refusals: set[int]) -> dict[str, Any]:
-    described = {status: ("Success.", answer)} | {
-        refused: (_REFUSALS[refused], "Error") for refused in sorted(refusals)
-    }
+    described = {status: ("Success.", answer)} | {code: (_REFUSALS[code], "Error") for code in sorted(refusals)}
     return {
         str(number): {"description": description, "content": {"application/json": {"schema": _ref(name)}}}
         for number, (description, name) in described.items()

@@ -13,9 +13,10 @@ from starlette.routing import Route
 
 from lifecycle.pipeline.lineage import read_lineage
 from lifecycle.prediction_log.database import create_log_engine
+from lifecycle.prediction_log.log_settings import read_environment
 from lifecycle.prediction_log.spool import prepare_spool
 from lifecycle.serving.application import PATHS, Application
-from lifecycle.serving.environment import ServingSettings, load_settings
+from lifecycle.serving.environment import ServingSettings
 from lifecycle.serving.front import LateApplication, put_in_front
 from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import histograms_of
@@ -27,7 +28,7 @@ _application = LateApplication()
 
 def _settings() -> ServingSettings:
     try:
-        return load_settings()
+        return read_environment(ServingSettings)
     except UserError as error:
         sys.exit(f"error: {error}")
 
@@ -47,7 +48,7 @@ class ModelService:
         """Load the model, in a worker that BentoML has set up."""
         # Without this, uvicorn formats a log line for each request and discards it.
         logging.getLogger("uvicorn.access").propagate = False
-        self._application = _application.application = Application.load(load_settings())
+        self._application = _application.application = Application.load(read_environment(ServingSettings))
 
     @bentoml.on_deployment
     @staticmethod

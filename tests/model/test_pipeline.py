@@ -12,9 +12,10 @@ import pytest
 from lifecycle.pipeline.evaluate import evaluate
 from lifecycle.pipeline.predict import predict
 from lifecycle.pipeline.train import train
+from lifecycle.prediction_log.log_settings import read_environment
 from lifecycle.release.smoke import DRY_RUN, SAME, expected_answers
 from lifecycle.serving.application import Application
-from lifecycle.serving.environment import load_settings
+from lifecycle.serving.environment import ServingSettings
 from lifecycle.shared.files import write_json
 from lifecycle.shared.months import month_path
 from lifecycle.shared.params import Params
@@ -69,7 +70,9 @@ def test_the_service_predicts_what_the_model_does(model: Path, predictor: Predic
     lineage: dict[str, Any] = {"version": "test", "commit": "0" * 40, "model": model_hash(model)}
     write_json(tmp_path / "lineage.json", lineage)
     (tmp_path / "state/spool").mkdir(parents=True)
-    settings = load_settings(model_folder=model, lineage=tmp_path / "lineage.json", state_folder=tmp_path / "state")
+    settings = read_environment(
+        ServingSettings, model_folder=model, lineage=tmp_path / "lineage.json", state_folder=tmp_path / "state"
+    )
     expected = expected_answers(predictor)
     probabilities = asyncio.run(predicted(Application.load(settings), expected["rows"]))
     np.testing.assert_allclose(probabilities, expected["probabilities"], atol=SAME)

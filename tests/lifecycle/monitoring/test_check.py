@@ -172,10 +172,10 @@ def test_fewer_gusts_are_no_fault_but_no_gust_at_all_is_one(watched: Watched, tm
     rows = watched.sample(ROWS, 0)
     gusts = numbers(rows, "wind_gust")
     usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.months.values())
-    for left, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
-        present = np.flatnonzero(~np.isnan(gusts))[: round(left * ROWS)]
+    for share_present, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
+        present = np.flatnonzero(~np.isnan(gusts))[: round(share_present * ROWS)]
         calm = np.where(np.isin(np.arange(ROWS), present), gusts, np.nan)
-        result = checked(watched, tmp_path / str(left), with_values(rows, "wind_gust", calm))
+        result = checked(watched, tmp_path / str(share_present), with_values(rows, "wind_gust", calm))
         assert {(kind, name) for kind, name in kinds_and_subjects(result) if kind == "missing"} == expected
 
 

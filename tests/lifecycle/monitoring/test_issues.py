@@ -98,7 +98,7 @@ def test_issue_closed_by_a_person_stays_closed_unless_the_problem_grows(github: 
 
 
 def test_issue_of_somebody_else_is_left_alone(github: GitHub, keep: Keep) -> None:
-    """Even if its text imitates one."""
+    """It stays as it is even if its text imitates an issue of the check."""
     keep(SCHEMA)
     forged = github.issue("Forged", github.issues[0]["body"], ["monitoring"], author="stranger")
     github.issues.pop(0)

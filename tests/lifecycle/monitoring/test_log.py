@@ -73,9 +73,9 @@ def test_feedback_without_its_predictions(watched: Watched, tmp_path: Path) -> N
     predictions, feedback = watched.records(watched.sample(ROWS, 0))
     with open_log(write_log(tmp_path / "log", predictions.slice(200), feedback), SINCE, UNTIL) as log:
         assert log.elsewhere == 200
-        known = check(log, VERSION, watched.reference, watched.params).performance
-    assert known
-    assert (known.labelled, known.coverage) == (ROWS - 200, 1)
+        performance = check(log, VERSION, watched.reference, watched.params).performance
+    assert performance
+    assert (performance.labelled, performance.coverage) == (ROWS - 200, 1)
 
 
 def test_clocks_that_differ(watched: Watched, tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
         }
         expected = {
             (series, bin_name): f"{share:.2%}"
-            for series, of_bins in by_series.items()
-            for bin_name, share in zip(bins.names(), of_bins, strict=True)
+            for series, bin_shares in by_series.items()
+            for bin_name, share in zip(bins.names(), bin_shares, strict=True)
             if share
         }
         drawn = described(shown[name])

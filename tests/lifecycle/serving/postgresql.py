@@ -32,11 +32,11 @@ class Postgresql:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self._folder, self._port = programs, folder, free_port()
-        self._as: dict[str, Any] = {}
+        self._run_as: dict[str, Any] = {}
         if os.geteuid() == 0:
             names = {user.pw_name for user in pwd.getpwall()}
             user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            self._run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             os.chown(folder, user.pw_uid, user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "--username=test", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
@@ -48,16 +48,16 @@ class Postgresql:
             assert time.monotonic() < deadline, (self._folder / "output.txt").read_text(encoding="utf-8")
             # After a kill, it does not start until the remaining processes of the previous server have exited.
             if self._process is None or self._process.poll() is not None:
-                self._process = self._begin()
+                self._process = self._launch()
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Shut it down in an orderly way; it closes its connections."""
-        self._end(signal.SIGINT)
+        self._terminate(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill it, like a crash."""
-        self._end(signal.SIGKILL)
+        """Kill the server to simulate a crash."""
+        self._terminate(signal.SIGKILL)
 
     def database(self) -> str:
         """Create an empty database, and return its URL."""
@@ -77,7 +77,7 @@ class Postgresql:
             return False
         return True
 
-    def _begin(self) -> "subprocess.Popen[bytes]":
+    def _launch(self) -> "subprocess.Popen[bytes]":
         with (self._folder / "output.txt").open("ab") as output:
             return subprocess.Popen(
                 [
@@ -87,10 +87,10 @@ class Postgresql:
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,
-                **self._as,
+                **self._run_as,
             )
 
-    def _end(self, how: signal.Signals) -> None:
+    def _terminate(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(timeout=30)
@@ -103,7 +103,7 @@ class Postgresql:
             capture_output=True,
             text=True,
             check=False,
-            **self._as,
+            **self._run_as,
         )
         assert completed.returncode == 0, completed.stdout + completed.stderr
 

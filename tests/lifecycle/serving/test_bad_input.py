@@ -60,7 +60,7 @@ NOT_JSON = {
     "blanks": b" \n",
     "half an object": json.dumps(EXAMPLE).encode()[:-1],
     "a word": MARK.encode(),
-    "more behind it": json.dumps(EXAMPLE).encode() + b"}",
+    "trailing brace": json.dumps(EXAMPLE).encode() + b"}",
     "two objects": json.dumps(EXAMPLE).encode() * 2,
     "trailing comma": json.dumps(EXAMPLE).encode()[:-1] + b",}",
     "single quotes": json.dumps(EXAMPLE).replace('"', "'").encode(),
@@ -227,7 +227,7 @@ FEEDBACK: dict[str, tuple[Any, str]] = {
     "NUL": ({"prediction_id": "0" * 31 + "\0", "outcome": True}, "prediction_id"),
     "capitals": ({"prediction_id": "A" * 32, "outcome": True}, "prediction_id"),
     "a number for truth": ({"prediction_id": "0" * 32, "outcome": 1}, "outcome"),
-    "more": ({"prediction_id": "0" * 32, "outcome": True, "why": MARK}, "why"),
+    "unknown field": ({"prediction_id": "0" * 32, "outcome": True, "why": MARK}, "why"),
 }
 
 
@@ -242,7 +242,7 @@ UNUSUAL = {
     "whole number with a point": (literal("flight_number", "1545.0"), EXAMPLE),
     "exponent": (literal("distance", "1.4e3"), EXAMPLE),
     "minus zero": (literal("wind_speed", "-0.0"), EXAMPLE | {"wind_speed": 0}),
-    "nearly nothing": (literal("wind_speed", "1e-400"), EXAMPLE | {"wind_speed": 0}),
+    "underflow to zero": (literal("wind_speed", "1e-400"), EXAMPLE | {"wind_speed": 0}),
     "escaped letters": (literal("origin", '"\\u0045\\u0057\\u0052"'), EXAMPLE),
     "blanks": (json.dumps(EXAMPLE, indent=3).encode() + b"\r\n\t ", EXAMPLE),
     "another order": (json.dumps(dict(reversed(EXAMPLE.items()))).encode(), EXAMPLE),
@@ -251,11 +251,11 @@ UNUSUAL = {
 }
 
 
-@pytest.mark.parametrize(("body", "same"), UNUSUAL.values(), ids=UNUSUAL)
-def test_unusual_but_valid(client: httpx.Client, body: bytes, same: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("body", "equivalent_row"), UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_but_valid(client: httpx.Client, body: bytes, equivalent_row: dict[str, Any]) -> None:
     answer = client.post("/predict", content=body, headers=JSON | {"content-type": "Application/JSON; charset=utf-8"})
     assert answer.status_code == 200
-    expected = client.post("/predict", json=same).json()["predictions"][0]
+    expected = client.post("/predict", json=equivalent_row).json()["predictions"][0]
     assert answer.json()["predictions"][0]["probability"] == expected["probability"]
 
 
@@ -363,7 +363,7 @@ BROKEN = {
     "endless chunk": CHUNKED + b"\r\n" + b"f" * 20 + b"\r\n" + BODY,
     "no header": b"GET /model HTTP/1.1\r\nno header\r\n\r\n",
     "NUL in a header": b"GET /model HTTP/1.1\r\nX: a\0b\r\n\r\n",
-    "no method": b"FOO /predict HTTP/1.1\r\nHost: x\r\n\r\n",
+    "unknown method": b"FOO /predict HTTP/1.1\r\nHost: x\r\n\r\n",
     "no target": b"GET  HTTP/1.1\r\nHost: x\r\n\r\n",
     "no such version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
     "bytes in the path": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -1,4 +1,4 @@
-"""front.py works with the installed version of BentoML. If a test fails, set FAST_ROUTE=false until it is mended."""
+"""front.py works with the installed version of BentoML. If a test fails, set FAST_ROUTE=false until it is fixed."""
 
 import time
 from pathlib import Path

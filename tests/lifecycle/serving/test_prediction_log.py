@@ -89,7 +89,7 @@ def children(process: int) -> list[int]:
 
 
 def kill(service: Service) -> None:
-    """Kill all processes of the service, like a crash."""
+    """Kill all processes of the service to simulate a crash."""
     for process in [*children(service.process.pid), service.process.pid]:
         with suppress(ProcessLookupError):  # the drain may have exited by itself
             os.kill(process, signal.SIGKILL)
@@ -501,6 +501,7 @@ def test_record_that_the_database_rejects_does_not_block_the_others(
     assert query_log(url, FEEDBACK) == [(number_id(1), True)]
     assert segments(tmp_path) == []
     assert completed.stderr.count("skipped a record that the database rejects") == 1
+    assert completed.stderr.count("skipped a ") == 1
 
 
 def test_nul_and_any_unicode_in_the_inputs_are_kept(tmp_path: Path, url: str) -> None:
@@ -562,7 +563,7 @@ def test_killed_drain_is_replaced(tmp_path: Path, spool: Callable[..., Spool]) -
 
 
 def test_directory_that_accepts_no_new_file_for_a_while(tmp_path: Path, spool: Callable[..., Spool]) -> None:
-    """As on a full disk. Exactly the accepted records arrive, from before, during and after that time."""
+    """It is like a full disk: exactly the accepted records arrive, from before, during and after that time."""
     url, folder, away = f"sqlite:///{tmp_path}/log.db", tmp_path / "spool", tmp_path / "away"
     worker = spool(url)
     accepted: list[int] = []
