@@ -95,8 +95,8 @@ def write_rows(folder: Path, rows: int) -> None:
         f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {source}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
         f"::DOUBLE AS time, {contract.TARGET.name} AS outcome {source} WHERE i % 2 = 0",
-        "typed": f"SELECT {typed}, probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END AS {contract.TARGET.name} "
-        f"{source}",
+        "typed": f"SELECT {typed}, probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END "
+        f"AS {contract.TARGET.name} {source}",
     }
     for path, query in queries.items():
         (folder / path).mkdir(parents=True)

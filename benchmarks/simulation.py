@@ -29,11 +29,11 @@ from lifecycle.monitoring.watched import watched
 from lifecycle.pipeline.ingest import ingest
 from lifecycle.retraining.policy import due
 from lifecycle.retraining.renew import renew
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import jackknife, leave_out_each
 from lifecycle.shared.months import month_path, month_range
 from lifecycle.shared.params import load_params
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.vega import to_svg
 from model import contract

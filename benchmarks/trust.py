@@ -25,11 +25,11 @@ from lifecycle.proposal.gate import against_champion
 from lifecycle.proposal.headline import headline
 from lifecycle.proposal.origins import at_origin
 from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Proposal
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
 from lifecycle.shared.months import month_path, month_range, read_month, to_target
 from lifecycle.shared.params import Params, load_params
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.text import table
 from model.features import NAMES
@@ -419,7 +419,7 @@ def independent_nulls(params: Params) -> str:
             )
             for rows in months
         ]
-        over = compare_over_origins(differences, params, len(months[-1].target))[PRIMARY][0]
+        over = compare_over_origins(differences, params, len(months[-1].targets))[PRIMARY][0]
         single = compare(months[-1], params)[WHOLE].metrics[PRIMARY].delta
         for count, delta in ((params.comparison.origins, over), (1, single)):
             told_apart[count] += not delta.low <= 0 <= delta.high

@@ -8,8 +8,8 @@ from typing import Any
 
 from lifecycle.monitoring.check import CheckResult
 from lifecycle.pipeline.reference import Reference
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.distributions import PREDICTION
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import clean, table
 from model import contract
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lifecycle.monitoring.log import open_log
 from lifecycle.monitoring.watched import model_of
 from lifecycle.pipeline.reference import Reference
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
 from lifecycle.shared.distributions import PREDICTION, VARIABLES, count_distributions
@@ -27,7 +28,6 @@ from lifecycle.shared.histograms import LEAST_SHARE, shares
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Predictions
 from model import contract, features
 

@@ -22,10 +22,10 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from lifecycle.pipeline import stage
 from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError
-from lifecycle.shared.task import TASK
 from model import contract
 
 # Prefix of the names of cluster columns; the unit of the clusters follows.

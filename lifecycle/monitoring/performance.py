@@ -13,9 +13,9 @@ from duckdb import DuckDBPyRelation
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.log import CLUSTERED
 from lifecycle.pipeline.checks import moved
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.intervals import Interval, jackknife
 from lifecycle.shared.params import Params
-from lifecycle.shared.task import METRICS, TASK
 
 
 @dataclass(frozen=True)

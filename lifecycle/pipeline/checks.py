@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.metrics import Metric
 from lifecycle.shared.params import Gates
-from lifecycle.shared.task import METRICS
 
 _FINE = 0.002  # differences with a margin below this get a fourth decimal place
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lifecycle.pipeline import stage
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.files import replacing_folder, write_json
@@ -25,7 +26,6 @@ from lifecycle.shared.metrics import Weights
 from lifecycle.shared.months import to_columns, to_target, to_texts
 from lifecycle.shared.params import Judge, Params, load_params
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.tasks.task import Predictions, Targets
 from model import contract
 
@@ -38,7 +38,10 @@ _IMPORTANCE_REPEATS = 3
 Slices = dict[tuple[str, str], NDArray[np.intp]]
 WHOLE = ("", "")
 # Header of importance.csv.
-IMPORTANCE = ("column", *(f"{name}_worse_by" for name in (TASK.ranks, TASK.loss)))
+IMPORTANCE = (
+    "column",
+    *(f"{name}_{'lost' if METRICS[name].higher_is_better else 'gained'}" for name in (TASK.ranks, TASK.loss)),
+)
 
 
 def evaluate(

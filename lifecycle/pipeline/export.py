@@ -13,8 +13,8 @@ from model.features import NAMES
 def write_onnx(pipeline: Any, path: Path) -> None:
     """Export a fitted pipeline to ONNX.
 
-    The input is `features` of shape (rows, features). A classifier has the output `probabilities` of shape (rows, classes),
-    a regressor a single output of shape (rows, 1).
+    The input is `features` of shape (rows, features). A classifier has the output `probabilities` of shape (rows,
+    classes), a regressor a single output of shape (rows, 1).
 
     Raises:
         UserError: If one of its steps cannot be exported.

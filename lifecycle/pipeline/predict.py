@@ -1,6 +1,7 @@
 """`python -m lifecycle.pipeline.predict IN OUT`: score a file in batches, with the features and model of the service.
 
-The suffixes of IN and OUT choose Parquet or CSV. OUT has the rows of IN with the columns of the prediction added, such as probability and label.
+The suffixes of IN and OUT choose Parquet or CSV. OUT has the rows of IN with the columns of the prediction added, such
+as probability and label.
 """
 
 import argparse
@@ -15,11 +16,11 @@ from tqdm import tqdm
 
 from lifecycle.pipeline.stage import MODEL
 from lifecycle.shared import console
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_file
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import TASK
 from lifecycle.shared.validation import as_pandas, validate_inputs
 from model import contract
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.checks import Check, in_digits, reported_floors
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.params import Params
-from lifecycle.shared.task import METRICS, TASK
 from model import contract
 
 

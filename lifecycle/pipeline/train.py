@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.export import write_onnx, write_skops
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_folder, write_json
 from lifecycle.shared.histograms import feature_histograms
@@ -18,7 +19,6 @@ from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 from model.features import NAMES, features

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from msgspec import Meta
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError
-from lifecycle.shared.task import TASK
+from lifecycle.shared.json_types import json_type
 from model import contract
 
 Inputs = TypeVar("Inputs")
@@ -63,7 +64,7 @@ class Prediction(msgspec.Struct, Generic[Inputs], frozen=True, array_like=True, 
 # The outcome of an earlier prediction, as a client reports it.
 Feedback = msgspec.defstruct(
     "Feedback",
-    [("prediction_id", Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]), ("outcome", TASK.outcome_type())],
+    [("prediction_id", Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]), ("outcome", json_type(contract.TARGET))],
     frozen=True,
     forbid_unknown_fields=True,
 )

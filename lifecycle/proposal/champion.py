@@ -18,11 +18,11 @@ from lifecycle.proposal.interface import Interface, interface_of
 from lifecycle.proposal.origins import ORIGINS, OriginPlan, model_folder, moved_back, window_at, write_plan
 from lifecycle.proposal.rows import NotComparableError
 from lifecycle.registry.store import open_registry
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.commands import git, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Months
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Predictions
 from lifecycle.shared.yaml_text import edit_yaml, parse_yaml
 

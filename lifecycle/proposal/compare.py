@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.pipeline.evaluate import WHOLE, Slices, score_settings
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import Clusters
 from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, leave_out_each, mean_interval
 from lifecycle.shared.metrics import Floats, Metric, Weights
 from lifecycle.shared.params import Judge
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.tasks.task import Predictions, Targets
 
 # With fewer rows, equal models differ by chance too often for a red headline (docs/verdict.md, small holdouts).

@@ -18,9 +18,9 @@ from lifecycle.proposal.leaks import (
 )
 from lifecycle.proposal.results import Comparison
 from lifecycle.proposal.unrecognised import unrecognised, unrecognised_in_words
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.months import DATA, month_path, open_month, read_month, to_columns, to_target
 from lifecycle.shared.params import Params
-from lifecycle.shared.task import TASK
 from model import contract
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"

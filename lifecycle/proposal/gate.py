@@ -6,8 +6,8 @@ from lifecycle.pipeline.checks import Check
 from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.compare import Difference, Part
 from lifecycle.proposal.results import Built, Origins
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.params import Gates, Judge
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.text import foreign
 
 _NO_INTERVAL = "has no interval on these rows: all outcomes are equal, or all rows are in one cluster"

@@ -6,7 +6,7 @@ from lifecycle.pipeline.checks import in_words
 from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.compare import needed_clusters, resolution
 from lifecycle.proposal.results import Proposal
-from lifecycle.shared.task import METRICS
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.text import foreign
 
 LONGEST_LINE = 200  # characters of a quoted line

@@ -12,20 +12,21 @@ from duckdb import DuckDBPyRelation
 from numpy.typing import NDArray
 
 from lifecycle.proposal.row_pairs import duckdb_in_memory
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.columns import Columns
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import foreign
 from model import contract
 
-# Share of the champion's gap to a perfect value of the metric `Task.ranks`, such as a ROC AUC of 1. On the example, the best of four kinds of estimators closes a seventh
-# of the gap of the simplest one; a proposal that closes more than half is a discovery or a leak.
+# Share of the champion's gap to a perfect value of the metric `Task.ranks`, such as a ROC AUC of 1. On the example, the
+# best of four kinds of estimators closes a seventh of the gap of the simplest one; a proposal that closes more than
+# half is a discovery or a leak.
 _LEAP = 0.5
 # Share of the importance of all columns. With more than half, a column matters more than all others together: it is
 # more likely to encode the outcome than to be a new idea.
 _IMPORTANCE = 0.5
-# Metric `Task.ranks` of a single column. On the example, the best column reaches a ROC AUC of 0.70 and the model 0.75; a
-# column that reaches 0.9 leaves nothing to predict.
+# Metric `Task.ranks` of a single column. On the example, the best column reaches a ROC AUC of 0.70 and the model 0.75;
+# a column that reaches 0.9 leaves nothing to predict.
 _ALONE = 0.9
 # Least `Task.support`; with 30 rows of each class, the standard deviation of a ROC AUC by chance is 0.08.
 _SUPPORT = 30
@@ -59,8 +60,8 @@ def implausible_leap(champion: float, candidate: float) -> list[str]:
         return []
     closed = (candidate - champion) / (1 - champion)
     warning = (
-        f"{_RANKS.label} rises from {champion:.4f} to {candidate:.4f}, which closes {closed:.0%} of the champion's gap to a "
-        f"perfect model. Is each input known when the prediction is made?"
+        f"{_RANKS.label} rises from {champion:.4f} to {candidate:.4f}, which closes {closed:.0%} of the champion's gap "
+        f"to a perfect model. Is each input known when the prediction is made?"
     )
     return [warning]
 
@@ -86,7 +87,8 @@ def predicts_alone(train: Columns, train_targets: Targets, holdout: Columns, hol
     """Warn if a single column predicts the holdout's target.
 
     A category, the hour of a timestamp, or the bin of a number predicts the mean target of its training rows, so an id
-    that never repeats raises no warning.
+    that never repeats raises no warning. Half of the holdout predicts the other half too, so that a number whose scale
+    has changed since training is found as well.
 
     Args:
         train: The contract's inputs of training rows.
@@ -101,12 +103,22 @@ def predicts_alone(train: Columns, train_targets: Targets, holdout: Columns, hol
     warnings = []
     for column in contract.INPUTS:
         seen, values = train[column.name][chosen], holdout[column.name][judged]
-        predictions = _means(*_codes(seen, values, column.type), indicators)
-        scores = TASK.scores(targets, predictions, bins=1, threshold=0.5)
-        reached = scores.metrics(np.ones((1, len(targets)), dtype=np.uint8))[0][[*METRICS].index(TASK.ranks)]
+        predictions = [_means(*_codes(seen, values, column.type), indicators)]
+        if column.is_numeric:
+            predictions.append(_by_other_half(values, column.type, TASK.indicators(targets)))
+        reached = max(_ranking_metric(targets, predicted) for predicted in predictions)
         if reached >= _ALONE:
-            warnings.append(f"{foreign(column.name)} alone reaches {_RANKS.label} {reached:.3f} on the holdout. {_ASK}")
+            warnings.append(
+                f"{foreign(column.name)} alone reaches a {_RANKS.label} of {reached:.3f} on the holdout. {_ASK}"
+            )
     return warnings
+
+
+def _ranking_metric(targets: Targets, predictions: Predictions) -> float:
+    """Return the metric `Task.ranks` of predictions."""
+    scores = TASK.scores(targets, predictions, bins=1, threshold=0.5 if TASK.has_threshold else None)
+    every_row = np.ones((1, len(targets)), dtype=np.uint8)
+    return float(scores.metrics(every_row)[0][[*METRICS].index(TASK.ranks)])
 
 
 def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
@@ -222,3 +234,18 @@ def _means(train: NDArray[np.intp], holdout: NDArray[np.intp], indicators: NDArr
     # Each code gets one more row with the overall mean, because a single training row proves little.
     means: Predictions = ((sums + indicators.mean(axis=0)).T / (rows + 1)).T
     return np.asarray(means[holdout])
+
+
+def _by_other_half(values: NDArray[np.generic], kind: str, indicators: NDArray[np.float64]) -> Predictions:
+    """Return for each row the mean indicators of the rows with its code in the other half.
+
+    Args:
+        values: Values of rows in random order.
+        kind: Type of their column.
+        indicators: Their indicators, of shape (rows,) or (rows, classes).
+    """
+    means = np.empty(indicators.shape)
+    even = np.arange(len(values)) % 2 == 0
+    for half in (even, ~even):
+        means[half] = _means(*_codes(values[~half], values[half], kind), indicators[~half])
+    return means

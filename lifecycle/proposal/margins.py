@@ -22,13 +22,13 @@ from lifecycle.proposal import OUTPUT
 from lifecycle.proposal.compare import Rows, compare, resolution
 from lifecycle.proposal.origins import at_origin, possible_origins
 from lifecycle.shared import console
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import student_quantile
 from lifecycle.shared.months import DATA, to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import table
 

@@ -25,13 +25,13 @@ from lifecycle.proposal.results import Built, Chart, Comparison, Judged, Origins
 from lifecycle.proposal.rows import NotComparableError
 from lifecycle.proposal.scored import ScoredOrigins, score_origins
 from lifecycle.shared import github
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.commands import CommandError, git, git_show, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.metrics import Floats
 from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
 from lifecycle.shared.predictor import model_hash
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets
 from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import parse_yaml

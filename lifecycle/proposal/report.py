@@ -16,11 +16,11 @@ from lifecycle.proposal.changes import Changes
 from lifecycle.proposal.compare import Difference, Part, Verdict
 from lifecycle.proposal.headline import headline, quoted, warnings
 from lifecycle.proposal.results import Built, Chart, Comparison, Curves, Judged, Proposal
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.metrics import Floats
 from lifecycle.shared.params import Judge
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import CHART, LONGEST, foreign, table
 from model import contract
 

@@ -25,13 +25,13 @@ from lifecycle.proposal.origins import (
     write_plan,
 )
 from lifecycle.proposal.rows import JudgedRows, NotComparableError, Side, judged_rows
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.commands import run
 from lifecycle.shared.months import DATA, month_path, to_columns, to_target
 from lifecycle.shared.params import Judge, Months, Params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import json_schema
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.task import Predictions
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from lifecycle.pipeline.checks import in_digits
 from lifecycle.proposal.report import metrics_alone
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.columns import Column
 from lifecycle.shared.params import Params
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.text import foreign, table
 from model import contract
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from lifecycle.registry.versions import Version
 from lifecycle.release.client import TIMEOUT, ask, wait_until_ready
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import TASK
 from model import contract
 
 ANSWERS = "answers.json"

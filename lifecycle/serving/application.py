@@ -29,9 +29,9 @@ from lifecycle.serving.openapi import openapi
 from lifecycle.serving.requests import Row
 from lifecycle.serving.scorer import Scorer
 from lifecycle.serving.telemetry import Request, Telemetry
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
-from lifecycle.shared.task import TASK
 from model import contract
 
 logger = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lifecycle.shared.schema import json_schema
-from lifecycle.shared.task import TASK
+from lifecycle.shared.chosen_task import TASK
+from lifecycle.shared.schema import json_schema, value_schema
 from model import contract
 
 
@@ -33,7 +33,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         "Feedback": {
             **_object(
                 prediction_id=prediction_id,
-                outcome={**TASK.outcome_schema(), "description": contract.TARGET.description},
+                outcome=value_schema(contract.TARGET),
             ),
             "additionalProperties": False,
         },

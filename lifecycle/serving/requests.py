@@ -3,37 +3,19 @@
 import operator
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
 from lifecycle.shared.columns import Column, Columns
-from lifecycle.shared.schema import json_schema
+from lifecycle.shared.json_types import json_type
 from model import contract
-
-
-def _json_type(column: Column) -> Any:
-    schema = json_schema()["properties"][column.name]
-    json_type: Any
-    if "enum" in schema:
-        json_type = Literal[tuple(schema["enum"])]
-    elif schema.get("pattern"):
-        # `$` would accept a trailing newline.
-        json_type = Annotated[str, Meta(pattern=rf"\A(?:{schema['pattern'].removeprefix('^').removesuffix('$')})\Z")]
-    elif column.type == "category":
-        json_type = str
-    else:
-        # An integer may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
-        whole = 1 if column.type == "integer" else None
-        json_type = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
-    return json_type | None if column.nullable else json_type
-
 
 Row = msgspec.defstruct(
     "Row",
-    [(column.name, _json_type(column)) for column in contract.INPUTS],
+    [(column.name, json_type(column)) for column in contract.INPUTS],
     frozen=True,
     forbid_unknown_fields=True,
     gc=False,

@@ -15,8 +15,8 @@ import numpy as np
 import prometheus_client
 from numpy.typing import NDArray
 
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.histograms import count_values, histograms_of, shares
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Predictions
 
 INTERVAL = 0.1  # seconds between two aggregations

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,10 @@ class Target:
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] = ()
+    # What a target has in common with all columns.
+    pattern: ClassVar[None] = None
+    nullable: ClassVar[bool] = False
+    example: ClassVar[None] = None
 
     @property
     def forms(self) -> TypeForms:

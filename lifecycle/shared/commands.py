@@ -13,7 +13,7 @@ class CommandError(Exception):
 
 
 def run(command: Sequence[str | Path], folder: Path = Path(), **environment: str) -> str:
-    """Run a command in a directory and return its output, both streams in one.
+    """Run a command in a directory and return what it writes to standard output; warnings are not part of it.
 
     Raises:
         CommandError: If it fails.
@@ -22,15 +22,14 @@ def run(command: Sequence[str | Path], folder: Path = Path(), **environment: str
         command,
         cwd=folder,
         env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         encoding="utf-8",
         errors="replace",
         check=False,
     )
     if completed.returncode:
-        last_lines = completed.stdout.strip().splitlines()[-_TAIL:]
+        last_lines = f"{completed.stdout}\n{completed.stderr}".strip().splitlines()[-_TAIL:]
         raise CommandError("\n".join(last_lines) or f"{command[0]} failed without any output")
     return completed.stdout
 

@@ -11,9 +11,9 @@ from typing import Literal
 
 from duckdb import DuckDBPyRelation
 
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.histograms import QUANTILES, Bins
 from lifecycle.shared.settings import Settings
-from lifecycle.shared.task import TASK
 from model import contract
 
 # Column of the predictions, in logs that are read and in months that are counted.

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.months import month_range
 from lifecycle.shared.settings import Settings
-from lifecycle.shared.task import METRICS, TASK
 from lifecycle.shared.yaml_text import YAMLError, explain_yaml, parse_yaml
 from model import contract
 from model.estimator import Count, Hyperparameters

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
 from lifecycle.shared.schema import json_schema
-from lifecycle.shared.task import TASK
 from lifecycle.shared.tasks.task import Predictions
 from model import contract, features
 

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
-from lifecycle.shared.columns import Column
+from lifecycle.shared.columns import Column, Target
 from model import contract
 
 # Matches every day of the calendar and nothing else, so that the pattern alone validates a timestamp.
@@ -23,11 +22,11 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": contract.NAME,
         "type": "object",
-        "properties": {column.name: _property(column) for column in contract.INPUTS},
+        "properties": {column.name: value_schema(column) for column in contract.INPUTS},
         "required": [column.name for column in contract.INPUTS],
         "additionalProperties": False,
         "identity": list(contract.IDENTITY),
-        "target": {key: value for key, value in asdict(contract.TARGET).items() if value},
+        "target": {"name": contract.TARGET.name} | value_schema(contract.TARGET),
     }
 
 
@@ -36,7 +35,8 @@ def contract_version() -> str:
     return hashlib.sha256(json.dumps(json_schema(), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _property(column: Column) -> dict[str, Any]:
+def value_schema(column: Column | Target) -> dict[str, Any]:
+    """Return the JSON Schema of a column's values, with ``unit`` and ``description`` as annotations."""
     json_type = column.forms.json
     # The format date-time does not fit: it requires a time zone.
     pattern = _TIMESTAMP if column.type == "timestamp" else column.pattern
@@ -48,6 +48,6 @@ def _property(column: Column) -> dict[str, Any]:
         "enum": list(column.categories) or None,
         "pattern": f"^{pattern}$" if pattern else None,
         "description": column.description,
-        "examples": [column.example],
+        "examples": None if column.example is None else [column.example],
     }
     return {key: value for key, value in values.items() if value is not None}

@@ -16,11 +16,11 @@ from lifecycle.prediction_log.log_settings import read_environment
 from lifecycle.release.smoke import DRY_RUN, SAME, expected_answers
 from lifecycle.serving.application import Application
 from lifecycle.serving.environment import ServingSettings
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.files import write_json
 from lifecycle.shared.months import month_path
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor, model_hash
-from lifecycle.shared.task import METRICS
 from model.estimator import Hyperparameters
 
 

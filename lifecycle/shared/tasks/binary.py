@@ -149,17 +149,9 @@ class Binary(Task):
             "label": {"type": "boolean", "description": "Whether the probability reaches the served threshold."},
         }
 
-    def outcome_schema(self) -> dict[str, Any]:
-        """Return the schema of a boolean."""
-        return {"type": "boolean"}
-
     def outcome_example(self) -> Any:
         """Return a valid outcome."""
         return True
-
-    def outcome_type(self) -> Any:
-        """Return the type of a boolean."""
-        return bool
 
     def outcome_in_words(self, outcome: Any) -> str:
         """Return the target's name, or that it is not so."""

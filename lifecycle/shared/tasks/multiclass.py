@@ -147,17 +147,9 @@ class Multiclass(Task):
             "probabilities": {"type": "object", "required": names, "properties": dict.fromkeys(names, probability)},
         }
 
-    def outcome_schema(self) -> dict[str, Any]:
-        """Return the schema of a class."""
-        return {"type": "string", "enum": [*self._position]}
-
     def outcome_example(self) -> Any:
         """Return a valid outcome."""
         return next(iter(self._position))
-
-    def outcome_type(self) -> Any:
-        """Return the type of a class."""
-        return Literal[tuple(self._position)]
 
     def outcome_in_words(self, outcome: Any) -> str:
         """Return the class."""

@@ -1,7 +1,7 @@
 """The task of a target that is a number: the model predicts its value."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,20 +129,9 @@ class Regression(Task):
         unit = {"unit": self.target.unit} if self.target.unit else {}
         return {"value": {"type": "number", **unit}}
 
-    def outcome_schema(self) -> dict[str, Any]:
-        """Return the schema of the target's values."""
-        limits = {"minimum": self.target.minimum, "maximum": self.target.maximum}
-        return {"type": "number", **{name: limit for name, limit in limits.items() if limit is not None}}
-
     def outcome_example(self) -> Any:
         """Return a valid outcome."""
         return next((limit for limit in (self.target.minimum, self.target.maximum) if limit is not None), 0.0)
-
-    def outcome_type(self) -> Any:
-        """Return the type of the target's values."""
-        import msgspec
-
-        return Annotated[float, msgspec.Meta(ge=self.target.minimum, le=self.target.maximum)]
 
     def outcome_in_words(self, outcome: Any) -> str:
         """Return the number with its unit."""

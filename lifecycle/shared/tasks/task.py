@@ -135,16 +135,8 @@ class Task(ABC):
         """Return the JSON Schema of each field of an answer, without its id."""
 
     @abstractmethod
-    def outcome_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of an outcome."""
-
-    @abstractmethod
     def outcome_example(self) -> Any:
         """Return a valid outcome."""
-
-    @abstractmethod
-    def outcome_type(self) -> Any:
-        """Return the type of an outcome, for msgspec."""
 
     @abstractmethod
     def outcome_in_words(self, outcome: Any) -> str:

@@ -24,6 +24,7 @@ from lifecycle.prediction_log.database import (
     create_tables,
     write_records,
 )
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.months import month_path, read_month, to_columns
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
@@ -67,7 +68,7 @@ class Watched:
             "contract_version": [contract_version()] * rows.num_rows,
             "request_id": ids,
             "inputs": inputs_as_json,
-            "probability": self.predictor.predict(to_columns(rows)).astype(np.float64),
+            TASK.output: self.predictor.predict(to_columns(rows)).astype(np.float64),
         }
         feedback = {"prediction_id": ids, "time": times + DAY, "outcome": rows.column(contract.TARGET.name)}
         return pa.table(predictions), pa.table(feedback)
@@ -98,7 +99,8 @@ def fill(url: str, *tables: pa.Table) -> None:
     records: list[Record] = []
     for row in (row for table in tables for row in table.to_pylist()):
         if "inputs" in row:
-            records.append(Prediction(**row | {"inputs": msgspec.Raw(row["inputs"].encode())}))
+            inputs, prediction = msgspec.Raw(row.pop("inputs").encode()), row.pop(TASK.output)
+            records.append(Prediction(**row, inputs=inputs, prediction=prediction))
         else:
             records.append(Outcome(**row))
     engine = create_log_engine(url)

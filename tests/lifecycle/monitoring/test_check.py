@@ -18,8 +18,8 @@ from lifecycle.monitoring.check_report import as_json, check_in_words
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.months import to_columns
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from model import contract
 from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log

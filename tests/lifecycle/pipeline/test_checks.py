@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lifecycle.pipeline.checks import Check, in_words, skill_floors
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.params import Params
-from lifecycle.shared.task import METRICS
 
 
 def difference(name: str, allowed: float, interval: Interval, *, passed: bool, where: str = "") -> Check:

@@ -11,10 +11,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lifecycle.pipeline.evaluate import evaluate
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
-from lifecycle.shared.task import METRICS
 from tests.lifecycle.repository import run_with_example, write_params
 
 Make = Callable[..., Params]
@@ -73,7 +73,7 @@ def test_slice_of_one_class_has_no_roc_auc(model_copy: Path, prepared: Path, par
 
 
 def test_importance_reflects_what_the_model_uses(reports: Path) -> None:
-    importance = {row["column"]: float(row["roc_auc_worse_by"]) for row in rows(reports / "plots/importance.csv")}
+    importance = {row["column"]: float(row["roc_auc_lost"]) for row in rows(reports / "plots/importance.csv")}
     assert len(importance) == 19
     assert importance["flight_number"] == 0
     assert max(importance, key=lambda name: importance[name]) == "scheduled_departure"

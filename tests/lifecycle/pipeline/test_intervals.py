@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each, mean_interval
 from lifecycle.shared.metrics import Weights
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 
 LOG_LOSS = [*METRICS].index("log_loss")

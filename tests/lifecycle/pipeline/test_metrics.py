@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
-from lifecycle.shared.task import METRICS
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 
 SAMPLES = ["distinct", "tied", "certain"]
@@ -54,6 +63,10 @@ def test_metrics_equal_those_of_scikit_learn(kind: str) -> None:
             "log_loss": log_loss(target, exact),
             "brier_score": brier_score_loss(target, exact),
             "calibration_error": calibration_error(target, probability, 10),
+            "balanced_accuracy": balanced_accuracy_score(target, exact >= 0.5),
+            "f1": f1_score(target, exact >= 0.5),
+            "precision": precision_score(target, exact >= 0.5),
+            "recall": recall_score(target, exact >= 0.5),
         },
         rel=1e-9,
     )
@@ -80,7 +93,8 @@ def test_a_weight_equals_copies_of_the_row(kind: str) -> None:
 def test_constant_prediction_is_the_baseline() -> None:
     target = np.array([True] * 3 + [False] * 7)
     (metrics,) = BinaryScores(target, np.full(10, 0.3), bins=10, threshold=0.5).metrics(once(10))
-    expected = [0.5, 0.3, log_loss(target, np.full(10, 0.3)), 0.21, 0]
+    # No row is labelled true, so precision and F1 are 0 as scikit-learn defines them, and half of the classes is found.
+    expected = [0.5, 0.3, log_loss(target, np.full(10, 0.3)), 0.21, 0, 0.5, 0, 0, 0]
     np.testing.assert_allclose(metrics, expected, atol=1e-12)
 
 

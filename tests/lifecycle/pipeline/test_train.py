@@ -75,7 +75,7 @@ def test_wrong_export_is_detected(
 ) -> None:
     before = (model_copy / "model.onnx").read_bytes()
     monkeypatch.setattr(estimator.HistGradientBoosting, "build", build_native_categories)
-    with pytest.raises(UserError, match=r"trained one: the probabilities of [\d,]+ of 3,000 holdout rows differ"):
+    with pytest.raises(UserError, match=r"trained one: the predictions of [\d,]+ of 3,000 holdout rows differ"):
         train(params(), prepared, model_copy)
     assert (model_copy / "model.onnx").read_bytes() == before
 

@@ -13,9 +13,9 @@ from lifecycle.proposal.compare import Difference, Part, Verdict
 from lifecycle.proposal.gate import against_champion
 from lifecycle.proposal.report import render
 from lifecycle.proposal.results import Built, Chart, Comparison, Curves, Judged, Origins, Proposal, Reproduced
+from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.params import load_params
-from lifecycle.shared.task import METRICS
 from lifecycle.shared.text import LONGEST, clean
 
 PARAMS = load_params()

@@ -1,0 +1,28 @@
+"""Types of values in JSON, derived from the contract: what a client may send for an input or an outcome."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from lifecycle.shared.columns import Column, Target
+from lifecycle.shared.schema import value_schema
+
+
+def json_type(column: Column | Target) -> Any:
+    """Return the type of a column's values, for msgspec."""
+    schema = value_schema(column)
+    values: Any
+    if "enum" in schema:
+        values = Literal[tuple(schema["enum"])]
+    elif "pattern" in schema:
+        # `$` would accept a trailing newline.
+        values = Annotated[str, Meta(pattern=rf"\A(?:{schema['pattern'].removeprefix('^').removesuffix('$')})\Z")]
+    elif column.type == "category":
+        values = str
+    elif column.type == "boolean":
+        values = bool
+    else:
+        # An integer may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
+        whole = 1 if column.type == "integer" else None
+        values = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
+    return values | None if column.nullable else values
