@@ -72,8 +72,8 @@ def test_make_itself(unchanged: Repository) -> None:
     """The Makefile, with the environment of this test run instead of a new one."""
     folder = unchanged.folder
     (folder / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
-    for name in ("bootstrap", "development"):
-        os.utime(folder / f"requirements/{name}.txt", (0, 0))
+    for requirements in (folder / "requirements").iterdir():
+        os.utime(requirements, (0, 0))
     completed = unchanged.run("make")
     assert completed.returncode == 0, completed.stdout
     assert completed.stdout.startswith("Nothing has changed")
@@ -317,8 +317,8 @@ def test_moving_the_data_to_another_remote(finished: Repository, tmp_path: Path)
     finished.must("git", "clone", "--quiet", str(finished.folder), str(folder))
     clone = Repository(folder)
     (folder / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
-    for name in ("bootstrap", "development"):
-        os.utime(folder / f"requirements/{name}.txt", (0, 0))
+    for requirements in (folder / "requirements").iterdir():
+        os.utime(requirements, (0, 0))
     failed(clone.run("make", "remote"), "make remote URL=s3://bucket/path")
     clone.must("make", "remote", f"URL={tmp_path / 'storage'}")
     clone.commit("Data elsewhere")

@@ -413,7 +413,7 @@ def prediction(number: int, **changes: Any) -> bytes:
         "model_version": "test-1",
         "contract_version": "0",
         "request_id": "r",
-        "probability": 0.5,
+        "prediction": 0.5,
         "inputs": msgspec.Raw(b'{"carrier":"UA"}'),
     }
     return msgspec.json.encode(Prediction(**values | changes)) + b"\n"
