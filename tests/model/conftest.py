@@ -9,10 +9,12 @@ import pytest
 
 from lifecycle.pipeline.prepare import prepare
 from lifecycle.pipeline.train import train
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.commands import run
 from lifecycle.shared.months import month_path, read_month, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tasks.task import Targets
 from model import contract
 
 if Path(contract.__file__).parents[1] != Path(__file__).parents[2]:
@@ -37,7 +39,7 @@ def months(params: Params) -> list[str]:
 
 @pytest.fixture(scope="session")
 def sample(months: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with few rows of these months, spread evenly over each month and over both outcomes."""
+    """A directory with few rows of these months, spread evenly over each month and over all classes."""
     folder = tmp_path_factory.mktemp("sample")
     for month in months:
         table = read_month(month_path(month))
@@ -45,13 +47,14 @@ def sample(months: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def few_rows(target: np.ndarray[tuple[int], np.dtype[np.bool_]], total: int) -> list[int]:
-    """Choose the numbers of about ``total`` rows, at least two of each outcome that occurs."""
+def few_rows(targets: Targets, total: int) -> list[int]:
+    """Choose the numbers of about ``total`` rows, at least two of each class that occurs."""
     chosen: list[int] = []
-    for outcome in (False, True):
-        rows = np.flatnonzero(target == outcome)
-        count = min(len(rows), max(2, round(total * len(rows) / len(target))))
-        chosen += rows[np.linspace(0, len(rows) - 1, count).astype(np.intp)].tolist() if count else []
+    classes = TASK.classes(targets)
+    for one_class in np.unique(classes):
+        rows = np.flatnonzero(classes == one_class)
+        count = min(len(rows), max(2, round(total * len(rows) / len(targets))))
+        chosen += rows[np.linspace(0, len(rows) - 1, count).astype(np.intp)].tolist()
     return sorted(chosen)
 
 

@@ -16,11 +16,12 @@ from lifecycle.prediction_log.log_settings import read_environment
 from lifecycle.release.smoke import DRY_RUN, SAME, expected_answers
 from lifecycle.serving.application import Application
 from lifecycle.serving.environment import ServingSettings
-from lifecycle.shared.chosen_task import METRICS
+from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.files import write_json
-from lifecycle.shared.months import month_path
+from lifecycle.shared.months import month_path, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor, model_hash
+from lifecycle.shared.tasks.task import Predictions
 from model.estimator import Hyperparameters
 
 
@@ -52,17 +53,17 @@ def test_batch_predicts_what_the_model_does(params: Params, sample: Path, predic
     count = predict(rows, tmp_path / "scored.parquet", predictor)
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.num_rows == count == pq.read_metadata(rows).num_rows
-    probabilities = scored.column("probability").to_numpy()
-    assert np.all((probabilities >= 0) & (probabilities <= 1))
+    predictions = TASK.read_output({name: scored.column(name).to_numpy() for name in TASK.output_columns()})
+    np.testing.assert_array_equal(predictions, predictor.predict(to_columns(pq.read_table(rows))))
 
 
-async def predicted(application: Application, rows: list[dict[str, Any]]) -> list[float]:
-    """Return the probabilities that the service predicts; the dry run leaves no trace in the prediction log."""
+async def predicted(application: Application, rows: list[dict[str, Any]]) -> Predictions:
+    """Return the predictions of the service; the dry run leaves no trace in the prediction log."""
     transport = httpx.ASGITransport(application)  # type: ignore[arg-type]  # ASGI with narrower types
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         response = await client.post("/predict", json=rows, headers=DRY_RUN)
     assert response.status_code == 200, response.text
-    return [prediction["probability"] for prediction in response.json()["predictions"]]
+    return TASK.read_answers(response.json()["predictions"])
 
 
 def test_the_service_predicts_what_the_model_does(model: Path, predictor: Predictor, tmp_path: Path) -> None:
@@ -74,5 +75,5 @@ def test_the_service_predicts_what_the_model_does(model: Path, predictor: Predic
         ServingSettings, model_folder=model, lineage=tmp_path / "lineage.json", state_folder=tmp_path / "state"
     )
     expected = expected_answers(predictor)
-    probabilities = asyncio.run(predicted(Application.load(settings), expected["rows"]))
-    np.testing.assert_allclose(probabilities, expected["probabilities"], atol=SAME)
+    predictions = asyncio.run(predicted(Application.load(settings), expected["rows"]))
+    assert TASK.differences(predictions, np.array(expected["predictions"])).max() <= SAME

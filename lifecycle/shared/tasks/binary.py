@@ -43,6 +43,10 @@ class Binary(Task):
         """Return the booleans."""
         return values.astype(np.bool_)
 
+    def classes(self, targets: Targets) -> NDArray[np.intp]:
+        """Return 1 for true and 0 for false."""
+        return targets.astype(np.intp)
+
     def summary(self, targets: Targets) -> dict[str, float]:
         """Return the base rate: the share of positive targets."""
         return {"base_rate": float(targets.mean()) if len(targets) else np.nan}

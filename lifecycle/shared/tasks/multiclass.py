@@ -38,6 +38,10 @@ class Multiclass(Task):
         """Return the positions of the values among the classes."""
         return np.array([self._position[str(value)] for value in values], dtype=np.intp)
 
+    def classes(self, targets: Targets) -> NDArray[np.intp]:
+        """Return the targets, which are positions among the classes."""
+        return targets
+
     def summary(self, targets: Targets) -> dict[str, float]:
         """Return the share of each class."""
         shares = np.bincount(targets, minlength=len(self._position)) / max(len(targets), 1)

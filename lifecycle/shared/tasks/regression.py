@@ -36,6 +36,10 @@ class Regression(Task):
         """Return the numbers."""
         return values.astype(np.float64)
 
+    def classes(self, targets: Targets) -> NDArray[np.intp]:
+        """Return the same class for all."""
+        return np.zeros(len(targets), dtype=np.intp)
+
     def summary(self, targets: Targets) -> dict[str, float]:
         """Return mean and standard deviation."""
         if not len(targets):

@@ -68,6 +68,10 @@ class Task(ABC):
         """Convert the values of the target's column to targets."""
 
     @abstractmethod
+    def classes(self, targets: Targets) -> NDArray[np.intp]:
+        """Return the number of each target's class; the same for all if the target has no classes."""
+
+    @abstractmethod
     def summary(self, targets: Targets) -> dict[str, float]:
         """Summarize targets in a few numbers, such as their mean."""
 

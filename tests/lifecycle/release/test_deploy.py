@@ -28,7 +28,7 @@ from tests.lifecycle.traffic import traffic
 # A difference between the code of two versions: a file, a text in it and its replacement.
 Edit = tuple[str, str, str]
 NARROW = ("model/contract.py", "maximum=9999", "maximum=2000")
-WRONG = ("lifecycle/serving/scorer.py", "scores.tolist()\n        return", "(scores * 0.9).tolist()\n        return")
+WRONG = ("lifecycle/serving/scorer.py", "list(scores.tolist())", "list((scores * 0.9).tolist())")
 LATE = (
     "lifecycle/serving/scorer.py",
     "        _, scores = await",
@@ -175,7 +175,7 @@ def test_rollback_and_deployment_without_a_failed_request(story: Story) -> None:
 @pytest.mark.parametrize(
     ("edits", "reason"),
     [
-        (WRONG, "its probabilities differ from the registered ones by up to 0.0"),
+        (WRONG, "its predictions differ from the registered ones by up to 0.0"),
         pytest.param(LATE, "did not answer within 5 s", marks=pytest.mark.long),
     ],
 )

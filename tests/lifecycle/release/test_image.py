@@ -216,7 +216,7 @@ def test_prove_rejects_an_image_with_another_model(
     (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
     completed = prove(copy, engine, image)
     assert completed.returncode == 1
-    message = r"the image cannot be released: its probabilities differ from the model's by up to 0\.\d+"
+    message = r"the image cannot be released: its predictions differ from the model's by up to 0\.\d+"
     assert re.search(message, completed.stdout)
     lineage["commit"] = "another"
     (copy.folder / "artifacts/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
