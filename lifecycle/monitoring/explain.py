@@ -25,16 +25,17 @@ from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
 from lifecycle.shared.distributions import PREDICTION, VARIABLES, count_distributions
 from lifecycle.shared.histograms import LEAST_SHARE, shares
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.tasks.task import Predictions
-from model import contract, features
+from model import features
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEFORE = timedelta(days=7)
 _OTHERS = 100  # predictions
-_INPUTS = pa.schema([ARROW_SCHEMA.field(column.name).with_nullable(nullable=True) for column in contract.INPUTS])
+_INPUTS = pa.schema([ARROW_SCHEMA.field(column.name).with_nullable(nullable=True) for column in request_columns()])
 
 
 @dataclass(frozen=True)

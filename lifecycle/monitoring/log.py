@@ -26,12 +26,13 @@ from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import request_columns
 from model import contract
 
 # Prefix of the names of cluster columns; the unit of the clusters follows.
 CLUSTERED = "group by "
 _MEMORY = "512MB"
-_INPUTS = json.dumps({column.name: column.forms.duckdb for column in contract.INPUTS})
+_INPUTS = json.dumps({column.name: column.forms.duckdb for column in request_columns()})
 _PREDICTION = ("id", "time", "model_version", "inputs", TASK.output)
 _DATABASES = ("sqlite", "postgresql")
 _SKEW = 300  # seconds that the clock of the service may be ahead
@@ -210,7 +211,7 @@ def _create_empty(connection: DuckDBPyConnection, name: str) -> None:
 def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: datetime, future: float) -> Log:
     """Read `logged`, `reported` and `refused`, each once; large tables are written into the directory."""
     after = until.timestamp()
-    inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in contract.INPUTS)
+    inputs = ", ".join(f'inputs."{column.name}" AS "{column.name}"' for column in request_columns())
     kept = f"hash(id) AS key, time, model_version, {TASK.logged_sql()} AS prediction"
     parsed = connection.view("logged").project(f"* REPLACE (from_json(inputs, '{_INPUTS}') AS inputs)")
     # A Parquet file is written faster than a table, and read as fast.

@@ -21,6 +21,7 @@ from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.files import replacing_folder, write_json
+from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, leave_out_each
 from lifecycle.shared.metrics import Weights
 from lifecycle.shared.months import to_columns, to_target, to_texts
@@ -214,7 +215,7 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
         return point_metrics(targets, predictor.predict(columns), params)[measured]
 
     def change_if_shuffled(position: int) -> NDArray[np.float64]:
-        name = contract.INPUTS[position].name
+        name = feature_columns()[position].name
         draws = np.random.default_rng([params.seed, position])
         repeats = [metrics_of(columns | {name: draws.permutation(columns[name])}) for _ in range(_IMPORTANCE_REPEATS)]
         return np.asarray(np.mean(repeats, axis=0) - unshuffled)
@@ -222,10 +223,10 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
     unshuffled = metrics_of(columns)
     importance = []
     with ThreadPoolExecutor(stage.cores()) as threads:
-        changes = threads.map(change_if_shuffled, range(len(contract.INPUTS)))
-        total = len(contract.INPUTS)
+        changes = threads.map(change_if_shuffled, range(len(feature_columns())))
+        total = len(feature_columns())
         progress = tqdm(changes, "permutation importance", total=total, unit="column", disable=None)
-        for column, changes_of_metrics in zip(contract.INPUTS, progress, strict=True):
+        for column, changes_of_metrics in zip(feature_columns(), progress, strict=True):
             ranks, loss = (
                 -METRICS[name].improvement(change)
                 for name, change in zip((TASK.ranks, TASK.loss), changes_of_metrics, strict=True)

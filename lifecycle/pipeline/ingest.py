@@ -4,11 +4,11 @@ import argparse
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
+from lifecycle.shared.conversion import to_arrow
 from lifecycle.shared.files import replacing_file
 from lifecycle.shared.months import ARROW_SCHEMA, DATA, month_path
 from lifecycle.shared.validation import as_pandas, validate
@@ -37,14 +37,11 @@ def ingest(month: str, folder: Path = DATA) -> bool:
     rows = data.fetch(month)
     if rows.empty:
         raise NoRowsError(f"the source has no rows for {month}; see `fetch` in model/data.py.")
-    try:
-        # Sorted by identity, so that the file does not depend on the order in which the source returns rows.
-        table = pa.Table.from_pandas(rows.sort_values(list(contract.IDENTITY)), ARROW_SCHEMA, preserve_index=False)
-    except (pa.ArrowException, KeyError):
-        # Rows that do not fit the schema violate the contract. Validation has the better error message.
-        validate(rows.reset_index(drop=True), source=f"fetch({month!r})", month=month)
-        raise
-    validate(as_pandas(table), source=f"fetch({month!r})", month=month)
+    source = f"fetch({month!r})"
+    table = to_arrow(rows, source)
+    validate(as_pandas(table), source=source, month=month)
+    # Sorted, so that the file does not depend on the order in which the source returns rows.
+    table = table.sort_by([(name, "ascending") for name in contract.IDENTITY or ARROW_SCHEMA.names])
 
     path = month_path(month, folder)
     with replacing_file(path) as aside:

@@ -8,9 +8,9 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.tasks.task import Predictions
-from model import contract
 
 
 class MlflowModel(PythonModel):
@@ -27,7 +27,7 @@ class MlflowModel(PythonModel):
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> Predictions:
         """Predict the target of each row of a frame with the contract's inputs."""
-        columns = {c.name: model_input[c.name].to_numpy(c.forms.numpy) for c in contract.INPUTS}
+        columns = {c.name: model_input[c.name].to_numpy(c.forms.numpy) for c in request_columns()}
         return self._predictor.predict(columns)
 
 

@@ -19,6 +19,7 @@ from lifecycle.shared import console
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_file
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.validation import as_pandas, validate_inputs
@@ -26,7 +27,7 @@ from model import contract
 
 _ENDINGS = (".parquet", ".csv")
 _BATCH = 2**16  # rows
-_INPUTS = pa.schema([ARROW_SCHEMA.field(column.name) for column in contract.INPUTS])
+_INPUTS = pa.schema([ARROW_SCHEMA.field(column.name) for column in request_columns()])
 
 
 def predict(source: Path, target: Path, predictor: Predictor) -> int:

@@ -17,6 +17,7 @@ from lifecycle.pipeline import stage
 from lifecycle.pipeline.evaluate import IMPORTANCE
 from lifecycle.shared.distributions import PREDICTION, Distributions, count_distributions, make_variable_bins
 from lifecycle.shared.histograms import Bins
+from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
@@ -60,7 +61,7 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
     window, holdout = params.window.months(), params.holdout.months()
     # One thread, so that sums are always computed in the same order.
     connection = duckdb.connect(config={"threads": 1})
-    names = ", ".join(f'"{name}"' for name in (*(column.name for column in contract.INPUTS), contract.TARGET.name))
+    names = ", ".join(f'"{name}"' for name in (*(column.name for column in feature_columns()), contract.TARGET.name))
     bins = make_variable_bins(
         connection.read_parquet([str(month_path(month, data)) for month in window]).project(names)
     )

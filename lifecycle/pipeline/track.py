@@ -18,6 +18,7 @@ from lifecycle.pipeline import stage
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.yaml_text import parse_yaml
 from model import contract
 
@@ -181,13 +182,14 @@ def _log_model(model_format: str) -> None:
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     # Pandas represents integers as floats if some values are missing.
-    floats = {c.name for c in contract.INPUTS if c.type == "number" or (c.type == "integer" and c.nullable)}
-    inputs: list[ColSpec | TensorSpec] = [
+    inputs = request_columns()
+    floats = {c.name for c in inputs if c.type == "number" or (c.type in {"integer", "boolean"} and c.nullable)}
+    columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double if c.name in floats else DataType[c.forms.mlflow], c.name, required=not c.nullable)
-        for c in contract.INPUTS
+        for c in inputs
     ]
-    example = pd.DataFrame({c.name: [c.example] for c in contract.INPUTS})
-    for c in contract.INPUTS:
+    example = pd.DataFrame({c.name: [c.example] for c in inputs})
+    for c in inputs:
         if c.type == "timestamp":
             example[c.name] = pd.to_datetime(example[c.name])
         elif c.name in floats:
@@ -198,7 +200,7 @@ def _log_model(model_format: str) -> None:
         python_model="lifecycle/pipeline/mlflow_model.py",
         artifacts={"model": str(stage.MODEL)},
         code_paths=["model", "lifecycle"],
-        signature=ModelSignature(Schema(inputs), Schema([ColSpec(DataType.float)])),
+        signature=ModelSignature(Schema(columns), Schema([ColSpec(DataType.float)])),
         input_example=example,
         pip_requirements=[f"{name}=={version(name)}" for name in libraries],
     )

@@ -19,6 +19,7 @@ from lifecycle.proposal.leaks import (
 from lifecycle.proposal.results import Comparison
 from lifecycle.proposal.unrecognised import unrecognised, unrecognised_in_words
 from lifecycle.shared.chosen_task import TASK
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.months import DATA, month_path, open_month, read_month, to_columns, to_target
 from lifecycle.shared.params import Params
 from model import contract
@@ -75,7 +76,7 @@ def suspected_leaks(params: Params, known: Collection[str] | None, comparison: C
     leaks = predicts_alone(train, to_target(newest), judged, to_target(holdout))
     leaks += copied_rows(window, _HOLDOUT)
     if contract.TIME:
-        new = [c.name for c in contract.INPUTS if c.type == "timestamp" and c.name not in (known or ())]
+        new = [c.name for c in request_columns() if c.type == "timestamp" and c.name not in (known or ())]
         later = {name: values for name, values in judged.items() if name in {*new, contract.TIME}}
         leaks += known_only_later(later, contract.TIME)
         leaks += trained_on_later_rows(train[contract.TIME], judged[contract.TIME])

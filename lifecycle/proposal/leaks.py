@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lifecycle.proposal.row_pairs import duckdb_in_memory
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.columns import Columns
+from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import foreign
 from model import contract
@@ -101,7 +102,7 @@ def predicts_alone(train: Columns, train_targets: Targets, holdout: Columns, hol
     chosen, judged = _sample(len(train_targets)), _sample(len(holdout_targets))
     indicators, targets = TASK.indicators(train_targets[chosen]), holdout_targets[judged]
     warnings = []
-    for column in contract.INPUTS:
+    for column in feature_columns():
         seen, values = train[column.name][chosen], holdout[column.name][judged]
         predictions = [_means(*_codes(seen, values, column.type), indicators)]
         if column.is_numeric:

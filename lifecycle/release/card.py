@@ -12,6 +12,7 @@ from lifecycle.pipeline.checks import in_digits
 from lifecycle.proposal.report import metrics_alone
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.columns import Column
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.text import foreign, table
 from model import contract
@@ -109,7 +110,7 @@ def _slices(slices: Mapping[str, Mapping[str, Any]], least: int) -> str:
 def _inputs() -> str:
     rows = [
         [f"`{column.name}`", column.type, column.unit or "", _allowed(column), column.description]
-        for column in contract.INPUTS
+        for column in request_columns()
     ]
     return table(["input", "type", "unit", "allowed", "meaning"], rows, "lllll")
 

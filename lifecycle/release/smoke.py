@@ -15,22 +15,27 @@ from lifecycle.registry.versions import Version
 from lifecycle.release.client import TIMEOUT, ask, wait_until_ready
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.predictor import Predictor
-from model import contract
 
 ANSWERS = "answers.json"
 DRY_RUN = {"X-Dry-Run": "true"}
-EXAMPLE = {column.name: column.example for column in contract.INPUTS}
+EXAMPLE = {column.name: column.example for column in request_columns()}
 SAME = 1e-6  # largest difference of two predictions that count as equal; see `Task.differences`
 
 
 def examples() -> list[dict[str, Any]]:
-    """Return the contract's example, and its variants with each missing value and each category that is allowed."""
+    """Return the contract's example, and its variants with each missing value and each category that is allowed.
+
+    The last one has no optional columns, if there are any.
+    """
     rows: list[dict[str, Any]] = [EXAMPLE]
-    for column in contract.INPUTS:
-        values = ([None] if column.nullable else []) + list(column.categories)
+    for column in request_columns():
+        values: list[Any] = ([None] if column.nullable else []) + list(column.categories)
+        values += [True, False] if column.type == "boolean" else []
         rows += [EXAMPLE | {column.name: value} for value in values]
-    return rows
+    required = {column.name: column.example for column in request_columns() if not column.optional}
+    return rows if required == EXAMPLE else [*rows, required]
 
 
 def expected_answers(predictor: Predictor) -> dict[str, Any]:
@@ -41,9 +46,9 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 
     rows = examples()
-    times = [column.name for column in contract.INPUTS if column.type == "timestamp"]
-    typed = [row | {name: datetime.fromisoformat(row[name]) for name in times if row[name]} for row in rows]
-    table = pa.Table.from_pylist(typed, pa.schema([ARROW_SCHEMA.field(column.name) for column in contract.INPUTS]))
+    times = [column.name for column in request_columns() if column.type == "timestamp"]
+    typed = [row | {name: datetime.fromisoformat(row[name]) for name in times if row.get(name)} for row in rows]
+    table = pa.Table.from_pylist(typed, pa.schema([ARROW_SCHEMA.field(column.name) for column in request_columns()]))
     return {"rows": rows, "predictions": predictor.predict(to_columns(table)).tolist()}
 
 

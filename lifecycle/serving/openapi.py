@@ -3,6 +3,7 @@
 from typing import Any
 
 from lifecycle.shared.chosen_task import TASK
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.schema import json_schema, value_schema
 from model import contract
 
@@ -16,7 +17,7 @@ def openapi(version: str, max_rows: int, *, with_keys: bool) -> dict[str, Any]:
         with_keys: Whether a request needs an API key.
     """
     row = {key: value for key, value in json_schema().items() if key not in {"$schema", "identity", "target"}}
-    example = {column.name: column.example for column in contract.INPUTS}
+    example = {column.name: column.example for column in request_columns()}
     prediction_id = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
     schemas: dict[str, Any] = {
         "Row": {**row, "description": f"The inputs of a prediction. Target: {contract.TARGET.description}"},

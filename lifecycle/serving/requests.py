@@ -10,19 +10,21 @@ import numpy as np
 from msgspec import Meta
 
 from lifecycle.shared.columns import Column, Columns
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.json_types import json_type
-from model import contract
 
 Row = msgspec.defstruct(
     "Row",
-    [(column.name, json_type(column)) for column in contract.INPUTS],
+    # A column that may be left out comes last, as fields with a default value have to.
+    [(column.name, json_type(column)) for column in request_columns() if not column.optional]
+    + [(column.name, json_type(column), None) for column in request_columns() if column.optional],
     frozen=True,
     forbid_unknown_fields=True,
     gc=False,
 )
 
-_NUMBERS = [column.name for column in contract.INPUTS if column.is_numeric]
-_OTHERS = [(column.name, np.dtype(column.forms.numpy)) for column in contract.INPUTS if column.name not in _NUMBERS]
+_NUMBERS = [column.name for column in request_columns() if column.is_numeric]
+_OTHERS = [(column.name, np.dtype(column.forms.numpy)) for column in request_columns() if column.name not in _NUMBERS]
 _NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(name for name, _ in _OTHERS))
 
 
@@ -55,7 +57,7 @@ def rule(column: Column) -> str:
     return f"{text}, or null" if column.nullable else text
 
 
-_BY_NAME = {column.name: column for column in contract.INPUTS}
+_BY_NAME = {column.name: column for column in request_columns()}
 _PATH = re.compile(r"(?P<error>.*) - at `\$(?:\[(?P<row>\d+)\])?(?:\.(?P<field>\w+))?`", re.DOTALL)
 _NAMED = re.compile(r"(?P<error>Object .* field )`(?P<field>.*)`", re.DOTALL)
 _MAX_NAME_LENGTH = 100

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.intervals import MOST_GROUPS
 from lifecycle.shared.months import to_codes, to_timestamps
 from model import contract
@@ -43,20 +43,9 @@ def count_in_words(unit: str, count: int) -> str:
 
 
 def cluster_columns() -> list[str]:
-    """Return the columns of the contract that define the clusters.
-
-    Raises:
-        UserError: If model/contract.py names a column that is not an input.
-    """
+    """Return the columns of the contract that define the clusters."""
     named = {None: (contract.TIME, contract.GROUP), DAY: (contract.TIME,), ROW: ()}
-    columns = [column for column in named.get(contract.CLUSTER, (contract.CLUSTER,)) if column]
-    unknown = set(columns) - {column.name for column in contract.INPUTS}
-    if unknown or (contract.CLUSTER == DAY and not contract.TIME):
-        raise UserError(
-            f"model/contract.py names {', '.join(sorted(unknown)) or 'no column'} as TIME, GROUP or CLUSTER; each "
-            f"must be the name of an input, and CLUSTER may also be {DAY!r} (which needs TIME) or {ROW!r}."
-        )
-    return columns
+    return [column for column in named.get(contract.CLUSTER, (contract.CLUSTER,)) if column]
 
 
 def find_clusters(table: pa.Table) -> Clusters:
@@ -90,7 +79,8 @@ def cluster_sql(row: str) -> dict[str, str]:
         row: SQL expression that differs from row to row.
     """
     expressions = {}
-    for name in cluster_columns():
+    in_the_log = {column.name for column in request_columns()}
+    for name in (name for name in cluster_columns() if name in in_the_log):
         if name == contract.TIME:
             expressions[DAY] = f"date_diff('day', DATE '1970-01-01', \"{name}\"::DATE)"
         else:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Rows as one array per column, in training and in the service: text as objects, with None for a missing value; numbers
-# as float64, with NaN for a missing value; timestamps as datetime64[s].
+# and booleans as float64, with NaN for a missing value; timestamps as datetime64[s], with NaT for a missing value.
 Columns = dict[str, NDArray[np.generic]]
 # By column, the code of each category that occurs in the training data.
 Codes = Mapping[str, Mapping[str, int]]
@@ -42,7 +42,7 @@ class TypeForms:
 
 
 TYPES: dict[ColumnType, TypeForms] = {
-    "boolean": TypeForms("boolean", "bool", "bool", "bool", "BOOLEAN", "boolean", "Boolean", "true or false"),
+    "boolean": TypeForms("boolean", "bool", "boolean", "float64", "BOOLEAN", "boolean", "Boolean", "true or false"),
     "category": TypeForms("string", "string", "str", "object", "VARCHAR", "string", "Text", "a string"),
     "integer": TypeForms("integer", "int32", "Int32", "float64", "DOUBLE", "long", "Integer", "a whole number"),
     "number": TypeForms("number", "double", "float64", "float64", "DOUBLE", "double", "Float", "a number"),
@@ -58,7 +58,8 @@ class Column:
 
     Attributes:
         name: Name in the data, in requests and in reports.
-        type: ``category`` is text; ``timestamp`` is a date and time without a zone, in JSON ``YYYY-MM-DDThh:mm:ss``.
+        type: ``category`` is text; ``timestamp`` is a date and time without a zone, in JSON ``YYYY-MM-DDThh:mm:ss``;
+            ``integer`` and ``number`` measure something, and ``boolean`` is true or false.
         description: Meaning of the column, shown on the API page and in the model card.
         example: A valid value.
         unit: Unit of measurement.
@@ -68,18 +69,25 @@ class Column:
             training has seen it.
         pattern: Regular expression that must match the whole category.
         nullable: Whether the value may be missing.
+        optional: Whether a request may leave out the column; its value is then missing. A new column starts as an
+            optional one, so that clients do not have to change at the moment of the release.
+        role: ``feature`` for a column that the model may learn from, and that is watched; ``identity`` for one that
+            only tells rows apart: it is part of a request and of the prediction log, but not watched; ``ignored`` for
+            one that is only in the data, such as for slices: it is neither part of a request nor watched.
     """
 
     name: str
     type: ColumnType
     description: str
-    example: str | float
+    example: str | float | bool
     unit: str | None = None
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] = ()
     pattern: str | None = None
     nullable: bool = False
+    optional: bool = False
+    role: Literal["feature", "identity", "ignored"] = "feature"
 
     @property
     def forms(self) -> TypeForms:
@@ -88,8 +96,8 @@ class Column:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether the values are numbers."""
-        return self.type in {"integer", "number"}
+        """Whether the values are numbers on their way to the features, as booleans are too."""
+        return self.type in {"boolean", "integer", "number"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

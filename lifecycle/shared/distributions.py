@@ -13,8 +13,8 @@ from duckdb import DuckDBPyRelation
 
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.histograms import QUANTILES, Bins
+from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.settings import Settings
-from model import contract
 
 # Column of the predictions, in logs that are read and in months that are counted.
 PREDICTION = "prediction"
@@ -41,13 +41,13 @@ class Variable:
 
 def _variables() -> tuple[Variable, ...]:
     variables = []
-    for column in contract.INPUTS:
+    for column in feature_columns():
         name, sql = column.name, f'"{column.name}"'
         if column.type == "timestamp":
             variables.append(Variable(f"{name} (hour)", name, "category", f"strftime({sql}, '%H')"))
             variables.append(Variable(f"{name} (weekday)", name, "category", f"strftime({sql}, '%a')"))
-        elif column.type == "category":
-            variables.append(Variable(name, name, "category", sql))
+        elif column.type in {"category", "boolean"}:
+            variables.append(Variable(name, name, "category", f"{sql}::VARCHAR"))
         else:
             # NaN becomes NULL; DuckDB would order it as the largest number.
             variables.append(Variable(name, name, "number", f"CASE WHEN NOT isnan({sql}) THEN {sql}::DOUBLE END"))

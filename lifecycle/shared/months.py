@@ -8,17 +8,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.columns import Columns
+from lifecycle.shared.columns import Column, Columns, Target
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 
 DATA = Path("data")
 
-ARROW_SCHEMA = pa.schema(
-    [pa.field(c.name, pa.type_for_alias(c.forms.arrow), nullable=c.nullable) for c in contract.INPUTS]
-    + [pa.field(contract.TARGET.name, pa.type_for_alias(contract.TARGET.forms.arrow), nullable=False)]
-)
+
+def arrow_schema() -> pa.Schema:
+    """Return the schema of data files."""
+    columns: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
+    return pa.schema(
+        [pa.field(column.name, pa.type_for_alias(column.forms.arrow), nullable=column.nullable) for column in columns]
+    )
+
+
+ARROW_SCHEMA = arrow_schema()
 
 
 def month_range(first: str, last: str) -> list[str]:
@@ -65,7 +72,7 @@ def read_month(path: Path) -> pa.Table:
 
 def to_columns(table: pa.Table) -> Columns:
     """Convert the inputs of a table that fits the contract to NumPy arrays of shape (rows,)."""
-    return {c.name: _to_numpy(table.column(c.name), c.type) for c in contract.INPUTS}
+    return {c.name: _to_numpy(table.column(c.name), c.type) for c in request_columns()}
 
 
 def to_target(table: pa.Table) -> Targets:
@@ -88,9 +95,10 @@ def to_codes(column: pa.ChunkedArray) -> NDArray[np.intp]:
 
 
 def to_timestamps(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
-    """Convert a column of timestamps without missing values to ``datetime64[s]``."""
+    """Convert a column of timestamps to ``datetime64[s]``, NaT where one is missing."""
     milliseconds = column.cast(pa.int64()).combine_chunks()
-    return _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
+    times = _buffer(milliseconds, np.int64).view("datetime64[ms]").astype("datetime64[s]")
+    return np.where(_missing(milliseconds), np.datetime64("NaT", "s"), times)
 
 
 def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
@@ -99,7 +107,7 @@ def _to_numpy(column: pa.ChunkedArray, kind: str) -> NDArray[np.generic]:
     if kind == "timestamp":
         return to_timestamps(column)
     if kind == "boolean":
-        return _buffer(column.cast(pa.uint8()).combine_chunks(), np.uint8).view(np.bool_)
+        column = column.cast(pa.uint8())  # there is no cast from booleans to double precision
     numbers = column.cast(pa.float64()).combine_chunks()
     return np.where(_missing(numbers), np.nan, _buffer(numbers, np.float64))
 

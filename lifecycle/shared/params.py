@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.months import month_range
 from lifecycle.shared.settings import Settings
 from lifecycle.shared.yaml_text import YAMLError, explain_yaml, parse_yaml
@@ -143,9 +144,9 @@ def _known_category(name: str) -> str:
 
 
 def _known_column(name: str) -> str:
-    columns = [column.name for column in contract.INPUTS]
+    columns = [column.name for column in feature_columns()]
     if name not in columns:
-        raise ValueError(f"{name!r} is not an input of the contract{_meant(name, columns)}")
+        raise ValueError(f"{name!r} is not an input of the contract that is watched{_meant(name, columns)}")
     return name
 
 

@@ -21,7 +21,7 @@ from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
 from lifecycle.shared.schema import json_schema
 from lifecycle.shared.tasks.task import Predictions
-from model import contract, features
+from model import features
 
 # Rows scored at a time, so that memory does not grow with their number.
 _BATCH = 2**16
@@ -78,7 +78,7 @@ class Predictor:
         Returns:
             Predictions, of shape (rows,), or (rows, classes) for a target with several classes.
         """
-        rows = len(columns[contract.INPUTS[0].name])
+        rows = len(next(iter(columns.values())))
         # One batch even without rows, so that the result has its shape.
         starts = range(0, max(rows, 1), _BATCH)
         batches = ({name: values[start : start + _BATCH] for name, values in columns.items()} for start in starts)

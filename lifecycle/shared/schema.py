@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from lifecycle.shared.columns import Column, Target
+from lifecycle.shared.inputs import request_columns
 from model import contract
 
 # Matches every day of the calendar and nothing else, so that the pattern alone validates a timestamp.
@@ -22,8 +23,8 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": contract.NAME,
         "type": "object",
-        "properties": {column.name: value_schema(column) for column in contract.INPUTS},
-        "required": [column.name for column in contract.INPUTS],
+        "properties": {column.name: value_schema(column) for column in request_columns()},
+        "required": [column.name for column in request_columns() if not column.optional],
         "additionalProperties": False,
         "identity": list(contract.IDENTITY),
         "target": {"name": contract.TARGET.name} | value_schema(contract.TARGET),

@@ -1,6 +1,7 @@
 """Data validation, derived from the contract with pandera."""
 
-from functools import cache
+import re
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from pandera.errors import SchemaErrors
 
 from lifecycle.shared.columns import Column, Target
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import request_columns
 from model import contract
 
 SHOWN_ROWS = 3
@@ -24,8 +26,8 @@ _HOW_TO_FIX = (
 
 
 def as_pandas(table: pa.Table) -> pd.DataFrame:
-    """Convert a table to the frame that `validate` takes; integers with missing values stay integers."""
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    """Convert a table to the frame that `validate` takes: integers and booleans with missing values keep their type."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
     return frame
 
 
@@ -48,7 +50,8 @@ def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
 
 def validate_inputs(rows: pd.DataFrame, *, source: str) -> None:
     """Check rows to predict against the contract, as `validate` does, but of any month and without a target."""
-    _validate(pandera.DataFrameSchema(_input_columns(), strict=True), rows, source, "Nothing was written.")
+    columns = {column.name: _input_column(column) for column in request_columns()}
+    _validate(pandera.DataFrameSchema(columns, strict=True), rows, source, "Nothing was written.")
 
 
 def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, advice: str) -> None:
@@ -58,13 +61,13 @@ def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, 
         raise UserError(f"{_message(errors.failure_cases, rows, source)}\n{advice}") from errors
 
 
-def _input_columns() -> dict[str, pandera.Column]:
-    return {c.name: pandera.Column(c.forms.pandas, _checks(c), nullable=c.nullable) for c in contract.INPUTS}
+def _input_column(column: Column) -> pandera.Column:
+    return pandera.Column(column.forms.pandas, _checks(column), nullable=column.nullable)
 
 
 @cache
 def _month_schema(month: str) -> pandera.DataFrameSchema:
-    columns = _input_columns()
+    columns = {column.name: _input_column(column) for column in contract.INPUTS}
     if contract.TIME:
         first = pd.Timestamp(month)
         after = first + pd.offsets.MonthBegin()
@@ -83,7 +86,7 @@ def _month_schema(month: str) -> pandera.DataFrameSchema:
         ],
     )
     return pandera.DataFrameSchema(
-        columns, strict=True, unique=list(contract.IDENTITY), report_duplicates="exclude_first"
+        columns, strict=True, unique=list(contract.IDENTITY) or None, report_duplicates="exclude_first"
     )
 
 
@@ -92,8 +95,8 @@ def _checks(column: Column | Target) -> list[pandera.Check]:
     unit = f" {column.unit}" if column.unit else ""
     if column.categories:
         checks.append(pandera.Check.isin(column.categories, error=f"must be one of {', '.join(column.categories)}"))
-    if isinstance(column, Column) and column.pattern:
-        checks.append(pandera.Check.str_matches(f"^{column.pattern}$", error=f"must match {column.pattern}"))
+    if column.pattern:
+        checks.append(pandera.Check(partial(_matches, column.pattern), error=f"must match {column.pattern}"))
     if column.minimum is not None:
         checks.append(pandera.Check.ge(column.minimum, error=f"must be at least {column.minimum:g}{unit}"))
     if column.maximum is not None:
@@ -101,6 +104,15 @@ def _checks(column: Column | Target) -> list[pandera.Check]:
     if column.type == "number" and None in {column.minimum, column.maximum}:
         checks.append(pandera.Check(np.isfinite, error="must be finite"))
     return checks
+
+
+def _matches(pattern: str, texts: pd.Series) -> pd.Series:
+    """Return which texts match a pattern as a whole, by the rules of Python, as in the service.
+
+    pandas itself would match by those of RE2, to which the ü in "Zürich" is no letter.
+    """
+    matching = {text for text in texts.unique() if re.fullmatch(pattern, text)}
+    return texts.isin(matching)
 
 
 def _message(failures: pd.DataFrame, rows: pd.DataFrame, source: str) -> str:

@@ -74,8 +74,8 @@ def test_slice_of_one_class_has_no_roc_auc(model_copy: Path, prepared: Path, par
 
 def test_importance_reflects_what_the_model_uses(reports: Path) -> None:
     importance = {row["column"]: float(row["roc_auc_lost"]) for row in rows(reports / "plots/importance.csv")}
-    assert len(importance) == 19
-    assert importance["flight_number"] == 0
+    assert len(importance) == 18
+    assert "flight_number" not in importance  # it only tells rows apart
     assert max(importance, key=lambda name: importance[name]) == "scheduled_departure"
     assert importance["scheduled_departure"] > 0.02
 

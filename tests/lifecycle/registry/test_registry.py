@@ -115,11 +115,11 @@ def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> No
     assert lineage["commit"] == registered.must("git", "rev-parse", "HEAD~1").strip()
     assert list(reference.months) == ["2013-01", "2013-02", "2013-03"]
     # Main has another contract by now than the model in production.
-    edit(clone, "model/contract.py", 'name="flight_number"', 'name="number"')
+    edit(clone, "model/contract.py", 'name="plane_seats"', 'name="seats"')
     completed = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)
     assert completed.stdout == (
         "error: version 1 was trained under another contract than that of this working tree. It differs in "
-        f"flight_number, number. Check it from its own commit: git switch --detach {lineage['commit'][:12]}\n"
+        f"plane_seats, seats. Check it from its own commit: git switch --detach {lineage['commit'][:12]}\n"
     )
 
 

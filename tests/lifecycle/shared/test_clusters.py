@@ -4,7 +4,6 @@ import pyarrow as pa
 import pytest
 
 from lifecycle.shared.clusters import cluster_sql, count_in_words, find_clusters
-from lifecycle.shared.console import UserError
 from model import contract
 
 TABLE = pa.table(
@@ -56,13 +55,6 @@ def test_the_clusters_that_the_contract_names(
     assert unit in counted
     if unit != "row":
         assert same(groups[unit])[0] == shared[0]
-
-
-@pytest.mark.parametrize(("name", "value"), [("CLUSTER", "custommer"), ("GROUP", "late"), ("TIME", "departure")])
-def test_unknown_column_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, name, value)
-    with pytest.raises(UserError, match=rf"names {value} as TIME, GROUP or CLUSTER"):
-        find_clusters(TABLE)
 
 
 def test_in_words() -> None:

@@ -73,7 +73,10 @@ def put(column: str, *values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
             "pressure: must be of type number, is str",
         ),
         (lambda rows: rows.assign(late=1), "late: must be of type boolean, is int64"),
-        (lambda rows: rows.assign(late=True), "late: must not be the same in every row: nothing to learn"),
+        (
+            lambda rows: rows.assign(late=pd.array([True] * len(rows))),
+            "late: must not be the same in every row: nothing to learn",
+        ),
         (
             lambda rows: pd.concat([rows, rows.iloc[[3, 4]]], ignore_index=True),
             "scheduled_departure, carrier, flight_number, origin: must be unique together (2 rows; first: row 3000",

@@ -26,9 +26,10 @@ INPUTS: tuple[Column, ...] = (
     Column(
         name="flight_number",
         type="integer",
+        role="identity",
         minimum=1,
         maximum=9999,
-        description="The airline's number for the flight. Identifies the row; no feature is made of it.",
+        description="The airline's number for the flight. It tells flights of the same minute apart.",
         example=1545,
     ),
     Column(

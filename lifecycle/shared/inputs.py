@@ -1,0 +1,14 @@
+"""The input columns of the contract by their use."""
+
+from lifecycle.shared.columns import Column
+from model import contract
+
+
+def request_columns() -> tuple[Column, ...]:
+    """Return the columns that a request has."""
+    return tuple(column for column in contract.INPUTS if column.role != "ignored")
+
+
+def feature_columns() -> tuple[Column, ...]:
+    """Return the columns that the model may learn from, and whose distributions monitoring watches."""
+    return tuple(column for column in contract.INPUTS if column.role == "feature")
