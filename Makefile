@@ -18,7 +18,7 @@ LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
 # Recipes read these arguments from the environment, so that no value becomes part of a shell command.
-export MONTH IN OUT ID UNTIL VERSION WHY FROM TO BASE
+export PART IN OUT ID UNTIL VERSION WHY FROM TO BASE
 wants = for name in $(1); do printenv "$$name" | grep -q . || { echo "error: $$name is missing. Run: make $@ $(1:%=%=…)" >&2; exit 1; }; done
 
 .PHONY: all
@@ -29,9 +29,8 @@ all: $(READY) ## Bring data, model, metrics and the tracked run up to date
 setup: $(DEVELOPMENT) ## Install everything into .venv
 
 .PHONY: ingest
-ingest: $(READY) ## Add a month to the data: MONTH=YYYY-MM
-	@$(call wants,MONTH)
-	@python -m lifecycle.pipeline.ingest "$$MONTH"
+ingest: $(READY) ## Add the next period or batch to the data, or another one: PART=2030-07
+	@python -m lifecycle.pipeline.ingest $${PART:+"$$PART"}
 
 .PHONY: predict
 predict: $(READY) ## Score a Parquet or CSV file: IN=rows.csv OUT=scored.csv

@@ -34,10 +34,11 @@ from lifecycle.pipeline import stage
 from lifecycle.pipeline.reference import Reference, make_reference
 from lifecycle.prediction_log.database import create_log_engine, create_tables
 from lifecycle.shared.distributions import PREDICTION
-from lifecycle.shared.months import DATA, month_path, read_month, to_columns
 from lifecycle.shared.params import load_params
+from lifecycle.shared.parts import DATA, read_part
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version
+from lifecycle.shared.tables import to_columns
 from model import contract
 from tests.lifecycle.serving.postgresql import postgresql_server
 
@@ -80,7 +81,7 @@ def write_rows(folder: Path, rows: int) -> None:
     connection = duckdb.connect(config={"memory_limit": "4GB", "temp_directory": str(folder)})
     names = [column.name for column in contract.INPUTS]
     predictor, params = Predictor.load(stage.MODEL), load_params()
-    window = pa.concat_tables([read_month(month_path(month, DATA)) for month in params.window.months()])
+    window = pa.concat_tables([read_part(month, DATA) for month in params.window.parts()])
     scored = window.append_column(PREDICTION, pa.array(predictor.predict(to_columns(window))))
     connection.register("scored", scored)
     shuffled = "row_number() OVER (ORDER BY hash(scheduled_departure, carrier, flight_number)) - 1"
@@ -207,7 +208,7 @@ def main() -> None:
         rounds=ROUNDS,
         columns=len(contract.INPUTS),
         logs="\n".join(lines),
-        reference=sum(month.rows for name, month in reference.months.items() if name not in reference.holdout),
+        reference=sum(month.rows for name, month in reference.periods.items() if name not in reference.holdout),
         evidently=", ".join(versions),
         pairs="\n".join(pairs),
         verdict=verdicts.pop(),

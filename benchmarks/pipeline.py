@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from lifecycle.pipeline.stage import STAGES
-from lifecycle.shared.months import ARROW_SCHEMA
+from lifecycle.shared.tables import ARROW_SCHEMA
 from model import contract
 
 ROOT = Path(__file__).parent.parent

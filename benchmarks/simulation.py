@@ -32,8 +32,8 @@ from lifecycle.retraining.renew import renew
 from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import jackknife, leave_out_each
-from lifecycle.shared.months import month_path, month_range
 from lifecycle.shared.params import load_params
+from lifecycle.shared.parts import part_files, part_range
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.vega import to_svg
 from model import contract
@@ -44,7 +44,7 @@ from tests.lifecycle.serving.conftest import running
 
 REPORT, PICTURE = ROOT / "benchmarks/simulation.md", ROOT / "benchmarks/simulation.svg"
 WINDOW, HOLDOUT = ("2013-01", "2013-03"), "2013-04"
-LIVE = month_range("2013-05", "2013-12")
+LIVE = part_range("2013-05", "2013-12")
 DAY = 86_400
 _CONFIDENCE = 0.95
 _GAINS = "| | gain | interval | |\n| --- | ---: | ---: | --- |"
@@ -357,8 +357,8 @@ def main() -> None:
         folder = Path(name)
         months = {}
         for month in tqdm(LIVE, "months"):
-            ingest(month, folder / "data")
-            months[month] = pd.read_parquet(month_path(month, folder / "data"))
+            ingest(month, load_params().split, folder / "data")
+            months[month] = pd.read_parquet(part_files(month, folder / "data")[0])
         (folder / "first").mkdir()
         first = begin(folder / "first")
         passed, refused = judge_short(first, folder / "short")

@@ -28,15 +28,16 @@ from lifecycle.proposal.results import Built, Comparison, Judged, Origins, Propo
 from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import Clusters, cluster_columns, find_clusters
 from lifecycle.shared.intervals import groups_of, jackknife, leave_out_each
-from lifecycle.shared.months import month_path, month_range, read_month, to_target
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.parts import part_range, read_part
+from lifecycle.shared.tables import to_target
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from lifecycle.shared.text import table
 from model.features import NAMES
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs/verdict.md"
-YEAR = month_range("2013-01", "2013-12")
+YEAR = part_range("2013-01", "2013-12")
 JUDGED = YEAR[3:]  # with at least three months to train on
 TODAYS = YEAR[6:]  # with four origins
 PRIMARY = "roc_auc"
@@ -80,7 +81,7 @@ def train_all(params: Params, data: Path, folder: Path) -> Probabilities:
     """Train each model on the months before each judged month, and return its probabilities for that month."""
     probabilities: Probabilities = {}
     for month in tqdm(JUDGED, "train"):
-        back = len(month_range(month, params.holdout.first)) - 1
+        back = len(part_range(month, params.holdout.first)) - 1
         shifted = at_origin(params, back) if month <= params.holdout.first else _later(params, month)
         prepared = folder / month
         prepare(shifted, data, prepared)
@@ -100,14 +101,14 @@ def _later(params: Params, month: str) -> Params:
 
 
 def _days_of(params: Params, data: Path) -> NDArray[np.intp]:
-    tables = (read_month(month_path(month, data)).select(cluster_columns()) for month in params.window.months())
+    tables = (read_part(month, data).select(cluster_columns()) for month in params.window.parts())
     return np.concatenate([find_clusters(table).numbers for table in tables])
 
 
 def _matrix_of(prepared: Path) -> NDArray[np.float32]:
     import json
 
-    from lifecycle.shared.months import to_columns
+    from lifecycle.shared.tables import to_columns
     from model.features import features
 
     codes = json.loads((prepared / "codes.json").read_text(encoding="utf-8"))
@@ -578,7 +579,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         for month in tqdm(YEAR, "months"):
-            ingest(month, data)
+            ingest(month, load_params().split, data)
         scores = train_all(params, data, Path(name))
         months = {month: _month(params, data, month) for month in JUDGED}
     court = Court(params, months, scores)
@@ -605,7 +606,7 @@ def main() -> None:
 
 
 def _month(params: Params, data: Path, month: str) -> Month:
-    rows = read_month(month_path(month, data))
+    rows = read_part(month, data)
     slices = slices_of(rows.select(list(params.slices)))
     return Month(to_target(rows), find_clusters(rows.select(cluster_columns())), slices)
 

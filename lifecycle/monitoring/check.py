@@ -151,10 +151,10 @@ def _drift(unexplained: Sequence[Drift], importance: float, settings: Monitoring
     drifted = [drift for drift in unexplained if drift.drifted]
     if importance >= settings.drifted_importance:
         names = ", ".join(drift.variable.name for drift in drifted if drift.variable.column != PREDICTION)
-        evidence = f"differ from every month that the model knows, with {importance:.0%} of the importance: {names}."
+        evidence = f"differ from every period that the model knows, with {importance:.0%} of the importance: {names}."
         yield Finding("drift", "inputs", Level.WARN, evidence)
     for drift in drifted:
         if drift.variable.column == PREDICTION:
             nearest = f"{drift.compared[0]}, by {drift.found:.2f} ({drift.distance.method})"
-            evidence = f"differs from every month that the model knows; the nearest is {nearest}."
+            evidence = f"differs from every period that the model knows; the nearest is {nearest}."
             yield Finding("prediction drift", drift.variable.name, Level.WARN, evidence)

@@ -24,7 +24,7 @@ def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> d
 
     Args:
         check: Result of the check.
-        known_until: End of the last month that the model was trained or judged on.
+        known_until: End of the last period that the model was trained or judged on.
         outcomes_since: Number of outcomes reported since then.
     """
     known = check.performance
@@ -129,7 +129,7 @@ def as_markdown(check: CheckResult, reference: Reference) -> str:
         ]
         for drift in sorted(check.drifts, key=lambda drift: -drift.found / drift.threshold)
     ]
-    header = ("variable", "distance", "allowed", "method", "nearest month", "")
+    header = ("variable", "distance", "allowed", "method", "nearest period", "")
     return clean(
         f"## {contract.NAME}: {check.status.name.lower()}\n\n```text\n{check_in_words(check, reference)}\n```\n\n"
         + (table(header, drifts, "lrrlll") if drifts else "")

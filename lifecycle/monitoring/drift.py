@@ -1,10 +1,10 @@
-"""Drift: production differs from every month that the model knows.
+"""Drift: production differs from every period that the model knows.
 
-Each variable is compared with each month of the window and the holdout, and the nearest month counts. The variable has
-drifted if its distance even from that month exceeds the threshold and the distances of the months from one another: a
-season is no drift for a model that was trained on January and June. It has not drifted if it is close to the window as
-a whole. The difference must also be significant, so that a few rows are not taken for a distribution: by a chi-squared
-test of homogeneity, corrected for the number of variables (Holm 1979).
+Each variable is compared with each period of the window and the holdout (or each fold, without time), and the nearest
+one counts. The variable has drifted if its distance even from that period exceeds the threshold and the distances of
+the periods from one another: a season is no drift for a model that was trained on January and June. It has not drifted
+if it is close to the window as a whole. The difference must also be significant, so that a few rows are not taken for a
+distribution: by a chi-squared test of homogeneity, corrected for the number of variables (Holm 1979).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,22 +18,23 @@ from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import VARIABLES, Distributions, Variable
 from lifecycle.shared.histograms import DISTANCES, Shares, shares
 from lifecycle.shared.params import Distance, Monitoring
+from lifecycle.shared.parts import first_day
 
-# Factor by which the distance must exceed that between months: no month is exactly like another.
+# Factor by which the distance must exceed that between periods: no period is exactly like another.
 _TOLERANCE = 1.25
 _SIGNIFICANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Distance of a variable from the months that the model knows.
+    """Distance of a variable from the periods that the model knows.
 
     Attributes:
         variable: Variable that was compared.
         distance: Method, and the least threshold.
-        found: Distance to the nearest month.
-        compared: Months that it was compared with, the nearest first.
-        usual: Distance of the months of the reference from one another.
+        found: Distance to the nearest period.
+        compared: Periods that it was compared with, the nearest first.
+        usual: Distance of the periods of the reference from one another.
         drifted: Whether the variable has drifted.
     """
 
@@ -83,8 +84,8 @@ def _compare(
     """Return the drift of a variable as if it were significant, and the p-value of the difference."""
     distance = settings.columns.get(variable.column, settings.drift)
     measure = DISTANCES[distance.method]
-    counts = {name: np.array(month_counts.counts[variable.name]) for name, month_counts in reference.months.items()}
-    known, now = {name: shares(of_month) for name, of_month in counts.items()}, np.array(live.counts[variable.name])
+    counts = {name: np.array(period.counts[variable.name]) for name, period in reference.periods.items()}
+    known, now = {name: shares(of_period) for name, of_period in counts.items()}, np.array(live.counts[variable.name])
     if variable.column in settings.season:
         candidates, usual = _of_the_season(known, month, measure)
     else:
@@ -92,7 +93,7 @@ def _compare(
         candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)
     distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
-    window = np.sum([of_month for name, of_month in counts.items() if name not in reference.holdout], axis=0)
+    window = np.sum([of_period for name, of_period in counts.items() if name not in reference.holdout], axis=0)
     unlike_all = measure(shares(now), shares(window)) > distance.threshold
     drift = Drift(variable, distance, distances[compared[0]], compared, usual, drifted=False)
     return replace(drift, drifted=drift.found > drift.threshold and unlike_all), _p_value(now, counts[compared[0]])
@@ -101,8 +102,8 @@ def _compare(
 def _of_the_season(
     known: Mapping[str, Shares], month: int, measure: Callable[[Shares, Shares], float]
 ) -> tuple[list[str], float]:
-    """Return the months nearest to a month of the year, and the largest distance between months equally far apart."""
-    months = {name: int(name[5:]) for name in known}
+    """Return the periods nearest to a month of the year, and the largest distance between periods equally far apart."""
+    months = {name: first_day(name).month for name in known}
     gap = min(_months_between(known_month, month) for known_month in months.values())
     apart = [
         measure(known[name], known[other])

@@ -1,4 +1,4 @@
-"""The page of distributions: inputs and predictions of production, and those of the months that the model knows.
+"""The page of distributions: inputs and predictions of production, and those of the periods that the model knows.
 
 The page shows the counts that drift is computed from, as shares, and no rows. Each bin of a number holds about a
 twentieth of the training data. All bins are drawn equally wide, so that neither a long tail nor a frequent value hides
@@ -33,9 +33,9 @@ _METHODS = {
 _COLOURS = ("#a6cee3", "#d95f02", "#333333")
 _ABOUT = (
     "Variables that have drifted come first, then those closest to their threshold. A bar is the share of the "
-    "predictions in a bin. A line is the share in the nearest known month, or in all months that the model was trained "
-    "or evaluated on. Each bin of a number holds about a twentieth of the training data; all are drawn equally wide. "
-    "Values before the first edge or after the last one are outside of the training range."
+    "predictions in a bin. A line is the share in the nearest known period, or in all periods that the model was "
+    "trained or evaluated on. Each bin of a number holds about a twentieth of the training data; all are drawn equally "
+    "wide. Values before the first edge or after the last one are outside of the training range."
 )
 
 
@@ -80,11 +80,11 @@ def write_page(path: Path, check: CheckResult, reference: Reference) -> None:
 
 def _picture(drift: Drift, live: Distributions, reference: Reference) -> vega.Picture:
     name, nearest = drift.variable.name, drift.compared[0]
-    bins, months = reference.bins[name], reference.months
+    bins, periods = reference.bins[name], reference.periods
     by_series = {
         "production": shares(live.counts[name]),
-        f"{nearest}, the nearest month": shares(months[nearest].counts[name]),
-        "all known months": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
+        f"{nearest}, the nearest period": shares(periods[nearest].counts[name]),
+        "all known periods": shares(np.sum([period.counts[name] for period in periods.values()], axis=0)),
     }
     if drift.variable.kind == "category":
         bars, labels = _of_category(bins, np.max([*by_series.values()], axis=0))

@@ -26,9 +26,9 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.distributions import PREDICTION, VARIABLES, count_distributions
 from lifecycle.shared.histograms import LEAST_SHARE, shares
 from lifecycle.shared.inputs import request_columns
-from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from lifecycle.shared.tasks.task import Predictions
 from model import features
 
@@ -53,7 +53,7 @@ class Explanation:
         contributions: Contribution of each feature to the difference between the prediction and the mean.
         mean: Mean of the background predictions.
         others: Number of background predictions.
-        nearest: Known month in which such inputs were most likely.
+        nearest: Known period in which such inputs were most likely.
     """
 
     time: datetime
@@ -135,16 +135,16 @@ def _contributions(
 
 
 def _nearest(row: DuckDBPyRelation, reference: Reference) -> str:
-    """Return the month of the reference in which a row was most likely, assuming independent variables."""
+    """Return the period of the reference in which a row was most likely, assuming independent variables."""
     bins = {name: int(np.argmax(counts)) for name, counts in count_distributions(row, reference.bins).counts.items()}
     names = [variable.name for variable in VARIABLES if variable.column != PREDICTION]
 
-    def likelihood(month: str) -> float:
-        known = reference.months[month]
+    def likelihood(period: str) -> float:
+        known = reference.periods[period]
         shares_of_bins = (shares(known.counts[name])[bins[name]] for name in names)
         return sum(math.log(max(share, LEAST_SHARE)) for share in shares_of_bins)
 
-    return max(reference.months, key=likelihood)
+    return max(reference.periods, key=likelihood)
 
 
 def explanation_in_words(why: Explanation) -> str:
@@ -154,7 +154,7 @@ def explanation_in_words(why: Explanation) -> str:
     lines = [
         f"{why.prediction:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
         f"version {why.version}: {lineage}",
-        f"nearest known month: {why.nearest}",
+        f"nearest known period: {why.nearest}",
         "",
         f"contributions, against {why.others} other predictions of the version ({why.mean:.4f} on average):",
     ]

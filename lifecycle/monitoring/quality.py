@@ -74,7 +74,7 @@ def quality(
         if share is not None and variable.column == variable.name:
             evidence = f"is missing in {share:.1%} of the rows, before in at most {_most(variable, reference, -1):.1%}."
             yield Finding("missing", variable.name, Level.ACT, evidence)
-        was_constant = any(_is_constant(variable, month) for month in reference.months.values())
+        was_constant = any(_is_constant(variable, period) for period in reference.periods.values())
         if _is_constant(variable, live) and not was_constant:
             evidence = f"has the same value in every row: {_value(variable, live, reference)}."
             yield Finding("constant", variable.name, Level.ACT, evidence)
@@ -103,13 +103,13 @@ def _share(variable: Variable, period: Distributions, *bins: int) -> float:
 
 
 def _most(variable: Variable, reference: Reference, *bins: int) -> float:
-    """Return the largest share that bins have in a month of the reference."""
-    return max(_share(variable, month, *bins) for month in reference.months.values())
+    """Return the largest share that bins have in a period of the reference."""
+    return max(_share(variable, period, *bins) for period in reference.periods.values())
 
 
 def _missing_apart(variable: Variable, reference: Reference) -> float:
-    """Return the range of the missing share over the months: a season may add as much again, but never all rows."""
-    known = [_share(variable, month, -1) for month in reference.months.values()]
+    """Return the range of the missing share over the periods: a season may add as much again, but never all rows."""
+    known = [_share(variable, period, -1) for period in reference.periods.values()]
     return min(max(known) - min(known), (1 - max(known)) / 2)
 
 
@@ -155,7 +155,8 @@ def _unseen(variable: Variable, share: float, live: Distributions, reference: Re
     values = ", ".join(f"{value} ({rows / live.rows:.1%})" for value, rows in live.unseen[variable.name].items())
     labels = reference.bins[variable.name].labels
     known = [
-        sum(month.counts[variable.name][place] for month in reference.months.values()) for place in range(len(labels))
+        sum(period.counts[variable.name][place] for period in reference.periods.values())
+        for place in range(len(labels))
     ]
     gone = [
         label
@@ -169,13 +170,13 @@ def _unseen(variable: Variable, share: float, live: Distributions, reference: Re
 def _unit(drift: Drift, live: Distributions, reference: Reference) -> str | None:
     """Return how a number looks if another unit explains its change, else None."""
     variable, now = drift.variable, live.moments.get(drift.variable.name)
-    known = {name: month for name, month in reference.months.items() if variable.name in month.moments}
-    window = [month for name, month in known.items() if name not in reference.holdout]
+    known = {name: period for name, period in reference.periods.items() if variable.name in period.moments}
+    window = [period for name, period in known.items() if name not in reference.holdout]
     before = [_Before.of(variable, [known[name]]) for name in drift.compared if name in known]
     if now is None or not before or not window:
         return None
     before.append(_Before.of(variable, window))
-    moments = [month.moments[variable.name] for month in known.values()]
+    moments = [period.moments[variable.name] for period in known.values()]
     others = [[_misfit(then, other) for other in moments if other is not then] for then in moments]
     usual = max((min(misfits) for misfits in others if misfits), default=0.0)
     if any(_misfit(now, then.moments) <= usual for then in before):
@@ -194,7 +195,7 @@ def _unit(drift: Drift, live: Distributions, reference: Reference) -> str | None
             means = [then.moments.mean for then in before]
             return (
                 f"looks like {name}: its mean is {now.mean:.4g} and its standard deviation {now.deviation:.4g}; in the "
-                f"known months that it was compared with, the mean is {min(means):.4g} to {max(means):.4g}"
+                f"known periods that it was compared with, the mean is {min(means):.4g} to {max(means):.4g}"
                 + (f" {_UNITS[variable.column]}." if _UNITS[variable.column] else ".")
             )
     return None
@@ -202,7 +203,7 @@ def _unit(drift: Drift, live: Distributions, reference: Reference) -> str | None
 
 @dataclass(frozen=True)
 class _Before:
-    """Distribution of a number in some months of the reference.
+    """Distribution of a number in some periods of the reference.
 
     Attributes:
         moments: Moments of the values.
@@ -213,10 +214,10 @@ class _Before:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, variable: Variable, months: Sequence[Distributions]) -> "_Before":
-        """Add up some months."""
-        moments = [month.moments[variable.name] for month in months]
-        counts = np.array([month.counts[variable.name] for month in months])
+    def of(cls, variable: Variable, periods: Sequence[Distributions]) -> "_Before":
+        """Add up some periods."""
+        moments = [period.moments[variable.name] for period in periods]
+        counts = np.array([period.counts[variable.name] for period in periods])
         weights = shares(counts[:, :-1].sum(axis=1))  # without missing values
         means = np.array([then.mean for then in moments])
         squares = np.array([then.deviation for then in moments]) ** 2 + means**2

@@ -62,7 +62,7 @@ def _changes(status: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def _reproduce(changed: dict[str, Any]) -> None:
-    from lifecycle.shared.months import DATA
+    from lifecycle.shared.parts import DATA
 
     if not DATA.exists():
         _pull()

@@ -24,9 +24,9 @@ from lifecycle.shared.files import replacing_folder, write_json
 from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.intervals import Groups, Interval, groups_of, jackknife, leave_out_each
 from lifecycle.shared.metrics import Weights
-from lifecycle.shared.months import to_columns, to_target, to_texts
 from lifecycle.shared.params import Judge, Params, load_params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns, to_target, to_texts
 from lifecycle.shared.tasks.task import Predictions, Targets
 from model import contract
 

@@ -1,5 +1,6 @@
 """Write the trained pipeline to a file: as ONNX, or as skops if it has no ONNX export."""
 
+import json
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from lifecycle.shared.console import UserError
+from lifecycle.shared.tasks.task import CLASSES
 from model.features import NAMES
+
+# Losses of histogram gradient boosting whose trees predict the logarithm of the target.
+_LOG_LINKS = {"poisson", "gamma"}
 
 
 def write_onnx(pipeline: Any, path: Path) -> None:
@@ -38,7 +43,25 @@ def write_onnx(pipeline: Any, path: Path) -> None:
             f"{type(estimator).__name__} cannot be exported to ONNX: {reason}\n"
             f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."
         ) from error
+    if getattr(estimator, "loss", None) in _LOG_LINKS and type(estimator).__name__ == "HistGradientBoostingRegressor":
+        _append_exp(exported)
+    if hasattr(estimator, "classes_"):
+        # A class without rows in the training data has no output.
+        exported.metadata_props.add(key=CLASSES, value=json.dumps(estimator.classes_.tolist()))
     path.write_bytes(exported.SerializeToString(deterministic=True))
+
+
+def _append_exp(exported: Any) -> None:
+    """Append the exponential function, the inverse of the log link, which skl2onnx 1.20 leaves out."""
+    from onnx import helper
+
+    (output,) = exported.graph.output
+    logarithm = f"log_{output.name}"
+    for node in exported.graph.node:
+        for place, name in enumerate(node.output):
+            if name == output.name:
+                node.output[place] = logarithm
+    exported.graph.node.append(helper.make_node("Exp", [logarithm], [output.name]))
 
 
 def write_skops(pipeline: Any, path: Path) -> None:

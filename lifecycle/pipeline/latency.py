@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lifecycle.pipeline.stage import MODEL
-from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns
 
 _CALLS = 300
 

@@ -20,8 +20,8 @@ from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_file
 from lifecycle.shared.inputs import request_columns
-from lifecycle.shared.months import ARROW_SCHEMA, to_columns
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from lifecycle.shared.validation import as_pandas, validate_inputs
 from model import contract
 

@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.checks import Check, in_digits, reported_floors
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.params import Params
+from lifecycle.shared.parts import later
 from model import contract
 
 
@@ -28,7 +27,6 @@ def summary(params: Params, run: str | None) -> str:
     timings = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
     clusters = count_in_words(**reported["clusters"])
     floors = {check.metric: check for check in reported_floors(params.gates, reported)}
-    next_month = np.datetime64(holdout.last, "M") + 1
     return "\n".join(
         [
             f"{contract.NAME}: {metadata['estimator']}",
@@ -44,10 +42,19 @@ def summary(params: Params, run: str | None) -> str:
             "Next:",
             "  make ui                look at the run, its plots and its model in MLflow",
             "  another estimator      `estimator: lightgbm` in params.yaml, `make`, `.venv/bin/dvc metrics diff`",
-            f"  the next month         `make ingest MONTH={next_month}`, move window and holdout on by a month in",
-            "                         params.yaml, `make`",
+            *_next_data(params),
         ]
     )
+
+
+def _next_data(params: Params) -> list[str]:
+    if params.split.by != "time":
+        return ["  more rows              `make ingest`, `make`"]
+    period, name = params.split.period, later(params.holdout.last, 1)
+    return [
+        f"  {f'the next {period}':22} `make ingest PART={name}`, move window and holdout on by a {period} in",
+        "                         params.yaml, `make`",
+    ]
 
 
 def _span(first: str, last: str) -> str:

@@ -172,7 +172,7 @@ def _log_datasets(commit: str) -> None:
         # Commit and data.dvc identify the data even after the remote has moved.
         source = CodeDatasetSource({"mlflow.source.git.commit": commit, "dvc.file": "data.dvc"})
         dataset = MetaDataset(source, name=f"{contract.NAME} {span}", digest=digest)  # type: ignore[abstract]  # MLflow's own class, made for direct use
-        mlflow.log_input(dataset, context, tags={key: str(month) for key, month in spans[span].items()})
+        mlflow.log_input(dataset, context, tags={key: str(part) for key, part in spans[span].items()})
 
 
 def _log_model(model_format: str) -> None:

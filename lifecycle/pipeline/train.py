@@ -15,10 +15,10 @@ from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import replacing_folder, write_json
 from lifecycle.shared.histograms import feature_histograms
-from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.tables import to_columns, to_target
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 from model.features import NAMES, features
@@ -98,6 +98,8 @@ def _read_train(path: Path) -> tuple[NDArray[np.float32], Targets]:
             matrix[start:end, position] = batch.column(name)
         targets.append(to_target(pa.Table.from_batches([batch])))
         start = end
+    # Some estimators cannot be fitted to a column without any value. If it is constant, none of them uses it.
+    matrix[:, np.isnan(matrix).all(axis=0)] = 0
     return matrix, np.concatenate(targets)
 
 

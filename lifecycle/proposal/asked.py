@@ -13,7 +13,7 @@ import numpy as np
 from lifecycle.shared import github
 from lifecycle.shared.commands import git
 from lifecycle.shared.intervals import Interval, student_quantile
-from lifecycle.shared.params import PARAMS, Months
+from lifecycle.shared.params import PARAMS, Span
 from lifecycle.shared.yaml_text import parse_yaml
 
 # Bounds of the number of proposals from which a new holdout is due.
@@ -58,7 +58,7 @@ def due_after(delta: Interval, margin: float, clusters: int, confidence: float) 
     return max(_FEWEST, int(np.exp((margin / error) ** 2 / 2)))
 
 
-def asked_before(holdout: Months, base: str) -> int:
+def asked_before(holdout: Span, base: str) -> int:
     """Count the proposals that were judged on a holdout before.
 
     On GitHub, these are the pull requests opened since main has this holdout. Elsewhere, they are the commits of main
@@ -79,7 +79,7 @@ def asked_before(holdout: Months, base: str) -> int:
     return sum(pull["created_at"] >= moment and pull["number"] != own for pull in pulls)
 
 
-def _since(holdout: Months, base: str) -> tuple[str, str] | None:
+def _since(holdout: Span, base: str) -> tuple[str, str] | None:
     """Return the commit that gave main this holdout, and its time in UTC; None if main has another holdout."""
     wanted, oldest = holdout.model_dump(), None
     log = git(

@@ -21,8 +21,8 @@ from lifecycle.registry.store import open_registry
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.commands import git, run
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import DATA
-from lifecycle.shared.params import PARAMS, Months
+from lifecycle.shared.params import PARAMS, Span
+from lifecycle.shared.parts import DATA
 from lifecycle.shared.tasks.task import Predictions
 from lifecycle.shared.yaml_text import edit_yaml, parse_yaml
 
@@ -67,14 +67,21 @@ class Champion:
         schema: dict[str, Any] = json.loads((self.model / "contract.json").read_text(encoding="utf-8"))
         return schema
 
-    def window(self) -> Months:
-        """Return the months that it was trained on."""
-        return Months(**self.metadata()["window"])
+    def window(self) -> Span:
+        """Return the parts that it was trained on."""
+        return Span(**self.metadata()["window"])
+
+    def holdout(self) -> Span:
+        """Return the parts that its commit holds out."""
+        return Span(**self._params()["holdout"])
 
     def is_rolling(self) -> bool:
-        """Return whether the window of its recipe keeps its length instead of its first month."""
-        values = parse_yaml((self.folder / PARAMS).read_text(encoding="utf-8"))
-        return bool(values.get("retraining", {}).get("window", "expanding") != "expanding")
+        """Return whether the window of its recipe keeps its length instead of its first part."""
+        return bool(self._params().get("retraining", {}).get("window", "expanding") != "expanding")
+
+    def _params(self) -> dict[str, Any]:
+        values: dict[str, Any] = parse_yaml((self.folder / PARAMS).read_text(encoding="utf-8"))
+        return values
 
     def run(self, *arguments: str | Path) -> str:
         """Run its Python in its checkout, and return the output.
@@ -150,13 +157,13 @@ class ChampionAtOrigins:
         path = earlier.folder / PARAMS
         text = (self.champion.folder / PARAMS).read_text(encoding="utf-8")
         values = parse_yaml(text)
-        months = back * self.plan.apart
-        window = window_at(self.champion.window(), months, rolling=self.champion.is_rolling())
+        parts = back * self.plan.apart
+        window = window_at(self.champion.window(), parts, rolling=self.champion.is_rolling())
         if window is None:
-            raise NotComparableError(f"the champion has no month to train on, {months} months back")
+            raise NotComparableError(f"the champion has nothing to train on, {parts} periods back")
         changes = {
             "window": window.model_dump(),
-            "holdout": moved_back(Months(**values["holdout"]), months).model_dump(),
+            "holdout": moved_back(Span(**values["holdout"]), parts).model_dump(),
             "seed": (values["seed"] + seed) % 2**32,
         }
         path.write_text(edit_yaml(text, changes), encoding="utf-8")
@@ -200,7 +207,7 @@ def check_out(commit: str, known_as: str) -> Champion:
 
 
 def base_data(base: str) -> Path | None:
-    """Return the directory with the months of the base; None if its data is that of the working tree.
+    """Return the directory with the data of the base; None if its data is that of the working tree.
 
     Raises:
         CommandError: If the data cannot be pulled.

@@ -15,8 +15,8 @@ from lifecycle.pipeline.track import RECORDED
 from lifecycle.shared.commands import git
 from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import count_values, histograms_of, psi, shares
-from lifecycle.shared.months import month_path, month_range, open_month
 from lifecycle.shared.params import Judge, Params
+from lifecycle.shared.parts import part_range, row_count
 from lifecycle.shared.yaml_text import parse_yaml
 from model.features import NAMES
 
@@ -34,14 +34,14 @@ class Changes:
 
     Attributes:
         params: Name, old value and new value of each parameter that differs.
-        months: Month, number of training rows before and after; None if the month is not in that window.
+        parts: Part, number of training rows before and after; None if the part is not in that window.
         drift: Population stability index of each feature between the two training sets, the largest first.
         files: Path, added lines and removed lines of each changed file; None for a binary file.
         packages: Name, old version and new version of each changed package; None if a side does not have it.
     """
 
     params: list[tuple[str, Any, Any]]
-    months: list[tuple[str, int | None, int | None]]
+    parts: list[tuple[str, int | None, int | None]]
     drift: list[tuple[str, float]]
     files: list[tuple[str, int | None, int | None]]
     packages: list[tuple[str, str | None, str | None]]
@@ -73,14 +73,15 @@ def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
     return files
 
 
-def changed_months(
+def changed_parts(
     before: Path, window: Mapping[str, str], after: Path, params: Params
 ) -> list[tuple[str, int | None, int | None]]:
-    """Return the number of rows by month of two training windows, each with its directory of months."""
-    champion_rows = {month: _rows(month, before) for month in _window(window)}
-    candidate_rows = {month: _rows(month, after) for month in params.window.months()}
+    """Return the number of rows by part of two training windows, each with its directory of data."""
+    trained = part_range(window["first"], window["last"])
+    champion_rows = {part: row_count([part], before) for part in trained}
+    candidate_rows = {part: row_count([part], after) for part in params.window.parts()}
     return [
-        (month, champion_rows.get(month), candidate_rows.get(month)) for month in sorted(champion_rows | candidate_rows)
+        (part, champion_rows.get(part), candidate_rows.get(part)) for part in sorted(champion_rows | candidate_rows)
     ]
 
 
@@ -119,11 +120,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
-
-
-def _window(window: Mapping[str, str]) -> list[str]:
-    return month_range(window["first"], window["last"])
-
-
-def _rows(month: str, folder: Path) -> int:
-    return int(open_month(month_path(month, folder)).metadata.num_rows)

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.proposal.row_pairs import aligned, column_types, comparable, duckdb_in_memory, paired, same_value
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import month_path, open_month
+from lifecycle.shared.parts import opened, part_exists, part_files
 from lifecycle.shared.text import foreign, table
 from model import contract
 
@@ -82,7 +82,7 @@ class PeriodEdits:
 
 
 def data_edits(before: Path, after: Path, periods: Iterable[str], holdout: Collection[str] = ()) -> list[PeriodEdits]:
-    """Find the differences between two directories of months.
+    """Find the differences between two directories of data.
 
     Args:
         before: Directory of the base.
@@ -99,13 +99,15 @@ def data_edits(before: Path, after: Path, periods: Iterable[str], holdout: Colle
     """
     for folder in (before, after):
         if not folder.is_dir():
-            raise UserError(f"the directory {folder} is missing. `dvc checkout data.dvc` restores its months.")
+            raise UserError(f"the directory {folder} is missing. `dvc checkout data.dvc` restores its files.")
     edits = []
     for period in sorted(set(periods)):
-        files = month_path(period, before), month_path(period, after)
-        if files[0].exists() and not _same_bytes(*files):
-            rows_before, rows_after = [_rows(file) for file in files]
-            differences = _differences(*files) if files[1].exists() else {"removed": rows_before}
+        files = part_files(period, before), part_files(period, after)
+        # New batches are no edit: in a fold, only the batches of the base are compared.
+        files = files[0], [file for file in files[1] if _in(after, file) in {_in(before, other) for other in files[0]}]
+        if part_exists(period, before) and not _same_bytes(*files):
+            rows_before, rows_after = _rows(files[0]), _rows(files[1])
+            differences = _differences(*files) if rows_after else {"removed": rows_before}
             if any(differences.values()):
                 edits.append(PeriodEdits(period, period in holdout, rows_before, rows_after, **differences))
     return edits
@@ -138,14 +140,21 @@ def render_edits(edits: Sequence[PeriodEdits]) -> list[str]:
     return lines
 
 
-def _same_bytes(before: Path, after: Path) -> bool:
-    if not after.exists() or before.stat().st_size != after.stat().st_size:
+def _in(folder: Path, file: Path) -> Path:
+    return file.relative_to(folder)
+
+
+def _same_bytes(before: Sequence[Path], after: Sequence[Path]) -> bool:
+    if len(before) != len(after) or not all(file.exists() for file in after):
         return False
-    return _digest(before) == _digest(after)
+    return all(
+        first.stat().st_size == second.stat().st_size and _digest(first) == _digest(second)
+        for first, second in zip(before, after, strict=True)
+    )
 
 
-def _rows(path: Path) -> int:
-    return int(open_month(path).metadata.num_rows) if path.exists() else 0
+def _rows(files: Sequence[Path]) -> int:
+    return sum(opened(file).metadata.num_rows for file in files if file.exists())
 
 
 def _digest(path: Path) -> bytes:
@@ -153,14 +162,15 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _differences(before: Path, after: Path) -> dict[str, Any]:
+def _differences(before: Sequence[Path], after: Sequence[Path]) -> dict[str, Any]:
     """Return the attributes of `PeriodEdits` that describe differences; each is empty or 0 if there are none."""
     try:
         with duckdb_in_memory() as connection:
-            return _compare(connection, connection.read_parquet(str(before)), connection.read_parquet(str(after)))
+            present = [[str(file) for file in files if file.exists()] for files in (before, after)]
+            return _compare(connection, *map(connection.read_parquet, present))
     except duckdb.Error as error:
         raise UserError(
-            f"{before} and {after} cannot be compared: {str(error).splitlines()[0]}. "
+            f"{before[0]} and {after[0]} cannot be compared: {str(error).splitlines()[0]}. "
             f"`dvc checkout --force data.dvc` restores the versioned files."
         ) from error
 

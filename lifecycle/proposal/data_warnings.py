@@ -4,6 +4,8 @@ import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.evaluate import IMPORTANCE, WHOLE
 from lifecycle.proposal.champion import Champion
@@ -20,8 +22,9 @@ from lifecycle.proposal.results import Comparison
 from lifecycle.proposal.unrecognised import unrecognised, unrecognised_in_words
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.inputs import request_columns
-from lifecycle.shared.months import DATA, month_path, open_month, read_month, to_columns, to_target
 from lifecycle.shared.params import Params
+from lifecycle.shared.parts import DATA, opened, part_exists, part_files, read_part
+from lifecycle.shared.tables import to_columns, to_target
 from model import contract
 
 _HOLDOUT = stage.PREPARED / "holdout.parquet"
@@ -31,14 +34,14 @@ def edits_since(base: Path | None, params: Params, champion: Champion) -> list[P
     """Find the changes of the proposal in the periods of both models that the base has.
 
     Args:
-        base: Directory of the base's months; None if its data is that of the proposal.
+        base: Directory of the base's data; None if its data is that of the proposal.
         params: Parameters of the candidate.
         champion: Champion, whose window is compared, too.
     """
     if base is None:
         return []
-    holdout = params.holdout.months()
-    return data_edits(base, DATA, [*params.window.months(), *holdout, *champion.window().months()], holdout)
+    holdout = params.holdout.parts()
+    return data_edits(base, DATA, [*params.window.parts(), *holdout, *champion.window().parts()], holdout)
 
 
 def edited_holdout(edits: Sequence[PeriodEdits]) -> list[str]:
@@ -51,14 +54,16 @@ def edited_holdout(edits: Sequence[PeriodEdits]) -> list[str]:
 def unrecognised_periods(params: Params, champion: Champion) -> list[str]:
     """Return a warning for each period of holdout and champion's window in which few rows match by identity."""
     texts = []
-    for month in {*params.holdout.months()} & {*champion.window().months()}:
-        before, after = (month_path(month, folder) for folder in (champion.folder / DATA, DATA))
-        if not (before.exists() and set(contract.IDENTITY) <= set(open_month(before).schema_arrow.names)):
+    for part in {*params.holdout.parts()} & {*champion.window().parts()}:
+        before = champion.folder / DATA
+        if not part_exists(part, before) or not set(contract.IDENTITY) <= set(
+            opened(part_files(part, before)[0]).schema_arrow.names
+        ):
             continue
-        tables = (read_month(path).select(list(contract.IDENTITY)) for path in (before, after))
+        tables = (read_part(part, folder).select(list(contract.IDENTITY)) for folder in (before, DATA))
         difference = unrecognised(*tables)
         if difference:
-            texts.append(unrecognised_in_words(month, difference))
+            texts.append(unrecognised_in_words(part, difference))
     return texts
 
 
@@ -70,12 +75,12 @@ def suspected_leaks(params: Params, known: Collection[str] | None, comparison: C
         known: Columns of the champion; None without a champion.
         comparison: Comparison of both models; None if there is none.
     """
-    window = [month_path(month, DATA) for month in params.window.months()]
-    newest, holdout = read_month(window[-1]), read_month(_HOLDOUT)
+    window = params.window.parts()
+    newest, holdout = read_part(window[-1]), pq.read_table(_HOLDOUT)
     train, judged = to_columns(newest), to_columns(holdout)
     leaks = predicts_alone(train, to_target(newest), judged, to_target(holdout))
-    leaks += copied_rows(window, _HOLDOUT)
-    if contract.TIME:
+    leaks += copied_rows([part_files(part) for part in window], _HOLDOUT)
+    if params.split.by == "time" and contract.TIME:
         new = [c.name for c in request_columns() if c.type == "timestamp" and c.name not in (known or ())]
         later = {name: values for name, values in judged.items() if name in {*new, contract.TIME}}
         leaks += known_only_later(later, contract.TIME)

@@ -11,7 +11,7 @@ checkout, and nothing else. A later version has to keep these, or add an entry t
 - ``python -m dvc repro <origins>``: trains the models that ``artifacts/origins.json`` lists, each in
   ``artifacts/origins/<back>-<seed>``. For a version without that stage, its params.yaml is edited instead.
 - ``params.yaml``: has ``window``, ``holdout``, ``seed`` and ``retraining.window``.
-- ``data.dvc`` and ``data/YYYY-MM.parquet``: the months that it was trained on.
+- ``data.dvc`` and ``data``: the parts that it was trained on; see lifecycle/shared/parts.py.
 - ``requirements/pipeline.txt``: the packages of its environment.
 """
 

@@ -36,7 +36,7 @@ _BINS = 128  # of a number: 390 rows of the sample in each
 # Share of the holdout's rows that occur in the window under another identity. Fewer than one in a hundred do not change
 # a metric; on the example there is none.
 _COPIED = 0.01
-# Largest ratio of the odds of such a row to those between the window's own periods. On the example with few columns,
+# Largest ratio of the odds of such a row to those between the window's own parts. On the example with few columns,
 # where 3% to 50% of the rows occur again, the odds rise by a factor of up to 2.1 from month to month. Odds are used
 # because a share of 40% cannot triple.
 _TIMES_USUAL = 3
@@ -122,15 +122,15 @@ def _ranking_metric(targets: Targets, predictions: Predictions) -> float:
     return float(scores.metrics(every_row)[0][[*METRICS].index(TASK.ranks)])
 
 
-def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
+def copied_rows(window: Sequence[Sequence[Path]], holdout: Path) -> list[str]:
     """Warn if rows of the holdout occur in the training window under another identity.
 
     Two rows are the same if all their other columns are, including the target. Some rows are the same by chance, so the
-    share is compared with that of the window's last period in the earlier ones, or with the share of duplicates if
-    there is a single period.
+    share is compared with that of the window's last part in the earlier ones, or with the share of duplicates if there
+    is a single part.
 
     Args:
-        window: Files of the periods of the training window, in order.
+        window: Files of each part of the training window, in order.
         holdout: File of the holdout.
     """
     names = [column.name for column in contract.INPUTS if column.name not in contract.IDENTITY]
@@ -142,18 +142,19 @@ def copied_rows(window: Sequence[Path], holdout: Path) -> list[str]:
             return connection.read_parquet([str(file) for file in files]).project(f"{values} AS {alias}")
 
         *earlier, last = window
-        share = _share(rows([holdout], "row"), rows(window, "seen"))
-        if earlier:
-            usual = _share(rows([last], "row"), rows(earlier, "seen"))
+        before = [file for files in earlier for file in files]
+        share = _share(rows([holdout], "row"), rows([*before, *last], "seen"))
+        if before:
+            usual = _share(rows(last, "row"), rows(before, "seen"))
         else:
-            doubled = rows([last], "seen").aggregate("seen, count(*) AS copies", "seen").filter("copies > 1")
-            usual = _share(rows([last], "row"), doubled.project("seen"))
+            doubled = rows(last, "seen").aggregate("seen, count(*) AS copies", "seen").filter("copies > 1")
+            usual = _share(rows(last, "row"), doubled.project("seen"))
     likelier = share * (1 - usual) > _TIMES_USUAL * usual * (1 - share)
     if share <= _COPIED or usual > _MOSTLY_ALIKE or not likelier:
         return []
     warning = (
         f"{share:.1%} of the holdout's rows occur in the training window under another identity, with the same values "
-        f"in all other columns; between periods of the window, {usual:.1%} do. Were rows copied or moved in time?"
+        f"in all other columns; between parts of the window, {usual:.1%} do. Were rows copied or moved in time?"
     )
     return [warning]
 

@@ -26,9 +26,10 @@ from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.files import write_text
 from lifecycle.shared.intervals import student_quantile
-from lifecycle.shared.months import DATA, to_columns, to_target
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.parts import DATA
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns, to_target
 from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import table
 
@@ -62,12 +63,12 @@ def propose_margins(params: Params, data: Path = DATA) -> str:
 
     Args:
         params: Recipe, origins and metrics.
-        data: Directory of the months.
+        data: Directory of the data.
 
     Returns:
         The text with the margins and their derivation.
     """
-    apart, rolling = len(params.holdout.months()), params.retraining.window != "expanding"
+    apart, rolling = len(params.holdout.parts()), params.retraining.window != "expanding"
     count = max(
         1, min(params.comparison.origins, possible_origins(params.window, params.holdout, data, rolling=rolling))
     )

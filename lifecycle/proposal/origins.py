@@ -1,9 +1,9 @@
 """A DVC stage outside of the default pipeline that trains the recipe at earlier points in time.
 
-A model may be better on one month because of that month, or by luck. A recipe that is better at several origins, each
-time trained on the months before and judged on the next period, can be expected to be better in the next month, too
-(rolling-origin evaluation: Tashman 2000). This stage only writes the models; `propose.py` chooses the rows to judge
-them on.
+A model may be better on one period because of that period, or by luck. A recipe that is better at several origins, each
+time trained on the periods before and judged on the next one, can be expected to be better in the next period, too
+(rolling-origin evaluation: Tashman 2000). Without time, an origin is a part of a cross-validation within the window.
+This stage only writes the models; `propose.py` chooses the rows to judge them on.
 """
 
 import json
@@ -11,14 +11,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.prepare import prepare
 from lifecycle.pipeline.train import train
 from lifecycle.shared.files import replacing_folder, write_json
-from lifecycle.shared.months import DATA, month_path
-from lifecycle.shared.params import Months, Params, load_params
+from lifecycle.shared.params import Params, Span, load_params
+from lifecycle.shared.parts import DATA, is_fold, later, part_exists
 
 PLAN = Path("artifacts/origins.json")
 ORIGINS = Path("artifacts/origins")
@@ -31,7 +29,7 @@ class OriginPlan:
     Attributes:
         origins: Number of origins; the last one is that of the holdout.
         seeds: Number of models at each origin.
-        apart: Number of months from one origin to the next.
+        apart: Number of parts from one origin to the next.
     """
 
     origins: int
@@ -43,44 +41,60 @@ class OriginPlan:
         return [(back, seed) for back in range(self.origins) for seed in range(self.seeds) if back or seed]
 
 
-def moved_back(span: Months, months: int) -> Months:
-    """Return the span that lies some months earlier."""
-    first, last = (str(np.datetime64(month, "M") - months) for month in (span.first, span.last))
-    return Months(first=first, last=last)
+def moved_back(span: Span, parts: int) -> Span:
+    """Return the span that lies some parts earlier."""
+    return Span(first=later(span.first, -parts), last=later(span.last, -parts))
 
 
-def window_at(window: Months, months: int, *, rolling: bool) -> Months | None:
-    """Return the window of an origin some months before the last one.
+def window_at(window: Span, parts: int, *, rolling: bool) -> Span | None:
+    """Return the window of an origin some parts before the last one.
 
     Args:
         window: Window of the last origin.
-        months: Number of months before the last origin.
-        rolling: Whether the window keeps its length; otherwise it keeps its first month.
+        parts: Number of parts before the last origin.
+        rolling: Whether the window keeps its length; otherwise it keeps its first period.
 
     Returns:
-        The window; None if no month is left to train on.
+        The window; None if no period is left to train on. Folds have no order in time: their window stays, and the
+        folds that are judged are left out of it.
     """
-    moved = moved_back(window, months)
+    if is_fold(window.first):
+        return window
+    moved = moved_back(window, parts)
     if rolling:
         return moved
-    return Months(first=window.first, last=moved.last) if moved.last >= window.first else None
+    return Span(first=window.first, last=moved.last) if moved.last >= window.first else None
 
 
-def possible_origins(window: Months, holdout: Months, data: Path, *, rolling: bool) -> int:
-    """Count the origins that the data of a recipe has the months for.
+def possible_origins(window: Span, holdout: Span, data: Path, *, rolling: bool) -> int:
+    """Count the origins that the data of a recipe has the parts for.
 
     Args:
         window: Window of the last origin.
         holdout: Holdout, whose length is the distance between origins.
-        data: Directory of the months.
+        data: Directory of the data.
         rolling: Whether the window keeps its length.
     """
-    apart, count = len(holdout.months()), 0
+    apart, count = len(holdout.parts()), 0
+    if is_fold(window.first):
+        # Each earlier origin is judged on as many folds of the window, and at least one is left to train on.
+        while len(window.parts()) > apart and _within(window, holdout, (count + 1) * apart):
+            count += 1
+        return count + 1
     while True:
         earlier = window_at(window, count * apart, rolling=rolling)
-        if earlier is None or not all(month_path(month, data).exists() for month in earlier.months()):
+        if earlier is None or not all(part_exists(part, data) for part in earlier.parts()):
             return count
         count += 1
+
+
+def _within(window: Span, folds: Span, parts: int) -> bool:
+    """Return whether folds that lie some places earlier are all in the window."""
+    try:
+        moved = moved_back(folds, parts)
+    except ValueError:
+        return False
+    return window.first <= moved.first and moved.last <= window.last
 
 
 def model_folder(back: int, seed: int, folder: Path = ORIGINS) -> Path:
@@ -88,15 +102,15 @@ def model_folder(back: int, seed: int, folder: Path = ORIGINS) -> Path:
     return folder / f"{back}-{seed}"
 
 
-def at_origin(params: Params, months: int) -> Params:
-    """Return the parameters of an origin some months before the last one.
+def at_origin(params: Params, parts: int) -> Params:
+    """Return the parameters of an origin some parts before the last one.
 
     Args:
         params: Parameters of the last origin.
-        months: Number of months before the last origin; the data must go back that far.
+        parts: Number of parts before the last origin; the data must go back that far.
     """
-    window = window_at(params.window, months, rolling=params.retraining.window != "expanding")
-    return params.model_copy(update={"window": window, "holdout": moved_back(params.holdout, months)})
+    window = window_at(params.window, parts, rolling=params.retraining.window != "expanding")
+    return params.model_copy(update={"window": window, "holdout": moved_back(params.holdout, parts)})
 
 
 def train_at_origins(params: Params, plan: OriginPlan, data: Path = DATA, output: Path = ORIGINS) -> str:
@@ -105,7 +119,7 @@ def train_at_origins(params: Params, plan: OriginPlan, data: Path = DATA, output
     Args:
         params: Parameters of the last origin.
         plan: Models to train.
-        data: Directory of the months.
+        data: Directory of the data.
         output: Directory to replace; see `model_folder`.
 
     Returns:

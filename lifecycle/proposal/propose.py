@@ -29,8 +29,8 @@ from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.commands import CommandError, git, git_show, run
 from lifecycle.shared.console import UserError
 from lifecycle.shared.metrics import Floats
-from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
+from lifecycle.shared.parts import DATA
 from lifecycle.shared.predictor import model_hash
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets
 from lifecycle.shared.text import foreign
@@ -182,7 +182,7 @@ def _changes(champion: Champion, params: Params) -> changes.Changes:
     folders = champion.folder, Path()
     return changes.Changes(
         changes.changed_params(*((folder / PARAMS).read_text(encoding="utf-8") for folder in folders)),
-        changes.changed_months(champion.folder / DATA, metadata["window"], DATA, params),
+        changes.changed_parts(champion.folder / DATA, metadata["window"], DATA, params),
         changes.drift(metadata),
         changes.changed_files(champion.commit),
         changes.changed_packages(

@@ -86,7 +86,7 @@ def _statement(proposal: Proposal, comparison: Comparison) -> str:
     if comparison.origins:
         return (
             f"The verdict is about the recipes in periods like {', '.join(comparison.origins.periods)}. For each "
-            f"period, both were trained on the months before it."
+            f"period, both were trained on the rows before it."
         )
     span = proposal.params.holdout.in_words()
     unit = comparison.clusters.partition(" ")[2]
@@ -125,7 +125,7 @@ def _metrics(proposal: Proposal) -> str:
     header = ["", *origins.periods, "mean difference", interval, ""]
     return "\n\n".join(
         [
-            "**The recipes over the origins**: candidate minus champion, each trained on the months before the period",
+            "**The recipes over the origins**: candidate minus champion, each trained on the rows before the period",
             table(header, over, "l" + "r" * (len(header) - 2) + "l"),
             f"**The two models on the holdout** ({comparison.clusters})",
             on_holdout,
@@ -282,19 +282,19 @@ def _changes(proposal: Proposal) -> str:
         if rows
     ]
     if proposal.data_edits:
-        counted.append("rows of months that main has")
+        counted.append("rows that main has")
     summary = ", ".join(counted) or "nothing in parameters, code, packages or known rows"
     return _folded(f"What changes: {summary}", "\n\n".join(part for part in parts if part))
 
 
 def _data(changes: Changes) -> str:
-    if all(before == after for _, before, after in changes.months):
+    if all(before == after for _, before, after in changes.parts):
         return ""
-    months = [[month, _count(before), _count(after)] for month, before, after in changes.months]
+    parts = [[part, _count(before), _count(after)] for part, before, after in changes.parts]
     drifted = ", ".join(f"{foreign(name)} {index:.2f}" for name, index in changes.drift[:5])
     return "\n\n".join(
         [
-            _part("Rows to train on", ["month", "champion", "candidate"], months, "lrr"),
+            _part("Rows to train on", ["part", "champion", "candidate"], parts, "lrr"),
             f"Drift between the two training sets (population stability index; 0.25 is a large shift): {drifted}"
             if drifted
             else "",

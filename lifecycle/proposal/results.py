@@ -67,7 +67,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Origins:
-    """Both recipes at several origins, trained on the months before each period and judged on the period.
+    """Both recipes at several origins, trained on the data before each period and judged on the period.
 
     Attributes:
         periods: Periods of the origins, in order; the last one is the holdout.

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.shared.months import ARROW_SCHEMA, month_path, read_month
+from lifecycle.shared.parts import part_exists, read_part
+from lifecycle.shared.tables import ARROW_SCHEMA
 from model import contract
 
 _KEYS = list(contract.IDENTITY)
@@ -35,7 +36,7 @@ class Side:
     Attributes:
         who: "candidate" or "champion".
         schema: Contract of the model, as JSON Schema.
-        trained_on: Files of the months that the model was trained on.
+        trained_on: Files of the data that the model was trained on.
     """
 
     who: str
@@ -67,23 +68,23 @@ class JudgedRows:
     trained_on: dict[str, int] = field(default_factory=dict)
 
 
-def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: Side, champion: Side) -> JudgedRows:
+def judged_rows(parts: Sequence[str], own: Path, base: Path | None, candidate: Side, champion: Side) -> JudgedRows:
     """Find the rows of a period that both models can be judged on.
 
     Args:
-        months: Months of the period.
-        own: Directory of the candidate's months.
-        base: Directory of the base's months, if they differ.
+        parts: Parts of the data that the period consists of.
+        own: Directory of the candidate's data.
+        base: Directory of the base's data, if it differs.
         candidate: Requirements of the candidate.
         champion: Requirements of the champion.
 
     Raises:
         NotComparableError: If a column is missing, the candidate does not accept a row of the base, or no row is left.
     """
-    own_rows = pa.concat_tables([_read(month, own) for month in months], promote_options="default")
+    own_rows = pa.concat_tables([read_part(part, own) for part in parts], promote_options="default")
     known = own_rows
-    if base is not None and all(month_path(month, base).exists() for month in months):
-        known = pa.concat_tables([_read(month, base) for month in months], promote_options="default")
+    if base is not None and all(part_exists(part, base) for part in parts):
+        known = pa.concat_tables([read_part(part, base) for part in parts], promote_options="default")
     if contract.TARGET.name not in known.column_names:
         raise NotComparableError(f"the data of the base has no column {contract.TARGET.name}")
 
@@ -95,7 +96,7 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
         accepted = present & fits(table, side.schema)
         if side.who == "candidate" and known is not own_rows and not accepted.all():
             raise NotComparableError(
-                f"{int((~accepted).sum()):,} of {len(accepted):,} rows of the base in {_span(months)} are missing in "
+                f"{int((~accepted).sum()):,} of {len(accepted):,} rows of the base in {_span(parts)} are missing in "
                 f"the proposal, or its contract does not accept them, so it would choose the rows it is judged on"
             )
         if not accepted.all():
@@ -111,7 +112,7 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
     if not kept.any():
         reasons = " and ".join(f"{count:,} that {why}" for why, count in left_out.items())
         raise NotComparableError(
-            f"none of the {known.num_rows:,} rows of {_span(months)} is left to compare the models, without {reasons}"
+            f"none of the {known.num_rows:,} rows of {_span(parts)} is left to compare the models, without {reasons}"
         )
     chosen = pa.array(np.flatnonzero(kept))
     rows = inputs["candidate"][0].append_column(contract.TARGET.name, known.column(contract.TARGET.name))
@@ -125,12 +126,8 @@ def judged_rows(months: Sequence[str], own: Path, base: Path | None, candidate: 
     )
 
 
-def _read(month: str, folder: Path) -> pa.Table:
-    return read_month(month_path(month, folder)).replace_schema_metadata()
-
-
-def _span(months: Sequence[str]) -> str:
-    return months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
+def _span(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{parts[0]} to {parts[-1]}"
 
 
 def _inputs(known: pa.Table, own: pa.Table, side: Side) -> tuple[pa.Table, NDArray[np.bool_]]:
@@ -170,7 +167,7 @@ def occurs(keys: pa.Table, files: Iterable[Path]) -> NDArray[np.bool_]:
 
     Args:
         keys: Identity columns of the rows.
-        files: Files of months.
+        files: Files of the data.
 
     Returns:
         Booleans, of shape (rows,).
@@ -182,10 +179,10 @@ def occurs(keys: pa.Table, files: Iterable[Path]) -> NDArray[np.bool_]:
     numbered = keys.append_column("row", pa.array(np.arange(len(keys))))
     for file in files:
         try:
-            month = pq.read_table(file, columns=_KEYS).cast(keys.schema)
+            rows = pq.read_table(file, columns=_KEYS).cast(keys.schema)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise NotComparableError(f"the rows of {file} cannot be matched by {', '.join(_KEYS)}: {error}") from error
-        both = numbered.join(month, _KEYS, join_type="left semi", use_threads=False)
+        both = numbered.join(rows, _KEYS, join_type="left semi", use_threads=False)
         occurring[both.column("row").to_numpy()] = True
     return occurring
 

@@ -28,10 +28,11 @@ from lifecycle.proposal.rows import JudgedRows, NotComparableError, Side, judged
 from lifecycle.shared.chosen_task import METRICS
 from lifecycle.shared.clusters import cluster_columns, find_clusters
 from lifecycle.shared.commands import run
-from lifecycle.shared.months import DATA, month_path, to_columns, to_target
-from lifecycle.shared.params import Judge, Months, Params
+from lifecycle.shared.params import Judge, Params, Span
+from lifecycle.shared.parts import DATA, is_fold, part_files
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import json_schema
+from lifecycle.shared.tables import to_columns, to_target
 from lifecycle.shared.tasks.task import Predictions
 
 
@@ -64,7 +65,7 @@ def score_origins(
         params: Parameters of the candidate, whose model is trained.
         judge: Judge, which sets the number of origins and seeds.
         slices: Columns to slice the holdout by.
-        base: Directory of the base's months; None if its data is that of the proposal.
+        base: Directory of the base's data; None if its data is that of the proposal.
 
     Raises:
         NotComparableError: If the models cannot be compared.
@@ -74,10 +75,8 @@ def score_origins(
     at_origins = _train_at_origins(champion, plan)
     periods, differences, last = [], [], None
     for back in reversed(range(plan.origins)):
-        months = moved_back(params.holdout, back * plan.apart).months()
-        rows = judged_rows(
-            months, DATA, base, _candidate_side(params, plan, back), _champion_side(champion, plan, back)
-        )
+        parts = moved_back(params.holdout, back * plan.apart).parts()
+        rows = judged_rows(parts, DATA, base, _candidate_side(params, plan, back), _champion_side(champion, plan, back))
         scores = [_both(at_origins, rows, back, seed) for seed in range(plan.seeds)]
         targets = to_target(rows.candidate)
         points = [
@@ -88,7 +87,7 @@ def score_origins(
         differences.append(dict(zip(METRICS, np.mean(points, axis=0).tolist(), strict=True)))
         last = rows, targets, scores[0]
     if last is None:
-        raise NotComparableError("no month is left to train on at any origin")
+        raise NotComparableError("nothing is left to train on at any origin")
     rows, targets, (of_champion, of_candidate) = last
     clusters = find_clusters(rows.candidate.select(cluster_columns()))
     both = Rows(targets, of_champion, of_candidate, clusters, slices_of(rows.candidate.select(list(slices))))
@@ -105,7 +104,7 @@ def _plan(champion: Champion, params: Params, judge: Judge) -> OriginPlan:
         champion.window(), params.holdout, champion.folder / DATA, rolling=champion.is_rolling()
     )
     origins = max(1, min(judge.comparison.origins, for_candidate, for_champion))
-    return OriginPlan(origins, judge.comparison.seeds, apart=len(params.holdout.months()))
+    return OriginPlan(origins, judge.comparison.seeds, apart=len(params.holdout.parts()))
 
 
 def _train_at_origins(champion: Champion, plan: OriginPlan) -> ChampionAtOrigins:
@@ -118,17 +117,22 @@ def _train_at_origins(champion: Champion, plan: OriginPlan) -> ChampionAtOrigins
 
 
 def _candidate_side(params: Params, plan: OriginPlan, back: int) -> Side:
-    window = at_origin(params, back * plan.apart).window
-    return Side("candidate", json_schema(), _files(window, DATA))
+    earlier = at_origin(params, back * plan.apart)
+    return Side("candidate", json_schema(), _files(earlier.window, earlier.holdout, DATA))
 
 
 def _champion_side(champion: Champion, plan: OriginPlan, back: int) -> Side:
     window = window_at(champion.window(), back * plan.apart, rolling=champion.is_rolling())
-    return Side("champion", champion.schema(), _files(window, champion.folder / DATA))
+    judged = moved_back(champion.holdout(), back * plan.apart)
+    return Side("champion", champion.schema(), _files(window, judged, champion.folder / DATA))
 
 
-def _files(window: Months | None, folder: Path) -> list[Path]:
-    return [month_path(month, folder) for month in window.months()] if window else []
+def _files(window: Span | None, holdout: Span, folder: Path) -> list[Path]:
+    """Return the files of the parts of a window; at an earlier origin, the folds that are judged are left out."""
+    parts = window.parts() if window else []
+    if parts and is_fold(parts[0]):
+        parts = [part for part in parts if part not in holdout.parts()]
+    return [file for part in parts for file in part_files(part, folder)]
 
 
 def _both(champion: ChampionAtOrigins, rows: JudgedRows, back: int, seed: int) -> tuple[Predictions, Predictions]:

@@ -1,6 +1,6 @@
 """Find out why rows that the champion was trained on are not recognised in the holdout.
 
-If identities are written differently, for example after a corrected time zone, every row of a month in the champion's
+If identities are written differently, for example after a corrected time zone, every row of a period in the champion's
 window looks new to it.
 """
 

@@ -27,9 +27,9 @@ from lifecycle.release.image import find_engine
 from lifecycle.release.smoke import EXAMPLE, SAME, expected_answers, largest_difference
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import to_columns
 from lifecycle.shared.params import load_params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns
 from model import contract
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108 - the container's
@@ -98,7 +98,7 @@ def _check_predictions(port: int) -> str:
 
 
 def _check_invalid_requests(port: int) -> str:
-    bodies: list[Any] = [EXAMPLE | {"no such column": 1}, EXAMPLE | {next(iter(EXAMPLE)): []}, "text", None]
+    bodies: list[Any] = [EXAMPLE | {"no such column": 1}, EXAMPLE | {next(iter(EXAMPLE)): []}, [], "text", None]
     for body in bodies:
         status, answer = ask(port, "POST", "/predict", body)
         if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:

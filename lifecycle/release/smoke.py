@@ -43,7 +43,7 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     # Imported here because a deployment does not need pyarrow.
     import pyarrow as pa
 
-    from lifecycle.shared.months import ARROW_SCHEMA, to_columns
+    from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 
     rows = examples()
     times = [column.name for column in request_columns() if column.type == "timestamp"]

@@ -1,6 +1,6 @@
-"""`python -m lifecycle.retraining propose`: train on new months of data, and open a pull request with the model.
+"""`python -m lifecycle.retraining propose`: train on new data, and open a pull request with the model.
 
-`… renew` only changes the working tree: it ingests the new months, and moves the window and the holdout on.
+`… renew` only changes the working tree: it ingests the new data, and moves the window and the holdout on.
 `… start` is the command of monitor.yml after the check: it starts retrain.yml if a new model is due.
 """
 
@@ -27,7 +27,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("start", help="start retrain.yml on GitHub if a new model is due after the newest check")
     for name, description in (
-        ("renew", "ingest new months, and move the window and the holdout on"),
+        ("renew", "ingest new data, and move the window and the holdout on"),
         ("propose", "renew, train, compare, and open a pull request"),
     ):
         command = commands.add_parser(name, help=description)
@@ -41,7 +41,7 @@ def main() -> None:
         case "start":
             _start(params)
         case "renew":
-            print(", ".join(renew(params, arguments.until)) or "The source has no new month.")
+            print(", ".join(renew(params, arguments.until)) or "The source has nothing new.")
         case "propose":
             _propose(arguments.until, arguments.why, params)
 
@@ -59,16 +59,16 @@ def _start(params: Params) -> None:
 
 
 def _propose(until: datetime, why: str, params: Params) -> None:
-    """Propose a model that was trained on new months; report bad data in an issue."""
-    about, command = f"New months of {contract.NAME} up to {until:%Y-%m-%d}", "python -m lifecycle.retraining renew"
+    """Propose a model that was trained on new data; report bad data in an issue."""
+    about, command = f"New data of {contract.NAME} up to {until:%Y-%m-%d}", "python -m lifecycle.retraining renew"
     with github.errors_for_people():
         try:
-            months = renew(params, until)
+            parts = renew(params, until)
         except UserError as error:
             _keep_issues([Finding(DATA, "the source", Level.ACT, str(error))], about, command)
             raise
         _keep_issues([], about, command)
-        print(open_pull_request(months, why, load_params()) if months else "The source has no new month.")
+        print(open_pull_request(parts, why, load_params()) if parts else "The source has nothing new.")
 
 
 def _keep_issues(findings: Sequence[Finding], about: str, command: str) -> None:

@@ -22,7 +22,7 @@ def due(check: Mapping[str, Any], last_proposed: datetime | None, policy: Retrai
     if "performance" in kinds and kinds & {"drift", "prediction drift"}:
         return "production has drifted, and the model is worse than promised"
     age = (until - known_until).days
-    if age >= policy.max_age_days:
+    if policy.max_age_days is not None and age >= policy.max_age_days:
         return f"the newest data of the champion is {age} days old"
     if check["outcomes_since"] >= policy.new_labels:
         return f"{check['outcomes_since']:,} outcomes were reported since the newest data of the champion"

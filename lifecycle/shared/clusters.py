@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.intervals import MOST_GROUPS
-from lifecycle.shared.months import to_codes, to_timestamps
+from lifecycle.shared.tables import to_codes, to_timestamps
 from model import contract
 
 DAY, ROW = "day", "row"

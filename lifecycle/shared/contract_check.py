@@ -128,7 +128,7 @@ def _why_illegal(column: Column, value: Any) -> str:
         ],
         "integer": [(number == math.floor(number), "is not a whole number"), *limits],
         "number": limits,
-        "timestamp": [(_is_timestamp(value), "is not a date and time like '2013-07-01T17:30:00'")],
+        "timestamp": [(_is_timestamp(value), "is not a date and time like '2030-12-31T17:30:00'")],
     }
     return next((reason for fits, reason in rules[column.type] if not fits), "")
 

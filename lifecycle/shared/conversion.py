@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.columns import Column, ColumnType, Target
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import ARROW_SCHEMA
+from lifecycle.shared.tables import ARROW_SCHEMA
 from model import contract
 
 _SHOWN_ROWS = 3

@@ -1,6 +1,6 @@
-"""Distributions of inputs and predictions in months and logs, counted by DuckDB in the bins of the training data.
+"""Distributions of inputs and predictions in parts of the data and in logs, counted by DuckDB in the training's bins.
 
-The bins are those of histograms.py; a timestamp is counted by hour and by weekday. A month is reduced to a few hundred
+The bins are those of histograms.py; a timestamp is counted by hour and by weekday. A part is reduced to a few hundred
 counts; no row is kept.
 """
 
@@ -16,7 +16,7 @@ from lifecycle.shared.histograms import QUANTILES, Bins
 from lifecycle.shared.inputs import feature_columns
 from lifecycle.shared.settings import Settings
 
-# Column of the predictions, in logs that are read and in months that are counted.
+# Column of the predictions, in logs that are read and in parts that are counted.
 PREDICTION = "prediction"
 
 _SHOWN = 5  # unseen values that are listed

@@ -1,7 +1,7 @@
 """Histograms: bins that the training data defines, the number of rows in each, and distances between histograms.
 
 One rule makes the bins, and two engines count into them. NumPy counts feature matrices here, in training and in the
-service. DuckDB counts months and logs in distributions.py. A test checks that both give the same counts.
+service. DuckDB counts data and logs in distributions.py. A test checks that both give the same counts.
 """
 
 import json

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.console import UserError
 from lifecycle.shared.inputs import feature_columns
-from lifecycle.shared.months import month_range
+from lifecycle.shared.parts import is_fold, kind_of, part_range
 from lifecycle.shared.settings import Settings
 from lifecycle.shared.yaml_text import YAMLError, explain_yaml, parse_yaml
 from model import contract
@@ -20,7 +20,6 @@ PARAMS = Path("params.yaml")
 
 _S = TypeVar("_S", bound=Settings)
 
-Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -41,24 +40,62 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 LiveMetricName = Annotated[str, AfterValidator(_live_metric)]
 
 
-class Months(Settings):
-    """A span of months, both ends included."""
+def _known_part(name: str) -> str:
+    kind_of(name)
+    return name
 
-    first: Month
-    last: Month
+
+Part = Annotated[str, AfterValidator(_known_part)]
+
+
+class Split(Settings):
+    """The way in which rows become training data and holdout.
+
+    Attributes:
+        by: ``time``: the holdout comes after the window. ``group`` or ``row``: the holdout is a random part of the
+            groups (GROUP in the contract) or of the rows, which stay in it for ever.
+        period: Length of a part, for a split by time.
+        salt: Number that the random assignment depends on, for a split by group or by row. Another number makes other
+            parts: then no model can be compared with an earlier one.
+    """
+
+    by: Literal["time", "group", "row"]
+    period: Literal["day", "week", "month"] | None = None
+    salt: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        needed = {"period": self.by == "time", "salt": self.by != "time"}
+        for name, is_needed in needed.items():
+            if is_needed != (getattr(self, name) is not None):
+                raise ValueError(f"a split by {self.by} {'needs' if is_needed else 'has no'} {name}")
+        uses = {"time": contract.TIME, "group": contract.GROUP}
+        if uses.get(self.by, "") is None:
+            raise ValueError(f"a split by {self.by} needs {self.by.upper()} in model/contract.py, which is None")
+        return self
+
+
+class Span(Settings):
+    """A span of parts of the data, both ends included; see lifecycle/shared/parts.py."""
+
+    first: Part
+    last: Part
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        kinds = kind_of(self.first), kind_of(self.last)
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"first ({self.first}) is a {kinds[0]}, but last ({self.last}) is a {kinds[1]}")
         if self.first > self.last:
             raise ValueError(f"first ({self.first}) lies after last ({self.last}), so the span is empty")
         return self
 
-    def months(self) -> list[str]:
-        """Return each month of the span, as ``YYYY-MM``."""
-        return month_range(self.first, self.last)
+    def parts(self) -> list[str]:
+        """Return each part of the span."""
+        return part_range(self.first, self.last)
 
     def in_words(self) -> str:
-        """Return the first and the last month, or the only one."""
+        """Return the first and the last part, or the only one."""
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
@@ -122,15 +159,16 @@ class Retraining(Settings):
     """Rules by which the repository proposes a new model by itself.
 
     Attributes:
-        window: ``expanding`` to keep the first month of the window, or the number of months of the new window.
-        max_age_days: Number of days after the champion's last month of data from which a new model is due.
+        window: ``expanding`` to keep the first period of the window, or the number of periods of the new window.
+        max_age_days: Number of days after the champion's last period of data from which a new model is due; null
+            without a split by time.
         new_labels: Number of outcomes reported since then from which a new model is due.
         cooldown_days: Least number of days between two proposals.
         auto_merge: Whether a proposal that is better and passes each gate is merged automatically.
     """
 
     window: Literal["expanding"] | Count
-    max_age_days: Count
+    max_age_days: Count | None
     new_labels: Count
     cooldown_days: Annotated[int, Field(ge=0)]
     auto_merge: bool
@@ -240,8 +278,9 @@ class Judge(Settings):
 class Params(Judge):
     """All of params.yaml."""
 
-    window: Months
-    holdout: Months
+    split: Split
+    window: Span
+    holdout: Span
     seed: Seed
     estimator: str
     hyperparameters: Hyperparameters
@@ -250,12 +289,41 @@ class Params(Judge):
     retraining: Retraining
 
     @model_validator(mode="after")
-    def _holdout_after_window(self) -> Self:
-        if self.holdout.first <= self.window.last:
+    def _parts_fit_the_split(self) -> Self:
+        wanted = self.split.period or "fold"
+        for name, part in (("window", self.window.first), ("holdout", self.holdout.first)):
+            if kind_of(part) != wanted:
+                raise ValueError(
+                    f"{name}: {part} is a {kind_of(part)}, but a split by {self.split.by} has parts of a {wanted}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _holdout_apart_from_window(self) -> Self:
+        if is_fold(self.holdout.first):
+            common = [part for part in self.holdout.parts() if part in self.window.parts()]
+            if common:
+                raise ValueError(
+                    f"window and holdout have {', '.join(common)} in common: a model is judged on rows that it was not "
+                    f"trained on"
+                )
+        elif self.holdout.first <= self.window.last:
             raise ValueError(
                 f"the holdout starts in {self.holdout.first}, but the window goes on to {self.window.last}: a model is "
-                f"judged on months after those it was trained on. End the window earlier or start the holdout later"
+                f"judged on periods after those it was trained on. End the window earlier or start the holdout later"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _time_only_by_time(self) -> Self:
+        if self.split.by != "time":
+            if self.monitoring.season:
+                raise ValueError("monitoring.season: must be empty without a split by time")
+            if self.retraining.window != "expanding":
+                raise ValueError("retraining.window: must be expanding without a split by time")
+        if (self.split.by == "time") != (self.retraining.max_age_days is not None):
+            state = "is needed with" if self.split.by == "time" else "must be null without"
+            raise ValueError(f"retraining.max_age_days: {state} a split by time")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from pandera.errors import SchemaErrors
 from lifecycle.shared.columns import Column, Target
 from lifecycle.shared.console import UserError
 from lifecycle.shared.inputs import request_columns
+from lifecycle.shared.parts import end_of, first_day, is_fold
 from model import contract
 
 SHOWN_ROWS = 3
@@ -31,13 +32,13 @@ def as_pandas(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
-    """Check the rows of one month against the contract.
+def validate(rows: pd.DataFrame, *, source: str, part: str) -> None:
+    """Check the rows of one part against the contract.
 
     Args:
         rows: The inputs and the target; the index numbers the rows from 0.
         source: Name of the source of the rows, for the message.
-        month: Month that the rows must lie in, as ``YYYY-MM``.
+        part: Part of the data; if it is a period, the times of the rows must lie in it.
 
     Raises:
         UserError: If a rule is broken; names each column and rule, the number of rows that break it, and the first of
@@ -45,11 +46,11 @@ def validate(rows: pd.DataFrame, *, source: str, month: str) -> None:
     """
     if rows.empty:
         raise UserError(f"{source} has no rows. {_HOW_TO_FIX}")
-    _validate(_month_schema(month), rows, source, _HOW_TO_FIX)
+    _validate(_part_schema(part), rows, source, _HOW_TO_FIX)
 
 
 def validate_inputs(rows: pd.DataFrame, *, source: str) -> None:
-    """Check rows to predict against the contract, as `validate` does, but of any month and without a target."""
+    """Check rows to predict against the contract, as `validate` does, but of any time and without a target."""
     columns = {column.name: _input_column(column) for column in request_columns()}
     _validate(pandera.DataFrameSchema(columns, strict=True), rows, source, "Nothing was written.")
 
@@ -66,24 +67,17 @@ def _input_column(column: Column) -> pandera.Column:
 
 
 @cache
-def _month_schema(month: str) -> pandera.DataFrameSchema:
+def _part_schema(part: str) -> pandera.DataFrameSchema:
     columns = {column.name: _input_column(column) for column in contract.INPUTS}
-    if contract.TIME:
-        first = pd.Timestamp(month)
-        after = first + pd.offsets.MonthBegin()
+    if contract.TIME and not is_fold(part):
+        first, after = pd.Timestamp(first_day(part)), pd.Timestamp(end_of(part))
         columns[contract.TIME].checks.append(
-            pandera.Check(lambda times: (times >= first) & (times < after), error=f"must lie in {month}")
+            pandera.Check(lambda times: (times >= first) & (times < after), error=f"must lie in {part}")
         )
     target = contract.TARGET
     columns[target.name] = pandera.Column(
         target.forms.pandas,
-        [
-            *_checks(target),
-            pandera.Check(
-                lambda values: not (values == values.iloc[0]).all(),
-                error="must not be the same in every row: nothing to learn",
-            ),
-        ],
+        _checks(target),
     )
     return pandera.DataFrameSchema(
         columns, strict=True, unique=list(contract.IDENTITY) or None, report_duplicates="exclude_first"

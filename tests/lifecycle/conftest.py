@@ -22,13 +22,14 @@ from lifecycle.pipeline.ingest import ingest
 from lifecycle.pipeline.prepare import prepare
 from lifecycle.pipeline.train import train
 from lifecycle.shared.files import replacing_folder
-from lifecycle.shared.months import month_path
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import model_hash
 from tests.lifecycle import missing
 from tests.lifecycle.repository import (
     GATES,
     LINEAGE,
+    MONTHLY,
     MONTHS,
     ROWS,
     Repository,
@@ -94,7 +95,7 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         for month in MONTHS:
-            ingest(month, folder)
+            ingest(month, MONTHLY, folder)
 
     return made_once(tmp_path_factory, "months", make)
 
@@ -105,9 +106,9 @@ def small(months: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         for month in MONTHS:
-            table = pq.read_table(month_path(month, months))
+            table = pq.read_table(part_files(month, months)[0])
             chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, ROWS, replace=False))
-            pq.write_table(table.take(pa.array(chosen)), month_path(month, folder))
+            pq.write_table(table.take(pa.array(chosen)), part_files(month, folder)[0])
 
     return made_once(tmp_path_factory, "small", make)
 
@@ -157,7 +158,7 @@ def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
 
     def make(folder: Path) -> None:
         data = shutil.copytree(small, tmp_path_factory.mktemp("data") / "data")
-        month_path(MONTHS[-1], data).unlink()
+        part_files(MONTHS[-1], data)[0].unlink()
         repository = copy_repository(folder, data)
         change_params(repository, gates=GATES)
         for message, rounds in (("A very poor model", 2), ("A poor model", 5)):

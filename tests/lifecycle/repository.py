@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from lifecycle.shared.params import Split
+
 ROOT = Path(__file__).parents[2]
 # The frozen example: the files that a fork edits, as they were in the template.
 EXAMPLE_PROJECT = Path(__file__).parent / "example"
@@ -152,6 +154,8 @@ def _initialised(folder: Path) -> Repository:
     return repository
 
 
+# The split of the example.
+MONTHLY = Split(by="time", period="month")
 # Lineage of the model that tests share.
 LINEAGE = {"version": "test-1", "commit": "c0ffee", "metrics": {"model": {}}}
 # Gates that a model of small months can pass.

@@ -46,7 +46,7 @@ HERE = {
     "make history": "make history",
     "make lock": "make lock && git diff --exit-code requirements",
     "python -m tests.map": "python -m tests.map && git diff --exit-code docs",
-    "make ingest MONTH": "make ingest MONTH=2013-08",
+    "make ingest PART": "make ingest PART=2013-08",
     "python -m lifecycle.pipeline.ingest MONTH": "python -m lifecycle.pipeline.ingest 2013-09",
     "dvc add data": "dvc add data",
     "git commit": "git commit --all --quiet --message 'More data'",

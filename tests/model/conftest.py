@@ -11,9 +11,10 @@ from lifecycle.pipeline.prepare import prepare
 from lifecycle.pipeline.train import train
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.commands import run
-from lifecycle.shared.months import month_path, read_month, to_target
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.parts import DATA, part_exists, part_files, row_count
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_target
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 
@@ -29,21 +30,24 @@ def params() -> Params:
 
 
 @pytest.fixture(scope="session")
-def months(params: Params) -> list[str]:
-    """The months of window and holdout, after pulling their data if it is missing."""
-    needed = [*params.window.months(), *params.holdout.months()]
-    if not all(month_path(month).exists() for month in needed):
+def parts(params: Params) -> list[str]:
+    """The parts of window and holdout, after pulling the data if it is missing."""
+    needed = [*params.window.parts(), *params.holdout.parts()]
+    if not all(map(part_exists, needed)):
         run(["dvc", "pull", "--quiet", "data.dvc"])
     return needed
 
 
 @pytest.fixture(scope="session")
-def sample(months: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with few rows of these months, spread evenly over each month and over all classes."""
+def sample(parts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with few rows of these parts, spread evenly over each part and over all classes."""
     folder = tmp_path_factory.mktemp("sample")
-    for month in months:
-        table = read_month(month_path(month))
-        pq.write_table(table.take(pa.array(few_rows(to_target(table), ROWS // len(months)))), month_path(month, folder))
+    share = min(1.0, ROWS / row_count(parts))
+    for file in (file for part in parts for file in part_files(part)):
+        table = pq.read_table(file)
+        (folder / file.relative_to(DATA)).parent.mkdir(exist_ok=True)
+        chosen = few_rows(to_target(table), round(share * table.num_rows)) if table.num_rows else []
+        pq.write_table(table.take(pa.array(chosen, pa.int64())), folder / file.relative_to(DATA))
     return folder
 
 

@@ -18,9 +18,10 @@ from lifecycle.serving.application import Application
 from lifecycle.serving.environment import ServingSettings
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.files import write_json
-from lifecycle.shared.months import month_path, to_columns
 from lifecycle.shared.params import Params
+from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import Predictor, model_hash
+from lifecycle.shared.tables import to_columns
 from lifecycle.shared.tasks.task import Predictions
 from model.estimator import Hyperparameters
 
@@ -49,7 +50,7 @@ def test_evaluation(params: Params, model: Path, prepared: Path, tmp_path: Path)
 
 
 def test_batch_predicts_what_the_model_does(params: Params, sample: Path, predictor: Predictor, tmp_path: Path) -> None:
-    rows = month_path(params.holdout.last, sample)
+    rows = part_files(params.holdout.last, sample)[0]
     count = predict(rows, tmp_path / "scored.parquet", predictor)
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.num_rows == count == pq.read_metadata(rows).num_rows

@@ -11,7 +11,7 @@ from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Floats, Scores
 from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, metrics_of_class_sums, multiclass_metrics
-from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
+from lifecycle.shared.tasks.task import CLASSES, TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
 
 class Multiclass(Task):
@@ -70,10 +70,10 @@ class Multiclass(Task):
     def load_onnx(self, session: Any) -> Callable[[NDArray[np.float32]], Predictions]:
         """Return a function for the probability of each class."""
         (input_name,) = (node.name for node in session.get_inputs())
+        present = np.array(json.loads(session.get_modelmeta().custom_metadata_map[CLASSES]))
 
         def predict(matrix: NDArray[np.float32]) -> Predictions:
-            probabilities: Predictions = session.run(["probabilities"], {input_name: matrix})[0]
-            return probabilities
+            return self._of_all_classes(session.run(["probabilities"], {input_name: matrix})[0], present)
 
         return predict
 

@@ -14,6 +14,8 @@ from lifecycle.shared.metrics import Floats, Metric, Scores
 Targets = NDArray[Any]
 # Predictions, of shape (rows,), or (rows, classes) with the probability of each class.
 Predictions = NDArray[np.floating[Any]]
+# Key in the metadata of an ONNX file: the classes that it predicts, as JSON list of their positions.
+CLASSES = "classes"
 # Edges of bins of probabilities.
 TENTHS = tuple(round(tenth / 10, 1) for tenth in range(1, 11))
 TWENTIETHS = tuple(twentieth / 20 for twentieth in range(21))

@@ -25,10 +25,11 @@ from lifecycle.prediction_log.database import (
     write_records,
 )
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.months import month_path, read_month, to_columns
 from lifecycle.shared.params import Params, load_params
+from lifecycle.shared.parts import read_part
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version
+from lifecycle.shared.tables import to_columns
 from model import contract
 from tests.lifecycle.repository import Repository
 
@@ -116,7 +117,7 @@ def watched_in(repository: Repository) -> Iterator[Watched]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(repository.folder)
         params = load_params()
-        window = pa.concat_tables([read_month(month_path(month)) for month in params.window.months()])
+        window = pa.concat_tables([read_part(month) for month in params.window.parts()])
         yield Watched(params, make_reference(params), Predictor.load(Path("artifacts/model")), window)
 
 

@@ -19,7 +19,7 @@ from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline.lineage import write_lineage
 from lifecycle.shared.chosen_task import METRICS
-from lifecycle.shared.months import to_columns
+from lifecycle.shared.tables import to_columns
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from model import contract
 from tests.lifecycle.monitoring.conftest import DAY, SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
@@ -171,7 +171,7 @@ def test_fewer_gusts_are_no_fault_but_no_gust_at_all_is_one(watched: Watched, tm
     """Gusts are rarer in some months than in others, and may be rarer still in months that the model does not know."""
     rows = watched.sample(ROWS, 0)
     gusts = numbers(rows, "wind_gust")
-    usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.months.values())
+    usual = max(month.counts["wind_gust"][-1] / month.rows for month in watched.reference.periods.values())
     for share_present, expected in ((1 - usual - 0.1, set()), (0, {("missing", "wind_gust")})):
         present = np.flatnonzero(~np.isnan(gusts))[: round(share_present * ROWS)]
         calm = np.where(np.isin(np.arange(ROWS), present), gusts, np.nan)

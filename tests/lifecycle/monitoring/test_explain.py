@@ -35,7 +35,7 @@ def test_contributions_add_up(watched: Watched, log: tuple[str, list[str]]) -> N
     assert (explanation.outcome, explanation.others) == (row["late"], 76)  # of the week before, and itself
     assert explanation.inputs["scheduled_departure"] == row["scheduled_departure"]
     assert explanation.values["carrier"] == row["carrier"]
-    assert explanation.nearest in watched.reference.months
+    assert explanation.nearest in watched.reference.periods
 
 
 def test_month_is_the_one_in_which_it_was_most_likely(watched: Watched, log: tuple[str, list[str]]) -> None:

@@ -90,7 +90,7 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
     rows = with_values(rows, "wind_speed", numbers(rows, "wind_speed") + 40)
     with open_log(write_log(tmp_path / "log", *watched.records(rows)), SINCE, UNTIL) as log:
         result = check(log, VERSION, watched.reference, watched.params)
-    page, months = tmp_path / "report.html", watched.reference.months
+    page, months = tmp_path / "report.html", watched.reference.periods
     write_page(page, result, watched.reference)
     assert result.live
     shown = dict(re.findall(r"<b>([^:]+?)(?:: drifted)?</b>.+?(<svg.+?</svg>)", page.read_text("utf-8"), re.DOTALL))

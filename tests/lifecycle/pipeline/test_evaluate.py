@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from lifecycle.pipeline.evaluate import evaluate
 from lifecycle.shared.chosen_task import METRICS
-from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns, to_target
 from tests.lifecycle.repository import run_with_example, write_params
 
 Make = Callable[..., Params]

@@ -5,7 +5,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from lifecycle.shared.columns import Columns
-from lifecycle.shared.months import month_path, to_columns
+from lifecycle.shared.parts import part_files
+from lifecycle.shared.tables import to_columns
 from model.features import CATEGORICAL, CODED, NAMES, UNSEEN, features
 from tests.lifecycle.repository import run_with_example
 
@@ -76,7 +77,7 @@ def test_weekdays_of_a_week() -> None:
 
 
 def test_features_of_a_single_row_equal_those_in_its_month(small: Path) -> None:
-    month = to_columns(pq.read_table(month_path("2013-01", small)))
+    month = to_columns(pq.read_table(part_files("2013-01", small)[0]))
     together = features(month, CODES)
     for row in (0, 17, 2_999):
         alone = features({name: values[row : row + 1] for name, values in month.items()}, CODES)

@@ -11,9 +11,9 @@ import yaml
 
 from lifecycle.pipeline import ingest
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import month_path
+from lifecycle.shared.parts import part_files
 from model import contract, data
-from tests.lifecycle.repository import MONTHS, ROOT
+from tests.lifecycle.repository import MONTHLY, MONTHS, ROOT
 
 # Columns of the source that are filled in only after the departure or cancellation of a flight.
 AFTERWARDS = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
@@ -25,7 +25,7 @@ def test_same_file_as_the_versioned_one(months: Path) -> None:
     listing = json.loads((ROOT / ".dvc/remote/files/md5" / out[:2] / out[2:]).read_text(encoding="utf-8"))
     versioned = {entry["relpath"]: entry["md5"] for entry in listing}
     for month in MONTHS:
-        path = month_path(month, months)
+        path = part_files(month, months)[0]
         assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == versioned[path.name]
 
 
@@ -40,14 +40,14 @@ def january() -> pd.DataFrame:
     "month", [*(pytest.param(f"2013-{n:02}", marks=pytest.mark.long) for n in range(5, 12)), "2013-12"]
 )
 def test_every_month_of_the_year_fits_the_contract(tmp_path: Path, month: str) -> None:
-    assert ingest.ingest(month, tmp_path)
+    assert ingest.ingest(month, MONTHLY, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{month}.parquet"]
 
 
 def test_ingest_again_changes_nothing(months: Path) -> None:
-    path = month_path("2013-01", months)
+    path = part_files("2013-01", months)[0]
     before = path.read_bytes()
-    assert ingest.ingest("2013-01", months) is False
+    assert ingest.ingest("2013-01", MONTHLY, months) is False
     assert path.read_bytes() == before
 
 
@@ -55,8 +55,8 @@ def test_order_of_the_source_does_not_matter(
     months: Path, january: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "fetch", lambda _month: january.sample(frac=1, random_state=1))
-    ingest.ingest("2013-01", tmp_path)
-    assert month_path("2013-01", tmp_path).read_bytes() == month_path("2013-01", months).read_bytes()
+    ingest.ingest("2013-01", MONTHLY, tmp_path)
+    assert part_files("2013-01", tmp_path)[0].read_bytes() == part_files("2013-01", months)[0].read_bytes()
 
 
 def test_target_counts_cancelled_and_diverted_flights(january: pd.DataFrame) -> None:
@@ -102,12 +102,12 @@ def test_missing_plane_does_not_reveal_a_cancellation() -> None:
 @pytest.mark.parametrize("month", ["2013-13", "2013-1", "January", "2013-01-01", "../2013-01"])
 def test_invalid_month(month: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(repr(month))):
-        ingest.ingest(month, tmp_path)
+        ingest.ingest(month, MONTHLY, tmp_path)
 
 
 def test_month_that_the_source_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no rows for 2014-01"):
-        ingest.ingest("2014-01", tmp_path)
+        ingest.ingest("2014-01", MONTHLY, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -129,5 +129,5 @@ def test_bad_rows_are_not_written(
 ) -> None:
     monkeypatch.setattr(data, "fetch", lambda _month: damage(january))
     with pytest.raises(UserError, match=re.escape(message)):
-        ingest.ingest("2013-01", tmp_path)
+        ingest.ingest("2013-01", MONTHLY, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -200,7 +200,7 @@ def test_month_outside_the_data(unchanged: Repository) -> None:
     failed(
         unchanged.make(),
         "data/2013-09.parquet is missing (available: 2013-01, 2013-02, 2013-03, 2013-04)",
-        "make ingest MONTH=2013-09",
+        "make ingest PART=2013-09",
     )
 
 

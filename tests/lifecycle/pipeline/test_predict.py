@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lifecycle.pipeline import predict
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import ARROW_SCHEMA, month_path, to_columns
+from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from model import contract
 from tests.lifecycle.repository import run_with_example
 
@@ -37,7 +38,7 @@ def predictor(folder: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def rows(small: Path) -> pa.Table:
-    return pq.read_table(month_path("2013-04", small)).select(ARROW_SCHEMA.names).cast(ARROW_SCHEMA)
+    return pq.read_table(part_files("2013-04", small)[0]).select(ARROW_SCHEMA.names).cast(ARROW_SCHEMA)
 
 
 def write(table: pa.Table, path: Path) -> Path:

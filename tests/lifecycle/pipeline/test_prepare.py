@@ -9,11 +9,12 @@ import pytest
 
 from lifecycle.pipeline import prepare as stage
 from lifecycle.pipeline.prepare import prepare
-from lifecycle.shared import months
+from lifecycle.shared import parts
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import require_space
-from lifecycle.shared.months import ARROW_SCHEMA, month_path, to_columns
 from lifecycle.shared.params import Params
+from lifecycle.shared.parts import part_files
+from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from model.features import NAMES, UNSEEN, features
 from tests.lifecycle.repository import ROWS
 
@@ -27,17 +28,17 @@ def test_splits_by_time_and_computes_features(params: Make, small: Path, tmp_pat
     assert train.column_names == [*NAMES, "late"]
     assert train.num_rows == 2 * ROWS
     assert pq.read_table(tmp_path / "out" / "holdout.parquet").equals(
-        pq.read_table(month_path("2013-03", small)).cast(ARROW_SCHEMA)
+        pq.read_table(part_files("2013-03", small)[0]).cast(ARROW_SCHEMA)
     )
     codes = json.loads((tmp_path / "out" / "codes.json").read_text(encoding="utf-8"))
-    january = to_columns(pq.read_table(month_path("2013-01", small)))
+    january = to_columns(pq.read_table(part_files("2013-01", small)[0]))
     np.testing.assert_array_equal(
         np.column_stack([train.column(name).to_numpy()[:ROWS] for name in NAMES]), features(january, codes)
     )
 
 
 def test_codes_come_from_the_window_only(params: Make, data: Path, tmp_path: Path) -> None:
-    path = month_path("2013-03", data)
+    path = part_files("2013-03", data)[0]
     table = pq.read_table(path)
     position = table.column_names.index("destination")
     pq.write_table(table.set_column(position, "destination", pa.array(["XYZ"] * len(table))), path)
@@ -50,7 +51,7 @@ def test_codes_come_from_the_window_only(params: Make, data: Path, tmp_path: Pat
 
 
 def test_order_of_columns_in_a_file_does_not_matter(params: Make, data: Path, prepared: Path, tmp_path: Path) -> None:
-    path = month_path("2013-01", data)
+    path = part_files("2013-01", data)[0]
     table = pq.read_table(path)
     pq.write_table(table.select(table.column_names[::-1]), path)
     prepare(params(), data, tmp_path / "out")
@@ -62,18 +63,18 @@ def test_one_month_at_a_time_is_in_memory(
     params: Make, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive: list[int] = []
-    read = months.read_month
+    read = parts.read_part
 
-    def counting(path: Path) -> pa.Table:
-        table = read(path)
+    def counting(part: str, folder: Path) -> pa.Table:
+        table = read(part, folder)
         alive.append(pa.total_allocated_bytes())
         return table
 
-    monkeypatch.setattr(stage, "read_month", counting)
+    monkeypatch.setattr(stage, "read_part", counting)
     before = pa.total_allocated_bytes()
     longer = params(window={"first": "2013-01", "last": "2013-03"}, holdout={"first": "2013-04", "last": "2013-04"})
     prepare(longer, small, tmp_path / "out")
-    month = read(month_path("2013-04", small)).nbytes
+    month = read("2013-04", small).nbytes
     assert max(alive) - before < 3 * month
 
 
@@ -81,7 +82,7 @@ def test_failure_leaves_the_last_output(params: Make, data: Path, tmp_path: Path
     output = tmp_path / "out"
     prepare(params(), data, output)
     before = {p.name: p.read_bytes() for p in output.iterdir()}
-    path = month_path("2013-03", data)  # read last, when the training rows are already written aside
+    path = part_files("2013-03", data)[0]  # read last, when the training rows are already written aside
     path.write_bytes(path.read_bytes()[:-1_000])
     with pytest.raises(UserError, match="truncated or damaged"):
         prepare(params(), data, output)

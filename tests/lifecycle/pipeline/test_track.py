@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from lifecycle.pipeline import track as under_test
-from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns
 from model import contract
 from tests.lifecycle import in_process
 from tests.lifecycle.repository import EXAMPLE_PROJECT, Repository, with_example

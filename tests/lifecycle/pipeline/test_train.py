@@ -9,10 +9,10 @@ import pytest
 
 from lifecycle.pipeline.train import train
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import to_columns, to_target
 from lifecycle.shared.params import Params
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.tables import to_columns, to_target
 from lifecycle.shared.tasks.binary_scores import BinaryScores
 from model import estimator
 from model.features import CATEGORICAL, NAMES

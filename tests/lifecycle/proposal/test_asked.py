@@ -10,9 +10,9 @@ import pytest
 from lifecycle.proposal.asked import Asked, asked_before, due_after
 from lifecycle.shared import github
 from lifecycle.shared.intervals import Interval, student_quantile
-from lifecycle.shared.params import Months
+from lifecycle.shared.params import Span
 
-JULY, AUGUST = (Months(first=month, last=month) for month in ("2013-07", "2013-08"))
+JULY, AUGUST = (Span(first=month, last=month) for month in ("2013-07", "2013-08"))
 
 
 def git(*arguments: str, day: int = 1) -> None:
@@ -22,7 +22,7 @@ def git(*arguments: str, day: int = 1) -> None:
     subprocess.run(["git", *author, *arguments], check=True, capture_output=True, env=environment)
 
 
-def commit(holdout: Months | None, day: int) -> None:
+def commit(holdout: Span | None, day: int) -> None:
     name = "params.yaml" if holdout else "words.md"
     text = f"seed: {day}\nholdout: {{first: {holdout.first}, last: {holdout.last}}}\n" if holdout else f"{day}"
     Path(name).write_text(text, encoding="utf-8")

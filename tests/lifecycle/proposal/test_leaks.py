@@ -20,7 +20,7 @@ from lifecycle.proposal.leaks import (
     trained_on_later_rows,
 )
 from lifecycle.shared.columns import Columns
-from lifecycle.shared.months import to_columns, to_target
+from lifecycle.shared.tables import to_columns, to_target
 from model import contract
 from tests.lifecycle.repository import MONTHS
 from tests.lifecycle.shared.test_text import assert_harmless
@@ -229,15 +229,19 @@ def written(folder: Path, name: str, *tables: pa.Table) -> Path:
     return folder / name
 
 
+def copied_from(window: list[Path], holdout: Path) -> list[str]:
+    return copied_rows([[file] for file in window], holdout)
+
+
 def test_copied_rows(small: Path, tmp_path: Path) -> None:
     january, february, march = (pq.read_table(small / f"{month}.parquet") for month in MONTHS[:3])
     window = [small / f"{month}.parquet" for month in MONTHS[:2]]
     # 30 of 3,000 rows are 1%, the largest share without a warning.
     for copies, suspected in ((30, False), (31, True), (600, True)):
         holdout = written(tmp_path, "holdout.parquet", march.slice(copies), moved(january.slice(7, copies)))
-        assert bool(copied_rows(window, holdout)) == suspected
-        assert bool(copied_rows(window[1:], holdout)) is False
-    (warning,) = copied_rows(window, holdout)
+        assert bool(copied_from(window, holdout)) == suspected
+        assert bool(copied_from(window[1:], holdout)) is False
+    (warning,) = copied_from(window, holdout)
     assert warning == (
         "20.0% of the holdout's rows occur in the training window under another identity, with the same values in all "
         "other columns; between periods of the window, 0.0% do. Were rows copied or moved in time?"
@@ -249,9 +253,9 @@ def test_copied_rows(small: Path, tmp_path: Path) -> None:
         ("distance", pc.multiply(copied.column("distance"), 1 + 2e-16)),
     ):
         other = written(tmp_path, "other.parquet", march.slice(600), with_values(copied, **{name: values}))
-        assert copied_rows(window, other) == []
+        assert copied_from(window, other) == []
     only_window = [written(tmp_path, "february.parquet", february)]
-    assert copied_rows(only_window, written(tmp_path, "again.parquet", march, moved(february))) != []
+    assert copied_from(only_window, written(tmp_path, "again.parquet", march, moved(february))) != []
 
 
 def test_duplicates_within_a_period_are_not_the_usual_share(small: Path, tmp_path: Path) -> None:
@@ -259,9 +263,9 @@ def test_duplicates_within_a_period_are_not_the_usual_share(small: Path, tmp_pat
     january, february, march = (pq.read_table(small / f"{month}.parquet") for month in MONTHS[:3])
     doubled = written(tmp_path, "february.parquet", february, moved(february.slice(0, 600)))
     holdout = written(tmp_path, "holdout.parquet", march.slice(150), moved(january.slice(0, 150)))
-    assert len(copied_rows([small / f"{MONTHS[0]}.parquet", doubled], holdout)) == 1
+    assert len(copied_from([small / f"{MONTHS[0]}.parquet", doubled], holdout)) == 1
     assert (
-        copied_rows([doubled], written(tmp_path, "other.parquet", march.slice(150), moved(february.slice(0, 150))))
+        copied_from([doubled], written(tmp_path, "other.parquet", march.slice(150), moved(february.slice(0, 150))))
         == []
     )
 
@@ -297,9 +301,9 @@ def test_rows_that_are_alike_by_nature(
         written(tmp_path, f"{n}.parquet", alike(table, part, seed=n))
         for n, (table, part) in enumerate([(january, 0.1), (february, usual), (march, share)])
     ]
-    assert bool(copied_rows(files[:2], files[2])) == suspected
+    assert bool(copied_from(files[:2], files[2])) == suspected
     # With a single period, its own duplicates are the usual share.
-    assert bool(copied_rows(files[1:2], files[2])) == suspected
+    assert bool(copied_from(files[1:2], files[2])) == suspected
 
 
 def test_a_time_that_is_known_only_later(
@@ -342,6 +346,6 @@ def test_nothing_is_suspected_of_real_months(months: Path, last: int) -> None:
     trained, judged = pa.concat_tables(map(pq.read_table, window)), pq.read_table(holdout)
     train, columns = to_columns(trained), to_columns(judged)
     assert predicts_alone(train, to_target(trained), columns, to_target(judged)) == []
-    assert copied_rows(window, holdout) == []
+    assert copied_from(window, holdout) == []
     assert known_only_later(columns, "scheduled_departure") == []
     assert trained_on_later_rows(train["scheduled_departure"], columns["scheduled_departure"]) == []

@@ -14,11 +14,11 @@ from lifecycle.proposal.origins import (
     train_at_origins,
     window_at,
 )
-from lifecycle.shared.params import Months, Params
+from lifecycle.shared.params import Params, Span
 
 
-def span(first: str, last: str) -> Months:
-    return Months(first=first, last=last)
+def span(first: str, last: str) -> Span:
+    return Span(first=first, last=last)
 
 
 @pytest.mark.parametrize(

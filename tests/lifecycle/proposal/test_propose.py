@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from lifecycle.shared.months import month_path
+from lifecycle.shared.parts import part_files
 from model import contract
 from tests.lifecycle.repository import GATES, MONTHS, Repository, change_params, edit, with_estimator
 
@@ -109,7 +109,7 @@ def test_column_that_the_proposal_removes(proposing: Repository) -> None:
 
 def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, small: Path) -> None:
     """Neither side has the column, so the models cannot be compared and the check fails."""
-    shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
+    shutil.copy(part_files(MONTHS[3], small)[0], proposing.folder / "data")
     without_visibility(proposing)
     write_months(proposing, lambda table: table.drop_columns("visibility"), MONTHS[3])
     change_params(proposing, window=span(0, 2), holdout=span(3, 3))
@@ -122,7 +122,7 @@ def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, sm
 def test_a_row_of_a_new_month_that_the_champion_does_not_accept(proposing: Repository, small: Path) -> None:
     """A flight from an airport that the champion does not know is left out; the others are compared."""
     edit(proposing, "model/contract.py", '("EWR", "JFK", "LGA")', '("EWR", "JFK", "LGA", "HPN")')
-    shutil.copy(month_path(MONTHS[3], small), proposing.folder / "data")
+    shutil.copy(part_files(MONTHS[3], small)[0], proposing.folder / "data")
 
     def other_airport(table: pa.Table) -> pa.Table:
         at = table.column_names.index("origin")

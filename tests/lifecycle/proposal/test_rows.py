@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.proposal.rows import JudgedRows, NotComparableError, Side, fits, judged_rows
-from lifecycle.shared.months import month_path
+from lifecycle.shared.parts import part_files
 from lifecycle.shared.schema import json_schema
 from model import contract
 
@@ -21,12 +21,12 @@ CANDIDATE, CHAMPION = Side("candidate", SCHEMA, []), Side("champion", SCHEMA, []
 
 
 def march(folder: Path) -> pa.Table:
-    return pq.read_table(month_path("2013-03", folder))
+    return pq.read_table(part_files("2013-03", folder)[0])
 
 
 def with_march(folder: Path, table: pa.Table) -> Path:
     folder.mkdir(exist_ok=True)
-    pq.write_table(table, month_path("2013-03", folder))
+    pq.write_table(table, part_files("2013-03", folder)[0])
     return folder
 
 
@@ -60,7 +60,7 @@ def test_rows_that_either_was_trained_on_are_left_out(small: Path, tmp_path: Pat
 
 
 def test_months_apart_have_no_row_in_common(small: Path) -> None:
-    earlier = [month_path(month, small) for month in ("2013-01", "2013-02")]
+    earlier = [part_files(month, small)[0] for month in ("2013-01", "2013-02")]
     rows = judged(
         small, candidate=replace(CANDIDATE, trained_on=earlier), champion=replace(CHAMPION, trained_on=earlier)
     )
@@ -68,7 +68,7 @@ def test_months_apart_have_no_row_in_common(small: Path) -> None:
 
 
 def test_a_holdout_inside_of_the_champion_s_window(small: Path) -> None:
-    champion = replace(CHAMPION, trained_on=[month_path("2013-03", small)])
+    champion = replace(CHAMPION, trained_on=[part_files("2013-03", small)[0]])
     with pytest.raises(
         NotComparableError, match=r"none of the 3,000 rows of 2013-03 is left .* the champion was trained"
     ):

@@ -113,7 +113,7 @@ def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> No
         model, reference, lineage = model_of("1", tmp_path / "model", load_params())
     assert model_hash(model) == model_hash(registered.folder / "artifacts/model")
     assert lineage["commit"] == registered.must("git", "rev-parse", "HEAD~1").strip()
-    assert list(reference.months) == ["2013-01", "2013-02", "2013-03"]
+    assert list(reference.periods) == ["2013-01", "2013-02", "2013-03"]
     # Main has another contract by now than the model in production.
     edit(clone, "model/contract.py", 'name="plane_seats"', 'name="seats"')
     completed = clone.run("python", "-m", "lifecycle.monitoring", "check", **log)

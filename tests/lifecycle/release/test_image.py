@@ -15,8 +15,8 @@ import pytest
 from lifecycle.release import image as under_test
 from lifecycle.release.prove import prove as prove_image
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor, model_hash
+from lifecycle.shared.tables import to_columns
 from model import contract
 from tests.lifecycle.containers import Container, Engine, container, find_engine
 from tests.lifecycle.repository import GATES, ROOT, Repository, change_params, with_estimator

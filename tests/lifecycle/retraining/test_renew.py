@@ -10,8 +10,8 @@ import yaml
 
 from lifecycle.retraining.renew import renew
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import DATA
 from lifecycle.shared.params import PARAMS, load_params
+from lifecycle.shared.parts import DATA
 from tests.lifecycle import in_process
 from tests.lifecycle.repository import Repository, change_params
 

@@ -20,9 +20,9 @@ import pytest
 
 from lifecycle.pipeline.predict import predict
 from lifecycle.serving.telemetry import INTERVAL
-from lifecycle.shared.months import to_columns
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.tables import to_columns
 from model import contract
 from tests.lifecycle.repository import run_with_example
 from tests.lifecycle.serving.conftest import EXAMPLE, Service, eventually, running

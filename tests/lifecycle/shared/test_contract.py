@@ -6,8 +6,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lifecycle.shared.months import ARROW_SCHEMA
 from lifecycle.shared.schema import contract_version, json_schema
+from lifecycle.shared.tables import ARROW_SCHEMA
 from lifecycle.shared.validation import as_pandas, validate
 from model import contract
 
@@ -44,7 +44,7 @@ def test_examples_are_legal_rows() -> None:
     example = {c.name: c.example for c in contract.INPUTS}
     row = pd.DataFrame([example | {"late": True}, example | {"late": False, "flight_number": 2}])
     row["scheduled_departure"] = pd.to_datetime(row["scheduled_departure"])
-    validate(as_pandas(pa.Table.from_pandas(row, ARROW_SCHEMA)), source="examples", month="2013-07")
+    validate(as_pandas(pa.Table.from_pandas(row, ARROW_SCHEMA)), source="examples", part="2013-07")
 
 
 def test_version_changes_with_any_rule(monkeypatch: pytest.MonkeyPatch) -> None:

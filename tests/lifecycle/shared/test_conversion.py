@@ -70,13 +70,13 @@ def one_column(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Replace the contract by one with a single input of a type, and convert values of it."""
 
     def convert(kind: ColumnType, values: Any) -> list[Any]:
-        from lifecycle.shared import conversion, months
+        from lifecycle.shared import conversion, tables
 
         column = Column(name="x", type=kind, description="Any.", example="", nullable=True)
         target = Target(name="y", type="boolean", description="Any.")
         monkeypatch.setattr(contract, "INPUTS", (column,))
         monkeypatch.setattr(contract, "TARGET", target)
-        monkeypatch.setattr(conversion, "ARROW_SCHEMA", months.arrow_schema())
+        monkeypatch.setattr(conversion, "ARROW_SCHEMA", tables.arrow_schema())
         rows = pd.DataFrame({"x": values, "y": True, "not in the contract": 0})
         cells: list[Any] = to_arrow(rows, "rows").column("x").to_pylist()
         return cells

@@ -27,7 +27,8 @@ from lifecycle.shared.histograms import (
     psi,
     shares,
 )
-from lifecycle.shared.months import ARROW_SCHEMA, month_path, to_columns
+from lifecycle.shared.parts import part_files
+from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from model import contract
 from model.features import CODED, NAMES, UNSEEN, features
 
@@ -36,7 +37,7 @@ NUMBERS = [name for name in NAMES if name not in CODED]
 
 @pytest.fixture(scope="module")
 def rows(small: Path) -> Columns:
-    return to_columns(pq.read_table(month_path("2013-01", small)))
+    return to_columns(pq.read_table(part_files("2013-01", small)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def test_both_engines_make_and_count_the_same_bins_of_a_category(
 
 def test_any_month_falls_into_the_bins_of_another(histograms: dict[str, Histogram], codes: Codes, small: Path) -> None:
     """April is warmer than January."""
-    later = features(to_columns(pq.read_table(month_path("2013-04", small))), codes)
+    later = features(to_columns(pq.read_table(part_files("2013-04", small)[0])), codes)
     known = histograms["temperature"]
     warm = slice(known.bins.size - 4, -1)  # the two warmest bins of January, and the one above
     april = shares(count_values(later[:, NAMES.index("temperature")], known.bins))

@@ -13,14 +13,14 @@ from tests.lifecycle.repository import EXAMPLE_PROJECT
 
 def test_params_of_the_example() -> None:
     params = load_params(EXAMPLE_PROJECT / "params.yaml")
-    assert params.window.months() == ["2013-01", "2013-02", "2013-03", "2013-04", "2013-05", "2013-06"]
-    assert params.holdout.months() == ["2013-07"]
+    assert params.window.parts() == ["2013-01", "2013-02", "2013-03", "2013-04", "2013-05", "2013-06"]
+    assert params.holdout.parts() == ["2013-07"]
     assert type(params.chosen_hyperparameters()).__name__ == "HistGradientBoosting"
 
 
 def test_months_across_a_new_year(params: Callable[..., Params]) -> None:
     changed_params = params(window={"first": "2012-11", "last": "2013-02"})
-    assert changed_params.window.months() == ["2012-11", "2012-12", "2013-01", "2013-02"]
+    assert changed_params.window.parts() == ["2012-11", "2012-12", "2013-01", "2013-02"]
 
 
 def test_frozen(params: Callable[..., Params]) -> None:

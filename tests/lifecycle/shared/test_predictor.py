@@ -10,8 +10,9 @@ import pytest
 from lifecycle.shared import predictor
 from lifecycle.shared.columns import Columns
 from lifecycle.shared.console import UserError
-from lifecycle.shared.months import month_path, to_columns
+from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.tables import to_columns
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rows(small: Path) -> Columns:
-    return to_columns(pq.read_table(month_path("2013-04", small)))
+    return to_columns(pq.read_table(part_files("2013-04", small)[0]))
 
 
 def test_probabilities(folder: Path, rows: Columns) -> None:

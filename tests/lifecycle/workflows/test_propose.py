@@ -10,7 +10,7 @@ import pytest
 
 from lifecycle.proposal.accepted import LABEL
 from lifecycle.proposal.comment import ARTIFACT, FILE
-from lifecycle.shared.months import month_path
+from lifecycle.shared.parts import part_files
 from tests.github.pull_request import RUN, PullRequest, zipped
 from tests.github.server import GitHub
 from tests.lifecycle.repository import GATES, MONTHS, Repository, change_params, edit, with_estimator
@@ -135,7 +135,7 @@ def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
 @pytest.mark.long
 def test_a_new_month(proposing: Repository, small: Path, judge: Judge) -> None:
     """New data: window and holdout move by a month."""
-    shutil.copy(month_path(MONTHS[-1], small), proposing.folder / "data")
+    shutil.copy(part_files(MONTHS[-1], small)[0], proposing.folder / "data")
     proposing.must("dvc", "add", "--quiet", "data")
     proposing.must("dvc", "push", "--quiet", "data.dvc")
     window, holdout = ({"first": first, "last": last} for first, last in ((MONTHS[0], MONTHS[2]), (MONTHS[3],) * 2))

@@ -1,6 +1,6 @@
 """The source of the data.
 
-YOURS TO EDIT: replace `fetch` by a query of your own. `make ingest MONTH=2013-08` validates what it returns
+YOURS TO EDIT: replace `fetch` by a query of your own. `make ingest PART=2013-08` validates what it returns
 and adds it to data/ as one more month.
 """
 

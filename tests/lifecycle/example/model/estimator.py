@@ -2,7 +2,7 @@
 
 YOURS TO EDIT. An estimator is a class here, whose fields are its hyperparameters, and a line in `Hyperparameters`.
 Its `build` returns an unfitted scikit-learn pipeline that takes the matrix of features.py and predicts the
-probability of the target. `build` imports scikit-learn itself, because the import takes longer than most stages' work.
+probability of each class. `build` imports scikit-learn itself, because the import takes longer than most stages' work.
 """
 
 from typing import Annotated, Any, Literal
@@ -56,12 +56,11 @@ class LogisticRegression(Settings):
         from sklearn.pipeline import Pipeline, make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-        encode = ColumnTransformer(
-            [
-                ("categories", OneHotEncoder(handle_unknown="ignore"), _CATEGORICAL),
-                ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _NUMERIC),
-            ]
-        )
+        steps = [
+            ("categories", OneHotEncoder(handle_unknown="ignore"), _CATEGORICAL),
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _NUMERIC),
+        ]
+        encode = ColumnTransformer([step for step in steps if step[2]])
         return Pipeline([("encode", encode), ("classifier", Classifier(**self.model_dump(), random_state=seed))])
 
 

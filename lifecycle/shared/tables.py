@@ -1,20 +1,14 @@
-"""The data on disk: one Parquet file per month, with exactly the contract's columns and the target."""
-
-from pathlib import Path
+"""Tables with the columns of the contract and the target, and their conversion to NumPy."""
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import Column, Columns, Target
-from lifecycle.shared.console import UserError
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.tasks.task import Targets
 from model import contract
-
-DATA = Path("data")
 
 
 def arrow_schema() -> pa.Schema:
@@ -26,48 +20,6 @@ def arrow_schema() -> pa.Schema:
 
 
 ARROW_SCHEMA = arrow_schema()
-
-
-def month_range(first: str, last: str) -> list[str]:
-    """Return the months from ``first`` to ``last``, both included, as ``YYYY-MM``."""
-    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
-    return [str(month) for month in months]
-
-
-def month_path(month: str, folder: Path = DATA) -> Path:
-    """Return the path of a month's file."""
-    return folder / f"{month}.parquet"
-
-
-def open_month(path: Path) -> pq.ParquetFile:
-    """Open a month's file for reading.
-
-    Raises:
-        UserError: If it is missing or not a Parquet file.
-    """
-    if not path.exists():
-        present = sorted(file.stem for file in path.parent.glob("*.parquet"))
-        raise UserError(
-            f"{path} is missing (available: {', '.join(present) or 'no month'}). Restore a versioned month with "
-            f"`dvc checkout data.dvc`, add a new one with `make ingest MONTH={path.stem}`, or change the window or "
-            f"holdout in params.yaml."
-        )
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def read_month(path: Path) -> pa.Table:
-    """Read a month's file.
-
-    Raises:
-        UserError: If it is missing or cannot be read.
-    """
-    try:
-        return open_month(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
 
 
 def to_columns(table: pa.Table) -> Columns:
@@ -119,10 +71,3 @@ def _buffer(array: pa.Array, dtype: type) -> NDArray[np.generic]:
 
 def _missing(array: pa.Array) -> NDArray[np.bool_]:
     return _buffer(array.is_null().cast(pa.uint8()), np.uint8).view(np.bool_)
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} cannot be read as Parquet: it is empty, truncated or damaged ({error}). "
-        f"`dvc checkout --force data.dvc` restores the versioned file."
-    )
