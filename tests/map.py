@@ -19,6 +19,7 @@ ROOMS = (
     "serving",
     "monitoring",
     "retraining",
+    "adoption",
 )
 
 TEMPLATE = """\

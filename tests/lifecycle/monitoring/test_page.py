@@ -80,7 +80,7 @@ def test_page(watched: Watched, tmp_path: Path) -> None:
 
 def described(svg: str) -> dict[tuple[str, str], str]:
     """Return the share of each bar and line by series and bin, from the descriptions for screen readers."""
-    marks = re.findall(r'aria-label="(production|[^"]+ months?), ([^"]+): ([^"]+%)"', svg)
+    marks = re.findall(r'aria-label="(production|[^"]+ periods?), ([^"]+): ([^"]+%)"', svg)
     return {(series, name): share for series, name, share in marks}
 
 
@@ -98,8 +98,8 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
         (nearest,) = (drift.compared[0] for drift in result.drifts if drift.variable.name == name)
         by_series = {
             "production": shares(result.live.counts[name]),
-            f"{nearest}, the nearest month": shares(months[nearest].counts[name]),
-            "all known months": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
+            f"{nearest}, the nearest period": shares(months[nearest].counts[name]),
+            "all known periods": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
         }
         expected = {
             (series, bin_name): f"{share:.2%}"

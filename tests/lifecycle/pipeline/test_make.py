@@ -150,7 +150,7 @@ def test_next_month(finished: Repository, tmp_path: Path, monkeypatch: pytest.Mo
     write_params(folder / "params.yaml", holdout={"first": "2013-05", "last": "2013-05"})
     completed = clone.make()
     assert completed.returncode == 0, completed.stdout
-    assert "3,000 held out (2013-05 to 2013-05)" in completed.stdout
+    assert "3,000 held out (2013-05)" in completed.stdout
     assert "data.dvc with it" in completed.stdout
     assert "nfiles: 5" in (folder / "data.dvc").read_text(encoding="utf-8")
 

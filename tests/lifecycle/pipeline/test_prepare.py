@@ -23,7 +23,7 @@ Make = Callable[..., Params]
 
 def test_splits_by_time_and_computes_features(params: Make, small: Path, tmp_path: Path) -> None:
     summary = prepare(params(), small, tmp_path / "out")
-    assert summary == "6,000 rows to train on (2013-01 to 2013-02), 3,000 held out (2013-03 to 2013-03)"
+    assert summary == "6,000 rows to train on (2013-01 to 2013-02), 3,000 held out (2013-03)"
     train = pq.read_table(tmp_path / "out" / "train.parquet")
     assert train.column_names == [*NAMES, "late"]
     assert train.num_rows == 2 * ROWS

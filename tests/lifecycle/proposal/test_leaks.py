@@ -244,7 +244,7 @@ def test_copied_rows(small: Path, tmp_path: Path) -> None:
     (warning,) = copied_from(window, holdout)
     assert warning == (
         "20.0% of the holdout's rows occur in the training window under another identity, with the same values in all "
-        "other columns; between periods of the window, 0.0% do. Were rows copied or moved in time?"
+        "other columns; between parts of the window, 0.0% do. Were rows copied or moved in time?"
     )
     # A row with another outcome, or a number that differs in the last digit, is another row.
     copied = moved(january.slice(7, 600))

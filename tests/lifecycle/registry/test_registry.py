@@ -88,7 +88,7 @@ def test_a_version_has_its_complete_lineage(registered: Repository) -> None:
     metrics = json.loads((registered.folder / "reports/metrics.json").read_text(encoding="utf-8"))
     assert json.loads(tags["metrics"]) == metrics["model"]
     assert set(json.loads(slices)) == {"origin", "carrier"}
-    assert set(json.loads(reference)["months"]) == {"2013-01", "2013-02", "2013-03"}
+    assert set(json.loads(reference)["periods"]) == {"2013-01", "2013-02", "2013-03"}
     assert card.startswith(f"# {contract.NAME}\n")
     assert tags["author"] == "Test"
     for name in ("data", "dvc_lock", "model", "contract", "requirements"):

@@ -70,4 +70,4 @@ def test_bad_data_is_refused(repository: Repository, monkeypatch: pytest.MonkeyP
 def test_command(repository: Repository) -> None:
     command = ("lifecycle.retraining.__main__", "renew", "--until", "2013-05-01")
     assert in_process.must(repository, *command) == "2013-04\n"
-    assert in_process.must(repository, *command) == "The source has no new month.\n"
+    assert in_process.must(repository, *command) == "The source has nothing new.\n"

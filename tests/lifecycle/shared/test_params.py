@@ -69,7 +69,7 @@ HYPER = "hyperparameters.hist_gradient_boosting"
         (lambda v: v["holdout"].update(last="2013-06"), ["holdout: first (2013-07) lies after last (2013-06)"]),
         (lambda v: v["holdout"].pop("last"), ["holdout.last: is missing"]),
         (lambda v: v.pop("holdout"), ["holdout: is missing"]),
-        (lambda v: v["window"].update(first="2013-13"), ["window.first: string should match pattern"]),
+        (lambda v: v["window"].update(first="2013-13"), ["window.first: '2013-13' is no month (2030-07)"]),
         (
             lambda v: v.update(slices=["orgin", "distance"]),
             [
