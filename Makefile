@@ -18,7 +18,7 @@ LINEAGE := artifacts/lineage.json
 LOCK := uv pip compile --quiet --universal --generate-hashes --custom-compile-command 'make lock' pyproject.toml
 
 # Recipes read these arguments from the environment, so that no value becomes part of a shell command.
-export PART IN OUT ID UNTIL VERSION WHY FROM TO BASE
+export DATA TARGET TIME GROUP NAME QUERY KIND FORCE PART IN OUT ID UNTIL VERSION WHY FROM TO BASE
 wants = for name in $(1); do printenv "$$name" | grep -q . || { echo "error: $$name is missing. Run: make $@ $(1:%=%=…)" >&2; exit 1; }; done
 
 .PHONY: all
@@ -31,6 +31,12 @@ setup: $(DEVELOPMENT) ## Install everything into .venv
 .PHONY: ingest
 ingest: $(READY) ## Add the next period or batch to the data, or another one: PART=2030-07
 	@python -m lifecycle.pipeline.ingest $${PART:+"$$PART"}
+
+.PHONY: adopt
+adopt: $(READY) ## Make this a project of your own: DATA=table.csv TARGET=column [TIME=column] [GROUP=column] [NAME=name]
+	@$(call wants,DATA TARGET)
+	@python -m lifecycle.adoption "$$DATA" "$$TARGET" --time "$$TIME" --group "$$GROUP" --name "$$NAME" --query "$$QUERY" \
+		$${KIND:+--kind "$$KIND"} $${FORCE:+--force}
 
 .PHONY: predict
 predict: $(READY) ## Score a Parquet or CSV file: IN=rows.csv OUT=scored.csv

@@ -5,6 +5,7 @@ PART is a period such as 2030-07, or the number of a batch such as 0002; by defa
 
 import argparse
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle.shared import console
+from lifecycle.shared.columns import Column
 from lifecycle.shared.console import UserError
 from lifecycle.shared.conversion import to_arrow
 from lifecycle.shared.files import replacing_file, replacing_folder
@@ -70,16 +72,20 @@ def next_part(split: Split, folder: Path = DATA) -> str:
     return later(known[-1], 1) if known else period_of(datetime.now(UTC).date(), str(split.period))
 
 
-def fold_key(split: Split) -> list[str]:
+def fold_key(columns: Sequence[Column], identity: Sequence[str], group: str | None) -> list[str]:
     """Return the columns whose values decide which fold a row is in.
 
-    By row, they are the identity, if clients send it; else the inputs, so that rows with the same inputs are together.
+    Args:
+        columns: Input columns.
+        identity: Columns that tell rows apart.
+        group: Column of the group; None for a split by row. By row, the key is the identity, if clients send it; else
+            all inputs, so that rows with the same inputs are together.
     """
-    if split.by == "group":
-        return [str(contract.GROUP)]
-    roles = {column.name: column.role for column in contract.INPUTS}
-    if all(roles[name] != "ignored" for name in contract.IDENTITY):
-        return list(contract.IDENTITY)
+    if group is not None:
+        return [group]
+    roles = {column.name: column.role for column in columns}
+    if all(roles[name] != "ignored" for name in identity):
+        return list(identity)
     return [name for name, role in roles.items() if role != "ignored"]
 
 
@@ -129,7 +135,8 @@ def _write_period(table: pa.Table, path: Path) -> bool:
 
 def _write_batch(table: pa.Table, split: Split, path: Path) -> bool:
     before = {file.name: file.read_bytes() for file in path.glob("*.parquet")}
-    keys = [np.array(table.column(name).to_pylist(), dtype=object) for name in fold_key(split)]
+    keys_of_split = fold_key(contract.INPUTS, contract.IDENTITY, contract.GROUP if split.by == "group" else None)
+    keys = [np.array(table.column(name).to_pylist(), dtype=object) for name in keys_of_split]
     folds = fold_of(keys, int(split.salt or 0))
     with replacing_folder(path) as aside:
         for fold in range(1, FOLDS + 1):

@@ -104,9 +104,15 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
-    """Validate a batch whose first row has number ``start`` in its file, and return its inputs."""
-    if contract.TARGET.name in batch.column_names:
-        batch = batch.drop_columns(contract.TARGET.name)
+    """Validate a batch whose first row has number ``start`` in its file, and return its inputs.
+
+    Columns that only the data has are left out, and optional ones that the batch does not have are missing values.
+    """
+    only_in_data = {contract.TARGET.name, *(column.name for column in contract.INPUTS if column.role == "ignored")}
+    batch = batch.drop_columns([name for name in batch.column_names if name in only_in_data])
+    for column in request_columns():
+        if column.optional and column.name not in batch.column_names:
+            batch = batch.append_column(column.name, pa.nulls(len(batch), ARROW_SCHEMA.field(column.name).type))
     frame = as_pandas(batch)
     frame.index += start
     validate_inputs(frame, source=str(source))

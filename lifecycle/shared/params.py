@@ -69,9 +69,6 @@ class Split(Settings):
         for name, is_needed in needed.items():
             if is_needed != (getattr(self, name) is not None):
                 raise ValueError(f"a split by {self.by} {'needs' if is_needed else 'has no'} {name}")
-        uses = {"time": contract.TIME, "group": contract.GROUP}
-        if uses.get(self.by, "") is None:
-            raise ValueError(f"a split by {self.by} needs {self.by.upper()} in model/contract.py, which is None")
         return self
 
 
@@ -290,6 +287,10 @@ class Params(Judge):
 
     @model_validator(mode="after")
     def _parts_fit_the_split(self) -> Self:
+        columns = {"time": contract.TIME, "group": contract.GROUP}
+        if columns.get(self.split.by, "") is None:
+            use = self.split.by
+            raise ValueError(f"split: by {use} needs {use.upper()} in model/contract.py, which is None")
         wanted = self.split.period or "fold"
         for name, part in (("window", self.window.first), ("holdout", self.holdout.first)):
             if kind_of(part) != wanted:

@@ -23,6 +23,7 @@ class Binary(Task):
     ranks = "roc_auc"
     output = "probability"
     has_threshold = True
+    gated = ("roc_auc", "log_loss", "brier_score", "calibration_error")
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "probability"
     charts = {  # noqa: RUF012 - annotated in the base class

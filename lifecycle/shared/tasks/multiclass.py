@@ -20,6 +20,7 @@ class Multiclass(Task):
     loss = "log_loss"
     ranks = "balanced_accuracy"
     output = "probabilities"
+    gated = ("log_loss", "balanced_accuracy", "brier_score")
     output_type: ClassVar[ColumnType] = "category"
     observed_name = "probability"
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class

@@ -19,6 +19,7 @@ class Regression(Task):
     loss = "rmse"
     ranks = "r2"
     output = "value"
+    gated = ("rmse", "mae", "r2")
     output_type: ClassVar[ColumnType] = "number"
     observed_name = "value"
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class

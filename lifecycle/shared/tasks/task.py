@@ -41,6 +41,7 @@ class Task(ABC):
         metrics: Metrics by name, in the order of the arrays of `Scores.metrics`.
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
+        gated: Names of the metrics that a new project judges models by, the primary one first.
         has_threshold: Whether a threshold turns predictions into labels.
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
@@ -51,6 +52,7 @@ class Task(ABC):
 
     loss: ClassVar[str]
     ranks: ClassVar[str]
+    gated: ClassVar[tuple[str, ...]]
     output: ClassVar[str]
     has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]

@@ -59,7 +59,7 @@ def test_pull_request_then_no_news_then_bad_data(play: Retrain, main: Repository
     assert (pull["head"]["ref"], pull["base"]["ref"]) == ("retraining", "main")
     assert pull["labels"] == [{"name": "retraining"}]
     assert pull["body"].startswith(
-        "New months: 2013-04. Due because drift by \uff20everyone.\n\n## ✅ Better than the model"
+        "New data: 2013-04. Due because drift by \uff20everyone.\n\n## ✅ Better than the model"
     )
     assert "bit for bit" in pull["body"]
     assert github.dispatched == [("propose.yml", {"ref": "retraining"})]

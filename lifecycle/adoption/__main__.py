@@ -1,0 +1,195 @@
+"""`python -m lifecycle.adoption DATA TARGET`: make this repository a project of your own, from a table of yours.
+
+DATA is a CSV or Parquet file, or with --query the URL of a database. The command writes model/ and params.yaml, removes
+the example, adds the rows to the data, trains the first model, and says what is left to you. If it is interrupted, run
+it again.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lifecycle.adoption import files
+from lifecycle.adoption.gates import before_training
+from lifecycle.adoption.plan import Plan, Request, as_kind, choose_salt, make_plan, slug
+from lifecycle.adoption.profile import profiles
+from lifecycle.pipeline.ingest import fold_key
+from lifecycle.shared import console
+from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.console import UserError
+from lifecycle.shared.files import write_json, write_text
+from lifecycle.shared.source import TABLE, Source, errors_for_people
+from lifecycle.shared.tasks.kinds import task_of
+
+# What adoption has written, by path, so that it can tell its own files from edited ones.
+WRITTEN = Path("artifacts/adoption.json")
+_YOURS = ("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py", "params.yaml")
+# The example's data, model and history, which a project starts without.
+_EXAMPLE = (
+    "data",
+    "data.dvc",
+    "dvc.lock",
+    ".dvc/remote",
+    "reports",
+    ".mlflow",
+    "artifacts/prepared",
+    "artifacts/model",
+)
+_PLOTS = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
+_SALT_ROWS = 20_000
+
+
+def main() -> None:
+    """Adopt a table."""
+    parser = argparse.ArgumentParser(prog="python -m lifecycle.adoption", description=__doc__)
+    parser.add_argument("data", metavar="DATA", help="CSV or Parquet file, or URL of a database")
+    parser.add_argument("target", metavar="TARGET", help="column to predict")
+    parser.add_argument("--time", help="column with the time of the rows; without it, rows are split at random")
+    parser.add_argument("--group", help="column that several rows share, such as a customer")
+    parser.add_argument("--name", help="name of the project; default: that of the file")
+    parser.add_argument("--kind", choices=("boolean", "category", "number"), help="kind of the target")
+    parser.add_argument("--query", default="", help="query of the database")
+    parser.add_argument("--force", action="store_true", help="overwrite edited files")
+    arguments = parser.parse_args()
+    _require_unedited(force=arguments.force)
+    source = _source(arguments.data, arguments.query)
+    name = slug(arguments.name or ("model" if source.query else Path(source.location).stem))
+    request = Request(arguments.target, arguments.time or None, arguments.group or None, name, arguments.kind or None)
+    plan = _planned(source, request)
+    texts = _texts(plan, source)
+    _remove_example()
+    _write(texts)
+    _finish(plan)
+
+
+def _source(location: str, query: str) -> Source:
+    is_database = bool(re.match(r"^(postgresql|mysql|sqlite|mssql|oracle)[+\w]*://", location))
+    if is_database and not query:
+        raise UserError("a database needs QUERY, the query whose result is the table.")
+    if query and not is_database:
+        raise UserError(f"QUERY is for a database, but {location} is not the URL of one.")
+    if not is_database and "://" not in location and not Path(location).is_file():
+        raise UserError(f"there is no file {location}. DATA is a CSV or Parquet file, or the URL of a database.")
+    return Source(location, query)
+
+
+def _planned(source: Source, request: Request) -> Plan:
+    """Describe the table and make the plan."""
+    print(f"reading {source.location if not source.query else 'the database'} …", flush=True)
+    with tempfile.TemporaryDirectory() as folder, source.opened(Path(folder) / "table.duckdb") as connection:
+        with errors_for_people(source.location):
+            found = profiles(connection)
+            rows = connection.view(TABLE)
+            if not found or not found[0].rows:
+                raise UserError(f"{source.location} has no rows.")
+            duplicates = found[0].rows - rows.distinct().aggregate("count(*)").fetchall()[0][0]
+        plan = make_plan(found, request, duplicates)
+        if plan.split.by == "time":
+            return plan
+        keys = fold_key(plan.columns, plan.identity, plan.group)
+        target = as_kind(next(profile for profile in found if profile.name == request.target), request.kind)
+        wanted = ", ".join([*(f'{plan.sql[key]} AS "{key}"' for key in keys), f'{target.sql} AS "target value"'])
+        sample = rows.set_alias(TABLE).project(wanted).limit(_SALT_ROWS).fetchall()
+    columns = [np.array(values, dtype=object) for values in zip(*sample, strict=True)]
+    classes = np.unique(columns.pop().astype(str), return_inverse=True)[1]
+    if plan.target.type == "number":
+        classes = np.zeros_like(classes)
+    return replace(plan, split=plan.split.model_copy(update={"salt": choose_salt(columns, classes)}))
+
+
+def _texts(plan: Plan, source: Source) -> dict[str, str]:
+    """Return the text of each file to write, by its path."""
+    gates = before_training(task_of(plan.target).gated)
+    texts = {
+        "model/contract.py": files.contract_text(plan),
+        "model/data.py": files.data_text(plan, source),
+        "model/features.py": files.features_text(),
+        "params.yaml": files.params_text(plan, gates),
+        "dvc.yaml": _with_features(_without_plots(Path("dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
+        "bentofile.yaml": _with_features(Path("bentofile.yaml").read_text("utf-8")),
+        "README.md": files.readme_text(plan),
+    }
+    if plan.target.type == "number":
+        texts["model/estimator.py"] = files.REGRESSORS.read_text(encoding="utf-8")
+    return texts
+
+
+def _without_plots(text: str, names: tuple[str, ...]) -> str:
+    """Return dvc.yaml without the plots of curves that the target does not have."""
+    for name in names:
+        text = re.sub(rf"  - [^\n]*:\n(?:      [^\n]*\n)*?      y: {{reports/plots/{name}\.csv[^\n]*\n", "", text)
+    return text
+
+
+def _with_features(text: str) -> str:
+    """Return dvc.yaml or bentofile.yaml with the module of plain features, wherever features.py is listed."""
+    module = "lifecycle/shared/plain_features.py"
+    lines, listed = [], False
+    for line in text.splitlines():
+        path = line.strip().removeprefix("- ")
+        listed = (listed or path == "model/features.py") and line.strip().startswith("- ")
+        if listed and path == module:
+            return text
+        if listed and path > module and path.startswith("lifecycle/"):
+            lines.append(line.replace(path, module))
+            listed = False
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _require_unedited(*, force: bool) -> None:
+    """Fail if a file that is to be written has been edited, unless forced."""
+    known = json.loads(WRITTEN.read_text(encoding="utf-8")) if WRITTEN.exists() else {}
+    try:
+        changed = set(git("diff", "--name-only", "HEAD", "--", *_YOURS).split())
+        adopted = 'NAME = "flight-delay"' not in git("show", "HEAD:model/contract.py")
+    except CommandError as error:
+        raise UserError(f"git cannot tell which files you have edited: {error}") from error
+    edited = [path for path in _YOURS if (path in changed or adopted) and known.get(path) != _digest(Path(path))]
+    if edited and not force:
+        raise UserError(
+            f"{', '.join(edited)} would be overwritten, and you have edited {'it' if len(edited) == 1 else 'them'}. "
+            f"FORCE=1 overwrites."
+        )
+
+
+def _remove_example() -> None:
+    for name in _EXAMPLE:
+        path = Path(name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _write(texts: Mapping[str, str]) -> None:
+    for path, text in texts.items():
+        write_text(Path(path), text)
+    write_json(WRITTEN, {path: _digest(Path(path)) for path in _YOURS})
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finish(plan: Plan) -> None:
+    """Ingest, train and choose the gates, in a process that imports the new contract."""
+    for warning in plan.warnings:
+        print(f"warning: {warning}", flush=True)
+    write_json(Path("artifacts/adoption-to-do.json"), plan.to_do)
+    completed = subprocess.run([sys.executable, "-m", "lifecycle.adoption.finish"], check=False)
+    sys.exit(completed.returncode)
+
+
+if __name__ == "__main__":
+    console.run_main(main)

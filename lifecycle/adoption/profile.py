@@ -1,0 +1,166 @@
+"""What a table holds: the type, the range and the peculiarities of each column, computed by DuckDB in few scans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from duckdb import DuckDBPyConnection
+
+from lifecycle.shared.columns import ColumnType
+from lifecycle.shared.source import TABLE
+
+# Columns that are summarized in one query.
+_AT_A_TIME = 100
+# Largest number of distinct values that are listed.
+MOST_VALUES = 50
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_LARGEST = 2**31 - 1
+_DATE_FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")
+_TRUTHS = {("no", "yes"), ("n", "y"), ("f", "t"), ("false", "true"), ("off", "on")}
+
+Text = Literal["", "date", "percentage", "yes or no"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A column of a table.
+
+    Attributes:
+        name: Name in the table.
+        type: Type in the contract; None if no row has a value.
+        sql: SQL expression that converts the column to that type.
+        was: What the text of the column is, if it is converted from text.
+        rows: Number of rows of the table.
+        missing: Number of rows without a value.
+        distinct: Number of distinct values.
+        least: Smallest value of a number or a time.
+        most: Largest value.
+        common: The most frequent value.
+        values: All distinct values, by frequency; empty if there are more than `MOST_VALUES`.
+    """
+
+    name: str
+    type: ColumnType | None
+    sql: str
+    was: Text
+    rows: int
+    missing: int
+    distinct: int
+    least: Any
+    most: Any
+    common: Any
+    values: dict[Any, int]
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all rows have the same value, or none has one."""
+        return self.distinct <= 1
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the value tells all rows apart, as an identifier does."""
+        return self.distinct == self.rows > 1 and not self.missing and self.type in {"category", "integer"}
+
+
+def profiles(connection: DuckDBPyConnection) -> list[Profile]:
+    """Describe the columns of the table `source`, in their order."""
+    table = connection.view(TABLE)
+    columns = list(zip(table.columns, map(str, table.types), strict=True))
+    found = []
+    for start in range(0, len(columns), _AT_A_TIME):
+        found += _summaries(connection, columns[start : start + _AT_A_TIME])
+    return found
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _summaries(connection: DuckDBPyConnection, columns: Sequence[tuple[str, str]]) -> list[Profile]:
+    converted = _conversions(connection, columns)
+    expressions = ["count(*)"]
+    for name, _ in columns:
+        kind, sql, _ = converted[name]
+        ordered = sql if kind in {"integer", "number", "timestamp"} else "NULL"
+        expressions += [f"count({sql})", f"count(DISTINCT {sql})", f"min({ordered})", f"max({ordered})", f"mode({sql})"]
+    rows, *values = connection.view(TABLE).aggregate(", ".join(expressions)).fetchall()[0]
+    found = []
+    for place, (name, _) in enumerate(columns):
+        kind, sql, was = converted[name]
+        present, distinct, least, most, common = values[5 * place : 5 * place + 5]
+        listed = _values(connection, sql) if distinct <= MOST_VALUES else {}
+        found.append(
+            Profile(
+                name, kind if present else None, sql, was, rows, rows - present, distinct, least, most, common, listed
+            )
+        )
+    return found
+
+
+def _values(connection: DuckDBPyConnection, sql: str) -> dict[Any, int]:
+    counted = connection.view(TABLE).project(f"{sql} AS value").filter("value IS NOT NULL")
+    return dict(counted.aggregate("value, count(*) AS rows", "value").order("rows DESC, value").fetchall())
+
+
+def _conversions(
+    connection: DuckDBPyConnection, columns: Sequence[tuple[str, str]]
+) -> dict[str, tuple[ColumnType, str, Text]]:
+    """Return for each column its type in the contract, the SQL of its values, and what its text is."""
+    converted: dict[str, tuple[ColumnType, str, Text]] = {}
+    texts = []
+    for name, kind in columns:
+        sql = quoted(name)
+        base = kind.partition("(")[0]
+        if base == "BOOLEAN":
+            converted[name] = "boolean", sql, ""
+        elif base in _INTEGERS:
+            converted[name] = "integer", sql, ""
+        elif base in {"FLOAT", "DOUBLE", "DECIMAL"}:
+            converted[name] = "number", f"{sql}::DOUBLE", ""
+        elif base == "TIMESTAMP WITH TIME ZONE":
+            converted[name] = "timestamp", f"date_trunc('second', timezone('UTC', {sql}))", ""
+        elif base in {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}:
+            converted[name] = "timestamp", f"date_trunc('second', {sql}::TIMESTAMP)", ""
+        else:
+            converted[name] = "category", f"nullif(trim({sql}::VARCHAR), '')", ""
+            texts.append(name)
+    integers = [name for name, (kind, _, _) in converted.items() if kind == "integer"]
+    converted |= _large_integers(connection, integers)
+    return converted | _typed_texts(connection, {name: converted[name][1] for name in texts})
+
+
+def _large_integers(connection: DuckDBPyConnection, names: Sequence[str]) -> dict[str, tuple[ColumnType, str, Text]]:
+    """Return integers that need more than 32 bits, as numbers."""
+    if not names:
+        return {}
+    expressions = ", ".join(f"max(abs({quoted(name)}::DOUBLE))" for name in names)
+    largest = connection.view(TABLE).aggregate(expressions).fetchall()[0]
+    return {
+        name: ("number", f"{quoted(name)}::DOUBLE", "")
+        for name, most in zip(names, largest, strict=True)
+        if most is not None and most > _LARGEST
+    }
+
+
+def _typed_texts(connection: DuckDBPyConnection, texts: dict[str, str]) -> dict[str, tuple[ColumnType, str, Text]]:
+    """Return the texts that are dates, percentages, or yes and no in all rows."""
+    candidates: list[tuple[str, ColumnType, str, Text]] = []
+    for name, sql in texts.items():
+        percentage = f"try_cast(regexp_extract({sql}, '^([-+]?[0-9.]+) ?%$', 1) AS DOUBLE) / 100"
+        candidates.append((name, "number", percentage, "percentage"))
+        candidates += [(name, "timestamp", f"try_strptime({sql}, '{form}')", "date") for form in _DATE_FORMS]
+        candidates += [
+            (name, "boolean", f"CASE lower({sql}) WHEN '{true}' THEN true WHEN '{false}' THEN false END", "yes or no")
+            for false, true in sorted(_TRUTHS)
+        ]
+    if not candidates:
+        return {}
+    counts = ", ".join(f"count({sql}), count({texts[name]})" for name, _, sql, _ in candidates)
+    values = connection.view(TABLE).aggregate(counts).fetchall()[0]
+    typed: dict[str, tuple[ColumnType, str, Text]] = {}
+    for place, (name, kind, sql, was) in enumerate(candidates):
+        fitting, present = values[2 * place : 2 * place + 2]
+        if present and fitting == present and name not in typed:
+            typed[name] = kind, sql, was
+    return typed
