@@ -6,8 +6,6 @@ it again.
 """
 
 import argparse
-import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -19,21 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lifecycle.adoption import files
+from lifecycle.adoption import project_files
+from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, as_kind, choose_salt, make_plan, slug
 from lifecycle.adoption.gates import before_training
-from lifecycle.adoption.plan import Plan, Request, as_kind, choose_salt, make_plan, slug
 from lifecycle.adoption.profile import profiles
 from lifecycle.pipeline.ingest import fold_key
 from lifecycle.shared import console
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import write_json, write_text
-from lifecycle.shared.source import TABLE, Source, errors_for_people
+from lifecycle.shared.source import TABLE, Source, readable_errors
 from lifecycle.shared.tasks.kinds import task_of
 
-# What adoption has written, by path, so that it can tell its own files from edited ones.
-WRITTEN = Path("artifacts/adoption.json")
-_YOURS = ("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py", "params.yaml")
 # The example's data, model and history, which a project starts without.
 _EXAMPLE = (
     "data",
@@ -45,6 +40,7 @@ _EXAMPLE = (
     "artifacts/prepared",
     "artifacts/model",
 )
+_EXAMPLE_CONTRACT = Path("tests/lifecycle/example/model/contract.py")
 _PLOTS = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
 _SALT_ROWS = 20_000
 
@@ -64,7 +60,9 @@ def main() -> None:
     _require_unedited(force=arguments.force)
     source = _source(arguments.data, arguments.query)
     name = slug(arguments.name or ("model" if source.query else Path(source.location).stem))
-    request = Request(arguments.target, arguments.time or None, arguments.group or None, name, arguments.kind or None)
+    request = AdoptionRequest(
+        arguments.target, arguments.time or None, arguments.group or None, name, arguments.kind or None
+    )
     plan = _planned(source, request)
     texts = _texts(plan, source)
     _remove_example()
@@ -83,11 +81,11 @@ def _source(location: str, query: str) -> Source:
     return Source(location, query)
 
 
-def _planned(source: Source, request: Request) -> Plan:
+def _planned(source: Source, request: AdoptionRequest) -> Plan:
     """Describe the table and make the plan."""
     print(f"reading {source.location if not source.query else 'the database'} …", flush=True)
     with tempfile.TemporaryDirectory() as folder, source.opened(Path(folder) / "table.duckdb") as connection:
-        with errors_for_people(source.location):
+        with readable_errors(source.location):
             found = profiles(connection)
             rows = connection.view(TABLE)
             if not found or not found[0].rows:
@@ -111,16 +109,16 @@ def _texts(plan: Plan, source: Source) -> dict[str, str]:
     """Return the text of each file to write, by its path."""
     gates = before_training(task_of(plan.target).gated)
     texts = {
-        "model/contract.py": files.contract_text(plan),
-        "model/data.py": files.data_text(plan, source),
-        "model/features.py": files.features_text(),
-        "params.yaml": files.params_text(plan, gates),
+        "model/contract.py": project_files.contract_text(plan),
+        "model/data.py": project_files.data_text(plan, source),
+        "model/features.py": project_files.features_text(),
+        "params.yaml": project_files.params_text(plan, gates),
         "dvc.yaml": _with_features(_without_plots(Path("dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
         "bentofile.yaml": _with_features(Path("bentofile.yaml").read_text("utf-8")),
-        "README.md": files.readme_text(plan),
+        "README.md": project_files.readme_text(plan),
     }
     if plan.target.type == "number":
-        texts["model/estimator.py"] = files.REGRESSORS.read_text(encoding="utf-8")
+        texts["model/estimator.py"] = project_files.REGRESSORS.read_text(encoding="utf-8")
     return texts
 
 
@@ -149,13 +147,14 @@ def _with_features(text: str) -> str:
 
 def _require_unedited(*, force: bool) -> None:
     """Fail if a file that is to be written has been edited, unless forced."""
-    known = json.loads(WRITTEN.read_text(encoding="utf-8")) if WRITTEN.exists() else {}
     try:
-        changed = set(git("diff", "--name-only", "HEAD", "--", *_YOURS).split())
-        adopted = 'NAME = "flight-delay"' not in git("show", "HEAD:model/contract.py")
+        changed = set(git("diff", "--name-only", "HEAD", "--", *project_files.YOURS).split())
+        adopted = git("show", "HEAD:model/contract.py") != _EXAMPLE_CONTRACT.read_text(encoding="utf-8")
     except CommandError as error:
         raise UserError(f"git cannot tell which files you have edited: {error}") from error
-    edited = [path for path in _YOURS if (path in changed or adopted) and known.get(path) != _digest(Path(path))]
+    edited = [
+        path for path in project_files.YOURS if (path in changed or adopted) and not project_files.is_as_written(path)
+    ]
     if edited and not force:
         raise UserError(
             f"{', '.join(edited)} would be overwritten, and you have edited {'it' if len(edited) == 1 else 'them'}. "
@@ -175,11 +174,7 @@ def _remove_example() -> None:
 def _write(texts: Mapping[str, str]) -> None:
     for path, text in texts.items():
         write_text(Path(path), text)
-    write_json(WRITTEN, {path: _digest(Path(path)) for path in _YOURS})
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    project_files.record_written()
 
 
 def _finish(plan: Plan) -> None:

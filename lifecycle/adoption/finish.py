@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lifecycle.adoption.gates import after_training
+from lifecycle.adoption.project_files import record_written
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.ingest import NoRowsError, ingest, next_part
 from lifecycle.pipeline.summary import summary
@@ -81,6 +82,7 @@ def _choose_gates() -> None:
     ):
         text = re.sub(pattern, lambda _, value=value: value, text, count=1)  # type: ignore[misc]
     write_text(PARAMS, text)
+    record_written()
 
 
 def _suspected_leaks(params: Params) -> list[str]:

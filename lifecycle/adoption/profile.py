@@ -72,7 +72,7 @@ def profiles(connection: DuckDBPyConnection) -> list[Profile]:
     return found
 
 
-def quoted(name: str) -> str:
+def sql_name(name: str) -> str:
     """Return a name as SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -110,7 +110,7 @@ def _conversions(
     converted: dict[str, tuple[ColumnType, str, Text]] = {}
     texts = []
     for name, kind in columns:
-        sql = quoted(name)
+        sql = sql_name(name)
         base = kind.partition("(")[0]
         if base == "BOOLEAN":
             converted[name] = "boolean", sql, ""
@@ -134,10 +134,10 @@ def _large_integers(connection: DuckDBPyConnection, names: Sequence[str]) -> dic
     """Return integers that need more than 32 bits, as numbers."""
     if not names:
         return {}
-    expressions = ", ".join(f"max(abs({quoted(name)}::DOUBLE))" for name in names)
+    expressions = ", ".join(f"max(abs({sql_name(name)}::DOUBLE))" for name in names)
     largest = connection.view(TABLE).aggregate(expressions).fetchall()[0]
     return {
-        name: ("number", f"{quoted(name)}::DOUBLE", "")
+        name: ("number", f"{sql_name(name)}::DOUBLE", "")
         for name, most in zip(names, largest, strict=True)
         if most is not None and most > _LARGEST
     }

@@ -223,6 +223,8 @@ def _fits(column: pa.ChunkedArray, rules: Mapping[str, Any]) -> NDArray[np.bool_
         texts = [text for text in pc.unique(column).to_pylist() if text is not None]
         legal = [text for text in texts if pattern.search(text) and (categories is None or text in categories)]
         allowed &= pc.fill_null(pc.is_in(column, value_set=pa.array(legal, column.type)), fill_value=False).to_numpy()
+    elif pa.types.is_boolean(column.type):
+        allowed[:] = "boolean" in types
     elif not pa.types.is_timestamp(column.type):  # JSON Schema only states the format of timestamps
         allowed[:] = False
     return np.asarray(np.where(missing, "null" in types, allowed), dtype=np.bool_)

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -25,7 +25,16 @@ Row = msgspec.defstruct(
 
 _NUMBERS = [column.name for column in request_columns() if column.is_numeric]
 _OTHERS = [(column.name, np.dtype(column.forms.numpy)) for column in request_columns() if column.name not in _NUMBERS]
-_NUMBERS_OF, _OTHERS_OF = operator.attrgetter(*_NUMBERS), operator.attrgetter(*(name for name, _ in _OTHERS))
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns attributes of a row as a tuple, of whatever number."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda row: tuple(getattr(row, name) for name in names)
+
+
+_NUMBERS_OF, _OTHERS_OF = _getter(_NUMBERS), _getter([name for name, _ in _OTHERS])
 
 
 def rows_to_columns(rows: Sequence[Any]) -> Columns:

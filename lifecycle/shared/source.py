@@ -45,7 +45,7 @@ class Source:
         """
         with self.opened() as connection:
             selected = connection.view(TABLE)
-            with errors_for_people(self.location):
+            with readable_errors(self.location):
                 if time:
                     selected = selected.filter(_within(part, columns[time]))
                 expressions = ", ".join(f'{sql} AS "{name}"' for name, sql in columns.items())
@@ -66,7 +66,7 @@ class Source:
             if self.query:
                 self._copy(connection)
             else:
-                with errors_for_people(self.location):
+                with readable_errors(self.location):
                     self._file(connection).create_view(TABLE)
             yield connection
 
@@ -95,7 +95,7 @@ class Source:
 
 
 @contextmanager
-def errors_for_people(location: str) -> Iterator[None]:
+def readable_errors(location: str) -> Iterator[None]:
     """Turn DuckDB's errors about a table into errors for users."""
     try:
         yield

@@ -72,7 +72,11 @@ LAST = {
 }
 RELEASE = "workflows/test_release.py::test_release_proposal_merge_and_rollbacks"
 HOST = "release/test_deploy.py runs `docker compose` on a host of its own; this command inspects yours"
+ADOPTION = "adoption/test_adopt.py::test_story"
 ELSEWHERE = {
+    "make adopt DATA TARGET": ADOPTION,
+    "python -m lifecycle.adoption DATA TARGET": ADOPTION,
+    "python -m lifecycle.adoption.finish": ADOPTION,
     "make serve": "test_commands.py::test_commands",
     "make upgrade": "shared/test_upgrade.py::test_a_copy_of_this_repository",
     "make upgrade FROM": "shared/test_upgrade.py::test_a_copy_of_this_repository",

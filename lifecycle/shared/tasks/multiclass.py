@@ -205,7 +205,7 @@ class Multiclass(Task):
         classes = f"[{', '.join(self._quoted())}]"
         of_outcome = f"prediction[list_position({classes}, outcome)]"
         label = f"{classes}[list_position(prediction, list_max(prediction))]"
-        epsilon = np.finfo(np.float64).eps
+        epsilon = float(np.finfo(np.float64).eps)
         sums = [
             f"sum(-ln(greatest(least({of_outcome}, {1 - epsilon!r}), {epsilon!r})))",
             f"sum(list_sum(list_transform(prediction, lambda p: p ** 2)) - 2 * {of_outcome} + 1)",

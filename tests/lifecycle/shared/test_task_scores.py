@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import (
@@ -19,10 +21,14 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from lifecycle.shared.columns import Target
 from lifecycle.shared.metrics import Metric, Scores
 from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
+from lifecycle.shared.tasks.multiclass import Multiclass
 from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, multiclass_metrics
+from lifecycle.shared.tasks.regression import Regression
 from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores
+from lifecycle.shared.tasks.task import Task
 
 ROWS = 1_000
 CLASSES = ("low", "middle", "high")
@@ -130,3 +136,36 @@ def test_no_rows_have_no_metrics() -> None:
     targets, probabilities = multiclass_sample()
     assert np.isnan(MulticlassScores(targets, probabilities, bins=10).metrics(nothing[None])).all()
     assert np.isnan(RegressionScores(*regression_sample()).metrics(nothing[None])).all()
+
+
+MULTICLASS = Multiclass(Target(name="y", type="category", description="Any.", categories=(*CLASSES[:2], "it's high")))
+REGRESSION = Regression(Target(name="y", type="number", description="Any.", unit="EUR"))
+
+
+@pytest.mark.parametrize("task", [MULTICLASS, REGRESSION], ids=["multiclass", "regression"])
+def test_live_metrics_equal_those_of_the_holdout(task: Task) -> None:
+    """Production's log is read by DuckDB, the holdout by NumPy; also without each of seven clusters."""
+    targets, predictions = multiclass_sample() if task is MULTICLASS else regression_sample()
+    clusters = np.arange(ROWS) % 7
+    outcomes = [[*task.target.categories][target] for target in targets] if task is MULTICLASS else targets.tolist()
+    logged = pa.table({task.output: [task.to_log(prediction) for prediction in predictions.tolist()]})
+    table = logged.append_column("outcome", pa.array(outcomes)).append_column("cluster", pa.array(clusters))
+    with duckdb.connect() as connection:
+        rows = connection.from_arrow(table).project(f"{task.logged_sql()} AS prediction, outcome, cluster")
+        names, whole, without = task.live(rows, "cluster")
+        observed, predicted = task.live_summaries(rows)
+        variables = rows.project(", ".join(f'{sql} AS "{name}"' for name, (_, sql) in task.variables().items()))
+        watched = variables.fetchnumpy()
+    assert set(names) == {metric.name for metric in task.metrics.values() if metric.live}
+    scores = task.scores(targets, predictions, bins=10, threshold=None)
+    live = [[*task.metrics].index(name) for name in names]
+    np.testing.assert_allclose(whole, scores.metrics(np.ones((1, ROWS), np.uint8))[0, live], rtol=1e-6)
+    left_out = (clusters != np.arange(7)[:, None]).astype(np.uint8)
+    # In any order of the clusters.
+    np.testing.assert_allclose(np.sort(without, axis=0), np.sort(scores.metrics(left_out)[:, live], axis=0), rtol=1e-6)
+    assert observed == pytest.approx(task.summary(targets))
+    assert predicted.keys() == observed.keys()
+    if task is MULTICLASS:
+        assert sum(predicted.values()) == pytest.approx(1, abs=1e-6)
+        labels = np.array(task.target.categories)[predictions.argmax(axis=1)]
+        assert watched["predicted class"].tolist() == labels.tolist()

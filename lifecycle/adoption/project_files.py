@@ -1,5 +1,6 @@
 """The texts of the files that a project has of its own."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.adoption import regressors
-from lifecycle.adoption.plan import Plan
+from lifecycle.adoption.adoption_plan import Plan
 from lifecycle.shared.columns import Column, Target
+from lifecycle.shared.files import write_json
 from lifecycle.shared.source import Source
 
+# The files that a project has of its own.
+YOURS = ("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py", "params.yaml")
+# Their hashes as adoption has written them, so that it can tell them from edited ones.
+_WRITTEN = Path("artifacts/adoption.json")
 # The estimators of a number; those of classes are the template's own.
 REGRESSORS = Path(regressors.__file__)
 
@@ -36,8 +42,8 @@ IDENTITY: tuple[str, ...] = ({identity},)
 TIME: str | None = {time}
 # What several rows belong to, such as a customer or a machine; None if there is nothing like that.
 GROUP: str | None = {group}
-# Rows of one cluster are not independent of one another: they share a day's weather, or a customer's habits. Intervals
-# are computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input. If None,
+# Rows of one cluster are not independent of one another: they share a day, or a customer's habits. Intervals are
+# computed from whole clusters. "day" (of TIME), "row" (all rows are independent) or the name of an input. If None,
 # clusters are the days of TIME or the values of GROUP; with both, whichever are fewer; with neither, the rows.
 CLUSTER: str | None = None
 
@@ -106,6 +112,21 @@ def features(columns: Columns, codes: Codes) -> NDArray[np.float32]:
     """
     return plain_features.features(columns, codes)
 '''
+
+
+def record_written() -> None:
+    """Remember the files as they are."""
+    write_json(_WRITTEN, {path: _digest(path) for path in YOURS})
+
+
+def is_as_written(path: str) -> bool:
+    """Return whether a file is as adoption has written it."""
+    written = json.loads(_WRITTEN.read_text(encoding="utf-8")) if _WRITTEN.exists() else {}
+    return written.get(path) == _digest(path)
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def contract_text(plan: Plan) -> str:

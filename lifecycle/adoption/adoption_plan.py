@@ -33,7 +33,7 @@ _UNKNOWN = "To do: what it means."
 
 
 @dataclass(frozen=True)
-class Request:
+class AdoptionRequest:
     """What the user asks for.
 
     Attributes:
@@ -86,7 +86,7 @@ class Plan:
     to_do: list[str] = field(default_factory=list)
 
 
-def make_plan(profiles: Sequence[Profile], request: Request, duplicates: int) -> Plan:
+def make_plan(profiles: Sequence[Profile], request: AdoptionRequest, duplicates: int) -> Plan:
     """Derive a plan from the profiles of a table's columns.
 
     Args:
@@ -241,7 +241,7 @@ def _target(profile: Profile, name: str, warnings: list[str]) -> Target:
     )
 
 
-def _column(profile: Profile, name: str, request: Request, warnings: list[str]) -> Column | None:
+def _column(profile: Profile, name: str, request: AdoptionRequest, warnings: list[str]) -> Column | None:
     """Return the column of a profile, None if it has no value, and add warnings about it."""
     if profile.type is None:
         warnings.append(f"{profile.name} has no value in any row: it is left out.")
@@ -288,7 +288,7 @@ def _is_identifier(profile: Profile) -> bool:
     return profile.is_unique and profile.rows >= _RARE
 
 
-def _identity(profiles: Sequence[Profile], names: Mapping[str, str], request: Request) -> tuple[str, ...]:
+def _identity(profiles: Sequence[Profile], names: Mapping[str, str], request: AdoptionRequest) -> tuple[str, ...]:
     """Return the first column that tells all rows apart; empty if there is none."""
     for profile in profiles:
         if _is_identifier(profile) and profile.name not in {request.target, request.time}:
@@ -321,7 +321,7 @@ def _rounded_up(value: float) -> float:
     return math.ceil(value / unit - 1e-9) * unit
 
 
-def _split(by_name: Mapping[str, Profile], request: Request) -> tuple[Split, Span, Span]:
+def _split(by_name: Mapping[str, Profile], request: AdoptionRequest) -> tuple[Split, Span, Span]:
     if request.time is None:
         by: Any = "group" if request.group else "row"
         held_out = round(_HELD_OUT * FOLDS)
