@@ -18,7 +18,7 @@ from tests.lifecycle.shared.test_contract_check import made
 
 ROWS = 400
 RANDOM = np.random.default_rng(3)
-GOOD = {
+GOOD: dict[str, Any] = {
     "x": RANDOM.normal(size=ROWS),
     "letter": RANDOM.choice([*"abc"], ROWS),
     "at": pd.date_range("2030-01-01", periods=ROWS, freq="D"),
