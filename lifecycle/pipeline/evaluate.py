@@ -34,6 +34,10 @@ _DIGITS = 6
 # A sample is enough for the importance: more rows would not change the order of the columns.
 _IMPORTANCE_ROWS = 10_000
 _IMPORTANCE_REPEATS = 3
+# The time grows with the square of the number of columns, so a wide table gets a smaller sample: at most so many values
+# are shuffled and predicted from for each column and repeat.
+_IMPORTANCE_VALUES = 1_000_000
+_FEWEST_IMPORTANCE_ROWS = 500
 
 # Row numbers by column and value. WHOLE is the key of all rows.
 Slices = dict[tuple[str, str], NDArray[np.intp]]
@@ -199,7 +203,8 @@ def _importance(predictor: Predictor, holdout: Path, params: Params) -> list[tup
     random = np.random.default_rng(params.seed)
     file = pq.ParquetFile(holdout)
     rows = file.metadata.num_rows
-    chosen = np.sort(random.choice(rows, min(rows, _IMPORTANCE_ROWS), replace=False))
+    affordable = max(_FEWEST_IMPORTANCE_ROWS, _IMPORTANCE_VALUES // len(feature_columns()))
+    chosen = np.sort(random.choice(rows, min(rows, _IMPORTANCE_ROWS, affordable), replace=False))
     sampled = []
     start = 0
     for batch in file.iter_batches():

@@ -5,8 +5,9 @@ computed once, and one vectorised function computes the metrics of the rows them
 their resamples.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,46 @@ class Scores(Protocol):
             Metrics of shape (draws, metrics); NaN where one is undefined.
         """
         ...
+
+
+@dataclass(frozen=True)
+class OwnMetric:
+    """A metric of a team, in model/metrics.py.
+
+    Attributes:
+        name: Key in params.yaml and in reports.
+        label: Name in sentences and tables.
+        function: Computes the metric from targets, predictions and weights. Targets have the shape (rows,): booleans,
+            numbers, or positions among the classes. Predictions have the shape (rows,), or (rows, classes). Weights
+            say how often each row counts, of shape (draws, rows). The result has the shape (draws,), NaN where the
+            metric is undefined.
+        higher_is_better: Whether a larger value means a better model. The best value is then 1, else 0.
+    """
+
+    name: str
+    label: str
+    function: Callable[[NDArray[Any], NDArray[Any], Floats], Floats]
+    higher_is_better: bool
+
+    def described(self) -> Metric:
+        """Return the metric as one of a task; it is not computed in production."""
+        return Metric(self.name, self.label, self.higher_is_better, live=False, least=-np.inf)
+
+
+@dataclass(frozen=True)
+class ScoresWithOwn:
+    """Scores with the metrics of a team after those of the task."""
+
+    scores: Scores
+    own: Sequence[OwnMetric]
+    targets: NDArray[Any]
+    predictions: NDArray[Any]
+
+    def metrics(self, weights: Weights) -> Floats:
+        """Compute the metrics of weighted rows; see `Scores.metrics`."""
+        exact = weights.astype(np.float64)
+        columns = [metric.function(self.targets, self.predictions, exact) for metric in self.own]
+        return np.column_stack([self.scores.metrics(weights), *columns])
 
 
 def in_chunks(function: Callable[[Weights], Floats], weights: Weights) -> Floats:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Floats, Scores
+from lifecycle.shared.metrics import Floats, OwnMetric, Scores
 from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
 from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
@@ -32,9 +32,9 @@ class Binary(Task):
     }
     chart_range = (0.0, 1.0)
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, own: Sequence[OwnMetric] = ()) -> None:
         """Create the task of a target."""
-        super().__init__(target, BINARY_METRICS)
+        super().__init__(target, BINARY_METRICS, own)
 
     def guess(self) -> tuple[str, float]:
         """Return the ROC AUC of random probabilities."""
@@ -110,7 +110,9 @@ class Binary(Task):
         """Return the probabilities."""
         return np.array([answer["probability"] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
+    def scores_of_kind(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> Scores:
         """Return the scores of probabilities."""
         return BinaryScores(targets, predictions, bins=bins, threshold=threshold)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Floats, Scores
+from lifecycle.shared.metrics import Floats, OwnMetric, Scores
 from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, metrics_of_class_sums, multiclass_metrics
 from lifecycle.shared.tasks.task import CLASSES, TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
@@ -30,9 +30,9 @@ class Multiclass(Task):
         """Return the balanced accuracy of a random class."""
         return "balanced_accuracy", 1 / len(self._position)
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, own: Sequence[OwnMetric] = ()) -> None:
         """Create the task of a target."""
-        super().__init__(target, multiclass_metrics(target.categories))
+        super().__init__(target, multiclass_metrics(target.categories), own)
         self._position = {name: position for position, name in enumerate(target.categories)}
 
     def encode(self, values: NDArray[np.generic]) -> Targets:
@@ -114,7 +114,9 @@ class Multiclass(Task):
         """Return the probability of each class."""
         return np.array([[answer["probabilities"][name] for name in self._position] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
+    def scores_of_kind(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> Scores:
         """Return the scores of probabilities."""
         del threshold
         return MulticlassScores(targets, predictions, bins=bins)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Floats, Scores
+from lifecycle.shared.metrics import Floats, OwnMetric, Scores
 from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores, metrics_of_sums
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
 
@@ -25,9 +25,9 @@ class Regression(Task):
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, own: Sequence[OwnMetric] = ()) -> None:
         """Create the task of a target."""
-        super().__init__(target, REGRESSION_METRICS)
+        super().__init__(target, REGRESSION_METRICS, own)
 
     def guess(self) -> tuple[str, float]:
         """Return the R² of predictions with the opposite sign of a perfect model's."""
@@ -118,7 +118,9 @@ class Regression(Task):
         """Return the values."""
         return np.array([answer["value"] for answer in answers])
 
-    def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
+    def scores_of_kind(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> Scores:
         """Return the scores of values."""
         del bins, threshold
         return RegressionScores(targets, predictions)

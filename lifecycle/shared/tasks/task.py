@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.shared.columns import ColumnType, Target
-from lifecycle.shared.metrics import Floats, Metric, Scores
+from lifecycle.shared.metrics import Floats, Metric, OwnMetric, Scores, ScoresWithOwn
 
 # Observed targets, of shape (rows,): booleans, numbers, or positions among the classes.
 Targets = NDArray[Any]
@@ -38,6 +38,7 @@ class Task(ABC):
 
     Attributes:
         target: Target of the contract.
+        own: Metrics of the team.
         metrics: Metrics by name, in the order of the arrays of `Scores.metrics`.
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
@@ -60,10 +61,12 @@ class Task(ABC):
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 
-    def __init__(self, target: Target, metrics: Sequence[Metric]) -> None:
+    def __init__(self, target: Target, metrics: Sequence[Metric], own: Sequence[OwnMetric]) -> None:
         """Use the subclasses, one for each kind of target."""
-        self.target = target
-        self.metrics: Mapping[str, Metric] = {metric.name: metric for metric in metrics}
+        self.target, self.own = target, own
+        self.metrics: Mapping[str, Metric] = {
+            metric.name: metric for metric in (*metrics, *(metric.described() for metric in own))
+        }
 
     # The target
 
@@ -212,9 +215,16 @@ class Task(ABC):
 
     # Evaluation
 
-    @abstractmethod
     def scores(self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None) -> Scores:
         """Return the scores that metrics are computed from."""
+        of_the_kind = self.scores_of_kind(targets, predictions, bins=bins, threshold=threshold)
+        return ScoresWithOwn(of_the_kind, self.own, targets, predictions) if self.own else of_the_kind
+
+    @abstractmethod
+    def scores_of_kind(
+        self, targets: Targets, predictions: Predictions, *, bins: int, threshold: float | None
+    ) -> Scores:
+        """Return the scores without the metrics of the team."""
 
     @abstractmethod
     def curves(

@@ -120,3 +120,19 @@ def test_the_holdout_has_all_classes(project: Repository) -> None:
     trained = json.loads((project.folder / "artifacts/model/metadata.json").read_text(encoding="utf-8"))
     for name, share in trained["target"].items():
         assert metrics["target"][name] == pytest.approx(share, rel=0.25)
+
+
+def test_a_column_that_clients_may_leave_out(project: Repository) -> None:
+    """tests/model serves the examples, the last of which lacks the column, and compares with the model."""
+    contract = project.folder / "model/contract.py"
+    text = contract.read_text(encoding="utf-8")
+    declared = 'name="z",\n        type="number",\n'
+    assert declared in text
+    contract.write_text(text.replace(declared, f"{declared}        optional=True,\n"), encoding="utf-8")
+    refused = project.run("pytest", "-q", "tests/model")
+    assert "z is optional, so its value may be missing: set nullable=True too." in refused.stdout
+    optional = f"{declared}        optional=True,\n        nullable=True,\n"
+    contract.write_text(text.replace(declared, optional), encoding="utf-8")
+    project.must("pytest", "-q", "tests/model")
+    shown = "from lifecycle.release.smoke import examples; print(*map(sorted, examples()), sep='\\n')"
+    assert project.must("python", "-c", shown).splitlines()[-1] == "['leaf', 'x']"

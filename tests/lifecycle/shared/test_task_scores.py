@@ -22,7 +22,7 @@ from sklearn.metrics import (
 )
 
 from lifecycle.shared.columns import Target
-from lifecycle.shared.metrics import Metric, Scores
+from lifecycle.shared.metrics import Metric, OwnMetric, Scores
 from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
 from lifecycle.shared.tasks.multiclass import Multiclass
 from lifecycle.shared.tasks.multiclass_scores import MulticlassScores, multiclass_metrics
@@ -169,3 +169,26 @@ def test_live_metrics_equal_those_of_the_holdout(task: Task) -> None:
         assert sum(predicted.values()) == pytest.approx(1, abs=1e-6)
         labels = np.array(task.target.categories)[predictions.argmax(axis=1)]
         assert watched["predicted class"].tolist() == labels.tolist()
+
+
+def cost(targets: NDArray[Any], predictions: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each unit of a negative error costs three times that of a positive one."""
+    error = predictions - targets
+    return np.asarray(weights @ np.where(error < 0, -3 * error, error) / weights.sum(axis=1))
+
+
+def test_a_metric_of_a_team() -> None:
+    """It stands after the metrics of the task, and has a value for each resample."""
+    own = OwnMetric("cost", "cost in EUR", cost, higher_is_better=False)
+    task = Regression(REGRESSION.target, [own])
+    assert [*task.metrics] == [*REGRESSION.metrics, "cost"]
+    assert task.metrics["cost"].skill(2.0, 8.0) == 0.75
+    targets, predictions = regression_sample()
+    weights = np.array(list(WEIGHTS.values()))
+    values = task.scores(targets, predictions, bins=10, threshold=None).metrics(weights)
+    of_the_kind = REGRESSION.scores(targets, predictions, bins=10, threshold=None).metrics(weights)
+    np.testing.assert_array_equal(values[:, :-1], of_the_kind)
+    for value, weight in zip(values[:, -1], weights, strict=True):
+        drawn = np.repeat(np.arange(ROWS), weight)
+        error = predictions[drawn].astype(np.float64) - targets[drawn]
+        assert value == pytest.approx(np.where(error < 0, -3 * error, error).mean(), rel=1e-6)
