@@ -116,10 +116,24 @@ def _texts(plan: Plan, source: Source) -> dict[str, str]:
         "dvc.yaml": _with_features(_without_plots(Path("dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
         "bentofile.yaml": _with_features(Path("bentofile.yaml").read_text("utf-8")),
         "README.md": project_files.readme_text(plan),
+        **_without_example_package(),
     }
     if plan.target.type == "number":
         texts["model/estimator.py"] = project_files.REGRESSORS.read_text(encoding="utf-8")
     return texts
+
+
+def _without_example_package() -> dict[str, str]:
+    """Return pyproject.toml and requirements/pipeline.txt without the package that holds the example's data."""
+    paths = Path("pyproject.toml"), Path("requirements/pipeline.txt")
+    project, requirements = (path.read_text(encoding="utf-8") for path in paths)
+    declared = re.search(r'  "([\w.-]+)[^"]*", +# the example\'s data;[^\n]*\n', project)
+    if declared:
+        project = project.replace(declared[0], "")
+        # The pin with its hashes, and what it is named for.
+        requirements = re.sub(rf"(?m)^{re.escape(declared[1])}==.*\n(?:[ \t].*\n)*", "", requirements)
+        requirements = re.sub(rf"(?m)^    #   {re.escape(declared[1])}\n", "", requirements)
+    return {str(paths[0]): project, str(paths[1]): requirements}
 
 
 def _without_plots(text: str, names: tuple[str, ...]) -> str:
