@@ -17,6 +17,7 @@ from lifecycle.shared.source import Source
 YOURS = ("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py", "params.yaml")
 # Their hashes as adoption has written them, so that it can tell them from edited ones.
 _WRITTEN = Path("artifacts/adoption.json")
+_WIDTH = 120  # characters in a line, as the checks require
 # The estimators of a number; those of classes are the template's own.
 REGRESSORS = Path(regressors.__file__)
 
@@ -151,7 +152,7 @@ def data_text(plan: Plan, source: Source) -> str:
     text = _DATA.format(
         environment=about_url if source.query else "",
         source=f"Source({location}{query})",
-        columns="\n".join(f"    {_string(name)}: {_string(sql)}," for name, sql in plan.sql.items()),
+        columns="\n".join(_entry(name, sql) for name, sql in plan.sql.items()),
         what=f"a {plan.split.period}" if by_time else "the source",
         part=f"The {plan.split.period}." if by_time else batch,
         time=f", time={_string(str(plan.time))}" if by_time else "",
@@ -188,8 +189,16 @@ def _literal(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a text as literal in double quotes, as the formatter writes it."""
-    return repr(text) if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)
+    """Return a text as literal, in the quotes that the formatter would choose."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"').replace(quote, f"\\{quote}")
+    return f"{quote}{escaped}{quote}"
+
+
+def _entry(name: str, sql: str) -> str:
+    """Return a line of `COLUMNS`."""
+    line = f"    {_string(name)}: {_string(sql)},"
+    return line if len(line) <= _WIDTH else f"{line}  # noqa: E501"
 
 
 def params_text(plan: Plan, gates: Mapping[str, Any]) -> str:
