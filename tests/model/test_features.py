@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from lifecycle.shared.params import Params
-from lifecycle.shared.parts import read_part
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.tables import to_columns
 from model.features import CATEGORICAL, CODED, NAMES
@@ -17,10 +16,8 @@ def test_names() -> None:
     assert set(CODED) <= set(CATEGORICAL)
 
 
-def test_a_row_alone_has_the_features_that_it_has_among_others(
-    params: Params, sample: Path, predictor: Predictor
-) -> None:
-    columns = to_columns(read_part(params.holdout.last, sample))
+def test_a_row_alone_has_the_features_that_it_has_among_others(prepared: Path, predictor: Predictor) -> None:
+    columns = to_columns(pq.read_table(prepared / "holdout.parquet"))
     together = predictor.features(columns)
     assert together.dtype == np.float32
     rows = len(next(iter(columns.values())))

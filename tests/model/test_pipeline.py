@@ -19,7 +19,6 @@ from lifecycle.serving.environment import ServingSettings
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.files import write_json
 from lifecycle.shared.params import Params
-from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import Predictor, model_hash
 from lifecycle.shared.tables import to_columns
 from lifecycle.shared.tasks.task import Predictions
@@ -49,8 +48,8 @@ def test_evaluation(params: Params, model: Path, prepared: Path, tmp_path: Path)
     assert params.metrics.primary in METRICS
 
 
-def test_batch_predicts_what_the_model_does(params: Params, sample: Path, predictor: Predictor, tmp_path: Path) -> None:
-    rows = part_files(params.holdout.last, sample)[0]
+def test_batch_predicts_what_the_model_does(prepared: Path, predictor: Predictor, tmp_path: Path) -> None:
+    rows = prepared / "holdout.parquet"
     count = predict(rows, tmp_path / "scored.parquet", predictor)
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.num_rows == count == pq.read_metadata(rows).num_rows
