@@ -109,5 +109,3 @@ def test_random_table(seed: int, tmp_path: Path) -> None:
     checked = project.run("python", "-m", "lifecycle.monitoring", "check", "--page", STATE_FOLDER="state").stdout
     assert TRACEBACK not in checked, checked
     assert "outcomes are known (100%)" in checked
-    # The rows of a large holdout are no news for the check; those of a small one are repeated, and may all be alike.
-    assert len(table) < 1_000 or "status: act" not in checked, checked
