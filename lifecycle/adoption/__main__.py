@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from lifecycle.adoption import project_files
-from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, as_kind, choose_salt, make_plan, slug
+from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, as_kind, choose_salt, make_plan
 from lifecycle.adoption.gates import before_training
 from lifecycle.adoption.profile import profiles
 from lifecycle.pipeline.ingest import fold_key
 from lifecycle.shared import console
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
+from lifecycle.shared.contract_check import slug
 from lifecycle.shared.files import write_json, write_text
 from lifecycle.shared.source import TABLE, Source, readable_errors
 from lifecycle.shared.tasks.kinds import task_of

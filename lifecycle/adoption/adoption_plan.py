@@ -16,6 +16,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.contract_check import RESERVED
 from lifecycle.shared.params import Span, Split
 from lifecycle.shared.parts import FOLDS, first_day, fold_of, later, part_range, period_of
+from lifecycle.shared.rounding import round_up
 from lifecycle.shared.source import ROW_ID
 
 # A text or boolean with at most so many values lists them as its categories.
@@ -164,11 +165,6 @@ def legal_names(names: Sequence[str]) -> dict[str, str]:
     return legal
 
 
-def slug(text: str) -> str:
-    """Return a text as the name of a project: lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "model"
-
-
 def _warnings_of_table(profiles: Sequence[Profile], rows: int, duplicates: int) -> list[str]:
     warnings = []
     if rows < _FEW:
@@ -310,15 +306,9 @@ def _limits(profile: Profile) -> tuple[float | None, float | None]:
     least, most = float(profile.least), float(profile.most)
     if not (math.isfinite(least) and math.isfinite(most)):
         raise UserError(f"{profile.name} has infinite values. Remove them in the source.")
-    low = 0.0 if least >= 0 else -_rounded_up(-10 * least)
-    high = 0.0 if most <= 0 else _rounded_up(10 * most)
+    low = 0.0 if least >= 0 else -round_up(-10 * least)
+    high = 0.0 if most <= 0 else round_up(10 * most)
     return tuple(int(end) if profile.type == "integer" else end for end in (low, high))  # type: ignore[return-value]
-
-
-def _rounded_up(value: float) -> float:
-    """Round up to one significant digit."""
-    unit = 10.0 ** math.floor(math.log10(value))
-    return math.ceil(value / unit - 1e-9) * unit
 
 
 def _split(by_name: Mapping[str, Profile], request: AdoptionRequest) -> tuple[Split, Span, Span]:

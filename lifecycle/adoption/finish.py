@@ -38,7 +38,6 @@ def main() -> None:
     print("training the first model …", flush=True)
     _train()
     _choose_gates()
-    _train()  # records the gates in dvc.lock; no stage depends on them
     for warning in _suspected_leaks(params):
         print(f"warning: {warning}")
     print(f"\n{summary(load_params(), None).partition(chr(10) + 'Next:')[0]}")

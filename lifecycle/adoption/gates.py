@@ -8,6 +8,7 @@ from typing import Any
 from lifecycle.pipeline import stage
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import count_in_words
+from lifecycle.shared.rounding import round_up
 
 # Share of the first model's skill, at the worse end of its interval, that a model must have.
 _FLOOR = 0.5
@@ -37,13 +38,13 @@ def after_training(reports: Path = stage.REPORTS) -> dict[str, str]:
         if interval["low"] is None:
             continue
         half = (interval["high"] - interval["low"]) / 2
-        margins[name] = _rounded(max(_MARGIN * half, 1e-6))
+        margins[name] = round_up(max(_MARGIN * half, 1e-6), digits=2)
         worse = interval["low"] if metric.higher_is_better else interval["high"]
         skill = math.nan if baseline is None else metric.skill(worse, baseline)
         if skill > 0:
             floors[name] = math.floor(_FLOOR * skill * 100) / 100
         if metric.live and name == TASK.gated[0]:
-            live[name] = _rounded(_LIVE * half)
+            live[name] = round_up(_LIVE * half, digits=2)
     if TASK.gated[0] not in margins:
         margins = {TASK.gated[0]: 1000}
     clusters = measured["clusters"]
@@ -62,9 +63,3 @@ def after_training(reports: Path = stage.REPORTS) -> dict[str, str]:
 
 def _yaml(values: dict[str, float]) -> str:
     return "{" + ", ".join(f"{name}: {value:.10g}" for name, value in values.items()) + "}"
-
-
-def _rounded(value: float) -> float:
-    """Round up to two significant digits."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.ceil(value / unit - 1e-9) * unit

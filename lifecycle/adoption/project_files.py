@@ -215,7 +215,11 @@ def params_text(plan: Plan, gates: Mapping[str, Any]) -> str:
         split=f"{{by: {plan.split.by}, {how}}}",
         window=f"{{first: {plan.window.first}, last: {plan.window.last}}}",
         holdout=f"{{first: {plan.holdout.first}, last: {plan.holdout.last}}}",
-        estimators=(_REGRESSORS if plan.target.type == "number" else _CLASSIFIERS).format(least=least),
+        estimators=_HYPERPARAMETERS.format(
+            least=least,
+            loss="\n    loss: squared_error" if plan.target.type == "number" else "",
+            linear=_LINEAR["number" if plan.target.type == "number" else "classes"],
+        ),
         threshold=0.5 if plan.target.type == "boolean" else "null",
         max_age="90           # after the last period of data that the champion knows" if by_time else "null",
         new_labels=max(100, plan.rows // 2),
@@ -244,40 +248,19 @@ production and comments the verdict. A merge releases it.
 [troubleshooting](docs/troubleshooting.md) · [upgrade](docs/upgrade.md)
 """
 
-_CLASSIFIERS = """\
-  hist_gradient_boosting:
+_LINEAR = {
+    "classes": "logistic_regression:\n    C: 1.0\n    max_iter: 500",
+    "number": "ridge:\n    alpha: 1.0",
+}
+_HYPERPARAMETERS = """\
+  hist_gradient_boosting:{loss}
     max_iter: 200
     learning_rate: 0.05
     max_leaf_nodes: 31
     min_samples_leaf: {least}
     max_features: 0.5
     l2_regularization: 1.0
-  logistic_regression:
-    C: 1.0
-    max_iter: 500
-  random_forest:
-    n_estimators: 100
-    min_samples_leaf: {least}
-    max_features: sqrt
-  lightgbm:
-    n_estimators: 200
-    learning_rate: 0.05
-    num_leaves: 31
-    min_child_samples: {least}
-    colsample_bytree: 0.5
-    reg_lambda: 1.0"""
-
-_REGRESSORS = """\
-  hist_gradient_boosting:
-    loss: squared_error
-    max_iter: 200
-    learning_rate: 0.05
-    max_leaf_nodes: 31
-    min_samples_leaf: {least}
-    max_features: 0.5
-    l2_regularization: 1.0
-  ridge:
-    alpha: 1.0
+  {linear}
   random_forest:
     n_estimators: 100
     min_samples_leaf: {least}

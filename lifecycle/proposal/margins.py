@@ -29,6 +29,7 @@ from lifecycle.shared.intervals import student_quantile
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.parts import DATA
 from lifecycle.shared.predictor import Predictor
+from lifecycle.shared.rounding import round_up
 from lifecycle.shared.tables import to_columns, to_target
 from lifecycle.shared.tasks.task import Predictions, Targets
 from lifecycle.shared.text import table
@@ -125,7 +126,7 @@ def _on_the_holdout(
 
 def _text(params: Params, typical: Mapping[str, float], count: int, unit: str, origins: int) -> str:
     t, z = student_quantile(count, params.metrics.confidence), float(ndtri(_POWER))
-    margins = {name: _rounded_up((t + z) / np.sqrt(count) * difference) for name, difference in typical.items()}
+    margins = {name: round_up((t + z) / np.sqrt(count) * difference) for name, difference in typical.items()}
     rows = [
         [METRICS[name].label, f"{typical[name]:.2g}", f"{margins[name]:g}", _present(params, name)] for name in METRICS
     ]
@@ -146,14 +147,6 @@ def _text(params: Params, typical: Mapping[str, float], count: int, unit: str, o
 def _present(params: Params, name: str) -> str:
     margin = params.gates.worse_by_at_most.get(name)
     return "-" if margin is None else f"{margin:g}"
-
-
-def _rounded_up(margin: float) -> float:
-    """Round up to one significant digit."""
-    if margin <= 0:
-        return 0.0
-    unit = 10.0 ** np.floor(np.log10(margin))
-    return float(np.round(np.ceil(margin / unit - 1e-9) * unit, 12))
 
 
 def main() -> None:

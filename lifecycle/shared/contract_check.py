@@ -34,7 +34,7 @@ def _faults_of_names(contract: ModuleType) -> Iterator[str]:
     if not _SLUG.fullmatch(contract.NAME):
         yield (
             f"NAME {contract.NAME!r} cannot name an image: use up to 63 lower-case letters, digits and hyphens, such "
-            f"as {_as_slug(contract.NAME)!r}."
+            f"as {slug(contract.NAME)!r}."
         )
     names = [column.name for column in (*contract.INPUTS, contract.TARGET)]
     for name in names:
@@ -49,8 +49,9 @@ def _faults_of_names(contract: ModuleType) -> Iterator[str]:
             yield f"{count} columns have the same name, without regard to case: {alike}."
 
 
-def _as_slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "model"
+def slug(text: str) -> str:
+    """Return a text as the name of a project: lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "model"
 
 
 def _faults_of_column(column: Column) -> Iterator[str]:

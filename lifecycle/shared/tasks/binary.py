@@ -90,17 +90,9 @@ class Binary(Task):
         """Return the threshold in words."""
         return f"It labels a row {self.target.name} if the probability is at least {threshold:g}."
 
-    def output_columns(self) -> list[str]:
-        """Return the name of the column with the probability."""
-        return [self.output]
-
     def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the probability and the label."""
         return {self.output: predictions, "label": self._label(predictions, threshold)}
-
-    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
-        """Return the probability."""
-        return columns[self.output].astype(np.float32)
 
     def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return probability and label of each row."""
@@ -163,18 +155,6 @@ class Binary(Task):
     def outcome_in_words(self, outcome: Any) -> str:
         """Return the target's name, or that it is not so."""
         return self.target.name if outcome else f"not {self.target.name}"
-
-    def to_log(self, prediction: Any) -> Any:
-        """Return the probability."""
-        return prediction
-
-    def logged_sql(self) -> str:
-        """Return the column."""
-        return f'"{self.output}"::DOUBLE'
-
-    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
-        """Return the probabilities."""
-        return predictions
 
     def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
         """Return tenths."""

@@ -96,18 +96,10 @@ class Regression(Task):
         del threshold
         return f"Its values are in {self.target.unit}." if self.target.unit else ""
 
-    def output_columns(self) -> list[str]:
-        """Return the name of the column with the value."""
-        return [self.output]
-
     def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the value."""
         del threshold
         return {self.output: predictions}
-
-    def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
-        """Return the value."""
-        return columns[self.output].astype(np.float32)
 
     def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
         """Return the value of each row."""
@@ -149,18 +141,6 @@ class Regression(Task):
     def outcome_in_words(self, outcome: Any) -> str:
         """Return the number with its unit."""
         return f"{outcome:g}{f' {self.target.unit}' if self.target.unit else ''}"
-
-    def to_log(self, prediction: Any) -> Any:
-        """Return the value."""
-        return prediction
-
-    def logged_sql(self) -> str:
-        """Return the column."""
-        return f'"{self.output}"::DOUBLE'
-
-    def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
-        """Return the values."""
-        return predictions
 
     def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:
         """Return half standard deviations around the mean of the training data."""

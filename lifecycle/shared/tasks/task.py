@@ -121,17 +121,17 @@ class Task(ABC):
 
     # Files and answers
 
-    @abstractmethod
     def output_columns(self) -> list[str]:
-        """Return the names of the columns with predictions in a scored file."""
+        """Return the names of the columns with predictions in a scored file; by default a single one."""
+        return [self.output]
 
     @abstractmethod
     def write_output(self, predictions: Predictions, *, threshold: float | None) -> dict[str, NDArray[np.generic]]:
         """Return the columns that a scored file has in addition to the inputs."""
 
-    @abstractmethod
     def read_output(self, columns: Mapping[str, NDArray[np.generic]]) -> Predictions:
         """Return the predictions from the columns of a scored file that `output_columns` names."""
+        return columns[self.output].astype(np.float32)
 
     @abstractmethod
     def answers(self, predictions: Sequence[Any], *, threshold: float | None) -> list[dict[str, Any]]:
@@ -155,17 +155,17 @@ class Task(ABC):
 
     # Monitoring
 
-    @abstractmethod
     def to_log(self, prediction: Any) -> Any:
         """Return the value of a row's prediction in the column `output` of the prediction log."""
+        return prediction
 
-    @abstractmethod
     def logged_sql(self) -> str:
         """Return the SQL expression of the predictions in terms of that column, for DuckDB."""
+        return f'"{self.output}"::DOUBLE'
 
-    @abstractmethod
     def observed(self, predictions: Predictions) -> NDArray[np.floating[Any]]:
         """Return the quantity of predictions that the service counts for Prometheus, of shape (rows,)."""
+        return predictions
 
     @abstractmethod
     def observed_edges(self, summary: Mapping[str, float]) -> tuple[float, ...]:

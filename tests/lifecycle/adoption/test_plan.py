@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, choose_salt, legal_names, make_plan, slug
+from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, choose_salt, legal_names, make_plan
 from lifecycle.adoption.profile import profiles
 from lifecycle.shared.console import UserError
-from lifecycle.shared.contract_check import faults
+from lifecycle.shared.contract_check import faults, slug
 from lifecycle.shared.parts import FOLDS, fold_of
 from lifecycle.shared.source import Source
 from tests.lifecycle.shared.test_contract_check import made
