@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,13 +84,12 @@ def _source(location: str, query: str) -> Source:
 def _planned(source: Source, request: AdoptionRequest) -> Plan:
     """Describe the table and make the plan."""
     print(f"reading {source.location if not source.query else 'the database'} …", flush=True)
-    with tempfile.TemporaryDirectory() as folder, source.opened(Path(folder) / "table.duckdb") as connection:
-        with readable_errors(source.location):
-            found = profiles(connection)
-            rows = connection.view(TABLE)
-            if not found or not found[0].rows:
-                raise UserError(f"{source.location} has no rows.")
-            duplicates = found[0].rows - rows.distinct().aggregate("count(*)").fetchall()[0][0]
+    with source.opened() as connection, readable_errors(source.location):
+        found = profiles(connection)
+        rows = connection.view(TABLE)
+        if not found or not found[0].rows:
+            raise UserError(f"{source.location} has no rows.")
+        duplicates = found[0].rows - rows.distinct().aggregate("count(*)").fetchall()[0][0]
         plan = make_plan(found, request, duplicates)
         if plan.split.by == "time":
             return plan

@@ -83,24 +83,42 @@ def _summaries(connection: DuckDBPyConnection, columns: Sequence[tuple[str, str]
     for name, _ in columns:
         kind, sql, _ = converted[name]
         ordered = sql if kind in {"integer", "number", "timestamp"} else "NULL"
-        expressions += [f"count({sql})", f"count(DISTINCT {sql})", f"min({ordered})", f"max({ordered})", f"mode({sql})"]
+        expressions += [f"count({sql})", f"min({ordered})", f"max({ordered})"]
     rows, *values = connection.view(TABLE).aggregate(", ".join(expressions)).fetchall()[0]
     found = []
     for place, (name, _) in enumerate(columns):
         kind, sql, was = converted[name]
-        present, distinct, least, most, common = values[5 * place : 5 * place + 5]
-        listed = _values(connection, sql) if distinct <= MOST_VALUES else {}
+        present, least, most = values[3 * place : 3 * place + 3]
+        distinct, listed = _values(connection, sql)
         found.append(
             Profile(
-                name, kind if present else None, sql, was, rows, rows - present, distinct, least, most, common, listed
+                name=name,
+                type=kind if present else None,
+                sql=sql,
+                was=was,
+                rows=rows,
+                missing=rows - present,
+                distinct=distinct,
+                least=least,
+                most=most,
+                common=next(iter(listed), None),
+                values=listed if distinct <= MOST_VALUES else {},
             )
         )
     return found
 
 
-def _values(connection: DuckDBPyConnection, sql: str) -> dict[Any, int]:
-    counted = connection.view(TABLE).project(f"{sql} AS value").filter("value IS NOT NULL")
-    return dict(counted.aggregate("value, count(*) AS rows", "value").order("rows DESC, value").fetchall())
+def _values(connection: DuckDBPyConnection, sql: str) -> tuple[int, dict[Any, int]]:
+    """Return the number of distinct values, and the most frequent ones with their numbers of rows.
+
+    Rows are grouped by value, which DuckDB does on disk if need be. Its functions for distinct values and the mode
+    would need memory for all values.
+    """
+    listed = connection.execute(
+        f"SELECT value, count(*) AS rows, count(*) OVER () FROM (SELECT {sql} AS value FROM {TABLE}) "  # noqa: S608 - made by `sql_name`
+        f"WHERE value IS NOT NULL GROUP BY value ORDER BY rows DESC, value LIMIT {MOST_VALUES}"
+    ).fetchall()
+    return (listed[0][2] if listed else 0), {value: rows for value, rows, _ in listed}
 
 
 def _conversions(

@@ -57,6 +57,8 @@ _DATA = '''\
 YOURS TO EDIT: `make ingest` validates what `fetch` returns and adds it to data/.
 """
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from lifecycle.shared.source import Source
@@ -68,14 +70,14 @@ COLUMNS = {{
 }}
 
 
-def fetch(part: str) -> pd.DataFrame:
+def fetch(part: str) -> Iterator[pd.DataFrame]:
     """Return the rows of {what}: the contract's inputs as known at the prediction, and the target.
 
     Args:
         part: {part}
 
     Returns:
-        The rows, in any order; no rows if the source has none.
+        Frames with some of the rows each, or one frame with all of them, in any order; none if the source has no rows.
     """
     return SOURCE.rows(part, COLUMNS{time})
 '''
@@ -157,7 +159,7 @@ def data_text(plan: Plan, source: Source) -> str:
         part=f"The {plan.split.period}." if by_time else batch,
         time=f", time={_string(str(plan.time))}" if by_time else "",
     )
-    return text.replace("import pandas as pd\n", "import os\n\nimport pandas as pd\n", 1) if source.query else text
+    return text.replace("from collections.abc", "import os\nfrom collections.abc", 1) if source.query else text
 
 
 def readme_text(plan: Plan) -> str:

@@ -4,14 +4,20 @@ PART is a period such as 2030-07, or the number of a batch such as 0002; by defa
 """
 
 import argparse
+import hashlib
 import re
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from numpy.typing import NDArray
 
 from lifecycle.shared import console
 from lifecycle.shared.columns import Column
@@ -21,10 +27,13 @@ from lifecycle.shared.files import replacing_file, replacing_folder
 from lifecycle.shared.params import Split, load_params
 from lifecycle.shared.parts import DATA, FOLDS, batches, fold_of, kind_of, later, part_files, period_of, periods
 from lifecycle.shared.tables import ARROW_SCHEMA
-from lifecycle.shared.validation import as_pandas, validate
+from lifecycle.shared.validation import TELL_APART, as_pandas, validate
 from model import contract, data
 
 _BATCH = re.compile(r"(?!0000)\d{4}")
+# Column with the number of a row's fold; 0 if rows are split by time.
+_FOLD = "fold of the row"
+_WITH_FOLD = ARROW_SCHEMA.append(pa.field(_FOLD, pa.int8()))
 
 
 class NoRowsError(UserError):
@@ -34,7 +43,8 @@ class NoRowsError(UserError):
 def ingest(part: str, split: Split, folder: Path = DATA) -> bool:
     """Fetch a period or a batch, validate it and write its files. The same rows give the same bytes.
 
-    A batch leaves out the rows that earlier batches have, so that `fetch` may return all rows each time.
+    A batch leaves out the rows that earlier batches have, so that `fetch` may return all rows each time. If `fetch`
+    returns an iterator of frames, one frame is in memory at a time, and then one period or one fold of a batch.
 
     Args:
         part: Period or number of the batch.
@@ -48,20 +58,16 @@ def ingest(part: str, split: Split, folder: Path = DATA) -> bool:
         UserError: If the source does not have the part or its rows violate the contract. Nothing is written then.
     """
     _require_name(part, split)
-    rows = data.fetch(part)
-    source = f"fetch({part!r})"
-    if rows.empty and not _is_gap(part, split, folder):
-        raise NoRowsError(f"the source has no rows for {part}; see `fetch` in model/data.py.")
-    table = to_arrow(rows, source) if not rows.empty else ARROW_SCHEMA.empty_table()
-    if split.by != "time":
-        table = _new_rows(table, part, folder)
-    if table.num_rows:
-        validate(as_pandas(table), source=source, part=part if split.by == "time" else "fold-01")
-    # Sorted, so that the file does not depend on the order in which the source returns rows.
-    table = table.sort_by([(name, "ascending") for name in contract.IDENTITY])
-    if split.by == "time":
-        return _write_period(table, part_files(part, folder)[0])
-    return _write_batch(table, split, folder / part)
+    with tempfile.TemporaryDirectory() as temporary, duckdb.connect(config={"memory_limit": "1GB"}) as connection:
+        fetched = Path(temporary) / "fetched.parquet"
+        count = _fetch(part, split, fetched)
+        if not count and not _is_gap(part, split, folder):
+            raise NoRowsError(f"the source has no rows for {part}; see `fetch` in model/data.py.")
+        rows = connection.read_parquet(str(fetched))
+        _require_unique(rows, part)
+        if split.by == "time":
+            return _write_period(rows, part_files(part, folder)[0])
+        return _write_batch(_new_rows(rows, connection, part, folder), folder / part)
 
 
 def next_part(split: Split, folder: Path = DATA) -> str:
@@ -109,43 +115,89 @@ def _is_gap(part: str, split: Split, folder: Path) -> bool:
     return split.by == "time" and bool(known) and known[0] < part < known[-1]
 
 
-def _new_rows(table: pa.Table, part: str, folder: Path) -> pa.Table:
+def _fetch(part: str, split: Split, path: Path) -> int:
+    """Fetch and validate the rows of a part, and write them to a file, with the number of their fold.
+
+    Returns:
+        Number of rows.
+    """
+    fetched = data.fetch(part)
+    rows = 0
+    with pq.ParquetWriter(path, _WITH_FOLD) as writer:
+        for chunk in [fetched] if isinstance(fetched, pd.DataFrame) else fetched:
+            if chunk.empty:
+                continue
+            source = f"fetch({part!r})" + (f", from row {rows:,}" if rows else "")
+            table = to_arrow(chunk, source)
+            validate(as_pandas(table), source=source, part=part if split.by == "time" else None)
+            writer.write_table(table.append_column(_WITH_FOLD.field(_FOLD), pa.array(_folds(table, split), pa.int8())))
+            rows += len(table)
+    return rows
+
+
+def _folds(table: pa.Table, split: Split) -> NDArray[np.intp]:
+    if split.by == "time":
+        return np.zeros(len(table), dtype=np.intp)
+    keys = fold_key(contract.INPUTS, contract.IDENTITY, contract.GROUP if split.by == "group" else None)
+    return fold_of([np.array(table.column(name).to_pylist(), dtype=object) for name in keys], int(split.salt or 0))
+
+
+def _require_unique(rows: DuckDBPyRelation, part: str) -> None:
+    """Fail if rows of several chunks have the same identity; within a chunk, validation has compared them."""
+    keys = ", ".join(f'"{name}"' for name in contract.IDENTITY)
+    repeated = rows.aggregate(f"{keys}, count(*) AS count", keys).filter("count > 1")
+    first = repeated.limit(1).fetchall()
+    if first:
+        *values, _ = first[0]
+        (more,) = repeated.aggregate("sum(count - 1)").fetchall()[0]
+        shown = ", ".join(f"{name} {value}" for name, value in zip(contract.IDENTITY, values, strict=True))
+        raise UserError(
+            f"fetch({part!r}) returns {more:,} row{'s' if more > 1 else ''} more than once. The first: {shown}. "
+            f"{TELL_APART}"
+        )
+
+
+def _new_rows(rows: DuckDBPyRelation, connection: DuckDBPyConnection, part: str, folder: Path) -> DuckDBPyRelation:
     """Return the rows that no earlier batch has.
 
     Raises:
         NoRowsError: If there is none.
     """
-    keys = list(contract.IDENTITY)
-    files = [file for batch in batches(folder) if batch.name < part for file in batch.glob("*.parquet")]
+    files = [str(file) for batch in batches(folder) if batch.name < part for file in batch.glob("*.parquet")]
     if files:
-        numbered = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))
-        known = pa.concat_tables([pq.read_table(file, columns=keys) for file in files]).cast(table.select(keys).schema)
-        new = numbered.join(known, keys, join_type="left anti", use_threads=False)
-        table = table.take(pa.array(np.sort(new.column("row").to_numpy())))
-    if not table.num_rows:
+        keys = ", ".join(f'"{name}"' for name in contract.IDENTITY)
+        rows.create_view("fetched")
+        connection.read_parquet(files).create_view("known")
+        rows = connection.query(f"SELECT fetched.* FROM fetched ANTI JOIN known USING ({keys})")  # noqa: S608 - from the contract
+    if not rows.limit(1).fetchall():
         raise NoRowsError("the source has no new rows; see `fetch` in model/data.py.")
-    return table
+    return rows
 
 
-def _write_period(table: pa.Table, path: Path) -> bool:
+def _write_period(rows: DuckDBPyRelation, path: Path) -> bool:
     with replacing_file(path) as aside:
-        _write(table, aside)
-        return not path.exists() or path.read_bytes() != aside.read_bytes()
+        _write(rows, aside)
+        return not path.exists() or _digest(path) != _digest(aside)
 
 
-def _write_batch(table: pa.Table, split: Split, path: Path) -> bool:
-    before = {file.name: file.read_bytes() for file in path.glob("*.parquet")}
-    keys_of_split = fold_key(contract.INPUTS, contract.IDENTITY, contract.GROUP if split.by == "group" else None)
-    keys = [np.array(table.column(name).to_pylist(), dtype=object) for name in keys_of_split]
-    folds = fold_of(keys, int(split.salt or 0))
+def _write_batch(rows: DuckDBPyRelation, path: Path) -> bool:
+    before = {file.name: _digest(file) for file in path.glob("*.parquet")}
     with replacing_folder(path) as aside:
         for fold in range(1, FOLDS + 1):
-            _write(table.filter(pa.array(folds == fold)), aside / f"fold-{fold:02}.parquet")
-        return before != {file.name: file.read_bytes() for file in aside.glob("*.parquet")}
+            _write(rows.filter(f"{_FOLD} = {fold}"), aside / f"fold-{fold:02}.parquet")
+        return before != {file.name: _digest(file) for file in aside.glob("*.parquet")}
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write(rows: DuckDBPyRelation, path: Path) -> None:
+    table = rows.select(*ARROW_SCHEMA.names).to_arrow_table().cast(ARROW_SCHEMA)
+    # Sorted, so that the file does not depend on the order in which the source returns rows.
+    table = table.sort_by([(name, "ascending") for name in contract.IDENTITY])
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", compression_level=19)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

@@ -1,23 +1,33 @@
 """A table outside of the repository: a CSV or Parquet file, or a query of a database, read with DuckDB."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
-from duckdb import DuckDBPyConnection, DuckDBPyRelation
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from lifecycle.shared.console import UserError
 from lifecycle.shared.parts import end_of, first_day, is_fold, kind_of
 
-# Rows that are read from a database at a time.
-_CHUNK = 100_000
 # Name of the table in SQL expressions.
 TABLE = "source"
 # SQL of a column that tells rows apart which nothing else does: a hash of the row, and its number among equal rows.
 ROW_ID = f"md5({TABLE}::VARCHAR) || '-' || row_number() OVER (PARTITION BY md5({TABLE}::VARCHAR))"
+
+# Rows in memory at a time.
+_CHUNK = 50_000
+_SETTINGS: dict[str, Any] = {"memory_limit": "1GB", "preserve_insertion_order": False}
+# The types of a database's values that stay as they are. Others, such as a UUID or an array, become text.
+_KEPT = (bool, int, float, Decimal, str, date, datetime, type(None))
 
 
 @dataclass(frozen=True)
@@ -32,66 +42,43 @@ class Source:
     location: str
     query: str = ""
 
-    def rows(self, part: str, columns: Mapping[str, str], time: str | None = None) -> pd.DataFrame:
-        """Return the rows of a period, or all rows for the number of a batch.
+    def rows(self, part: str, columns: Mapping[str, str], time: str | None = None) -> Iterator[pd.DataFrame]:
+        """Read the rows of a period, or all rows for the number of a batch, a chunk at a time.
 
         Args:
             part: Period or number of the batch.
             columns: By name of the result's columns, an SQL expression in terms of the table's columns.
             time: Name of the column of the result with the time of the rows; None if the data is not split by time.
 
+        Yields:
+            Frames with these columns; none if there is no row.
+
         Raises:
             UserError: If the table cannot be read, or does not have one of the columns.
         """
-        with self.opened() as connection:
+        with self.opened() as connection, readable_errors(self.location):
             selected = connection.view(TABLE)
-            with readable_errors(self.location):
-                if time:
-                    selected = selected.filter(_within(part, columns[time]))
-                expressions = ", ".join(f'{sql} AS "{name}"' for name, sql in columns.items())
-                frame: pd.DataFrame = selected.set_alias(TABLE).project(expressions).df()
-                return frame
+            if time:
+                selected = selected.filter(_within(part, columns[time]))
+            expressions = ", ".join(f'{sql} AS "{name}"' for name, sql in columns.items())
+            for batch in selected.set_alias(TABLE).project(expressions).to_arrow_reader(_CHUNK):
+                yield batch.to_pandas()
 
     @contextmanager
-    def opened(self, database: Path | str = ":memory:") -> Iterator[DuckDBPyConnection]:
-        """Open a connection in which the table is `source`.
-
-        Args:
-            database: File of the connection's database, for what does not fit into memory.
+    def opened(self) -> Iterator[DuckDBPyConnection]:
+        """Open a connection in which the table is `source`. It needs little memory, however large the table is.
 
         Raises:
             UserError: If the table cannot be read.
         """
-        with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
-            if self.query:
-                self._copy(connection)
-            else:
+        if not self.query and Path(self.location).suffix == ".parquet":
+            with tempfile.TemporaryDirectory() as folder, _connected(Path(folder) / "empty.duckdb") as connection:
                 with readable_errors(self.location):
-                    self._file(connection).create_view(TABLE)
-            yield connection
-
-    def _file(self, connection: DuckDBPyConnection) -> DuckDBPyRelation:
-        if Path(self.location).suffix == ".parquet":
-            return connection.read_parquet(self.location)
-        # Types are inferred from all rows, so that they do not depend on the order of the rows.
-        return connection.read_csv(self.location, sample_size=-1)
-
-    def _copy(self, connection: DuckDBPyConnection) -> None:
-        """Copy the result of the query, a chunk of rows at a time."""
-        import sqlalchemy as sa
-
-        try:
-            engine = sa.create_engine(self.location)
-            with engine.connect().execution_options(stream_results=True) as rows:
-                for number, chunk in enumerate(pd.read_sql(sa.text(self.query), rows, chunksize=_CHUNK)):
-                    connection.register("chunk", chunk)
-                    connection.execute(
-                        "INSERT INTO copied FROM chunk" if number else "CREATE TABLE copied AS FROM chunk"
-                    )
-            connection.table("copied").create_view(TABLE)
-        except (sa.exc.SQLAlchemyError, duckdb.Error, ImportError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"the query cannot be read from the database: {reason}") from error
+                    connection.read_parquet(self.location).create_view(TABLE)
+                yield connection
+        else:
+            with _connected(_copy(self)) as connection:
+                yield connection
 
 
 @contextmanager
@@ -102,6 +89,63 @@ def readable_errors(location: str) -> Iterator[None]:
     except duckdb.Error as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{location} cannot be read: {reason}") from error
+
+
+def _connected(database: Path) -> DuckDBPyConnection:
+    """Connect to a database in a file, beside which DuckDB writes what does not fit into memory."""
+    return duckdb.connect(database, config=_SETTINGS)
+
+
+def _copy(source: Source) -> Path:
+    """Return a database with a copy of the table, which is made once, until the process ends.
+
+    The text of a CSV file would be parsed, and the query of a database be run, for each use of the table.
+    """
+    path = Path(_folder(source).name) / "copy.duckdb"
+    if not path.exists():
+        new = path.with_suffix(".new")
+        with _connected(new) as connection, readable_errors(source.location):
+            if source.query:
+                _copy_query(source, connection)
+            else:
+                # Types are inferred from all rows, so that they do not depend on the order of the rows.
+                connection.read_csv(source.location, sample_size=-1).to_table(TABLE)
+        new.rename(path)
+    return path
+
+
+@cache
+def _folder(_: Source) -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory()
+
+
+def _copy_query(source: Source, connection: DuckDBPyConnection) -> None:
+    """Copy the result of the query, a chunk of rows at a time."""
+    import sqlalchemy as sa
+
+    chunks = []
+    try:
+        with sa.create_engine(source.location).connect().execution_options(stream_results=True) as database:
+            result = database.execute(sa.text(source.query))
+            names = list(result.keys())
+            for number, rows in enumerate(result.partitions(_CHUNK)):
+                columns = [
+                    [value if isinstance(value, _KEPT) else str(value) for value in column]
+                    for column in zip(*rows, strict=True)
+                ]
+                connection.from_arrow(pa.table(columns, names=names)).to_table(f"chunk {number}")
+                chunks.append(f'FROM "chunk {number}"')
+    except (sa.exc.SQLAlchemyError, pa.ArrowException, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"the query cannot be read from the database: {reason}") from error
+    if not chunks:
+        raise UserError("the query returns no rows.")
+    # A column may have no value in some chunks; the union has the type of the others.
+    connection.query(" UNION ALL ".join(chunks)).to_view(TABLE)
+
+
+def _as_known(value: Any) -> Any:
+    return value if isinstance(value, _KEPT) else str(value)
 
 
 def _within(part: str, time: str) -> str:

@@ -20,6 +20,12 @@ SHOWN_ROWS = 3
 _TYPES: dict[str, str] = {column.name: column.type for column in contract.INPUTS}
 _TYPES[contract.TARGET.name] = contract.TARGET.type
 
+# What to do if two rows have the same identity.
+TELL_APART = (
+    "Remove the copies in the source; or, if they are different rows, add a column that tells them apart to IDENTITY "
+    "in model/contract.py."
+)
+
 _HOW_TO_FIX = (
     "Fix the source, or model/contract.py if the rule itself is wrong. "
     "`dvc checkout --force data.dvc` restores the versioned data."
@@ -32,13 +38,13 @@ def as_pandas(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def validate(rows: pd.DataFrame, *, source: str, part: str) -> None:
+def validate(rows: pd.DataFrame, *, source: str, part: str | None) -> None:
     """Check the rows of one part against the contract.
 
     Args:
         rows: The inputs and the target; the index numbers the rows from 0.
         source: Name of the source of the rows, for the message.
-        part: Part of the data; if it is a period, the times of the rows must lie in it.
+        part: Part of the data; if it is a period, the times of the rows must lie in it. None if rows are of any part.
 
     Raises:
         UserError: If a rule is broken; names each column and rule, the number of rows that break it, and the first of
@@ -67,9 +73,9 @@ def _input_column(column: Column) -> pandera.Column:
 
 
 @cache
-def _part_schema(part: str) -> pandera.DataFrameSchema:
+def _part_schema(part: str | None) -> pandera.DataFrameSchema:
     columns = {column.name: _input_column(column) for column in contract.INPUTS}
-    if contract.TIME and not is_fold(part):
+    if contract.TIME and part and not is_fold(part):
         first, after = pd.Timestamp(first_day(part)), pd.Timestamp(end_of(part))
         columns[contract.TIME].checks.append(
             pandera.Check(lambda times: (times >= first) & (times < after), error=f"must lie in {part}")
