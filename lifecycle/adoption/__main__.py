@@ -26,6 +26,7 @@ from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 from lifecycle.shared.contract_check import slug
 from lifecycle.shared.files import write_json, write_text
+from lifecycle.shared.parts import key_texts
 from lifecycle.shared.source import TABLE, Source, readable_errors
 from lifecycle.shared.tasks.kinds import task_of
 
@@ -97,11 +98,12 @@ def _planned(source: Source, request: AdoptionRequest) -> Plan:
         target = as_kind(next(profile for profile in found if profile.name == request.target), request.kind)
         wanted = ", ".join([*(f'{plan.sql[key]} AS "{key}"' for key in keys), f'{target.sql} AS "target value"'])
         sample = rows.set_alias(TABLE).project(wanted).limit(_SALT_ROWS).fetchall()
-    columns = [np.array(values, dtype=object) for values in zip(*sample, strict=True)]
-    classes = np.unique(columns.pop().astype(str), return_inverse=True)[1]
+    *columns, targets = zip(*sample, strict=True)
+    classes = np.unique(np.array(targets).astype(str), return_inverse=True)[1]
     if plan.target.type == "number":
         classes = np.zeros_like(classes)
-    return replace(plan, split=plan.split.model_copy(update={"salt": choose_salt(columns, classes)}))
+    salt = choose_salt(key_texts(columns), classes)
+    return replace(plan, split=plan.split.model_copy(update={"salt": salt}))
 
 
 def _texts(plan: Plan, source: Source) -> dict[str, str]:

@@ -340,11 +340,11 @@ def _day(moment: Any) -> date:
     return moment.date() if isinstance(moment, datetime) else moment
 
 
-def choose_salt(keys: Sequence[Any], classes: np.ndarray[Any, Any]) -> int:
+def choose_salt(keys: Sequence[str], classes: np.ndarray[Any, Any]) -> int:
     """Return the salt with which the holdout has nearly the same share of each class as all rows.
 
     Args:
-        keys: Values of the key's columns; see `fold_of`.
+        keys: Key of each row; see `key_texts`.
         classes: Class of each row, of shape (rows,).
     """
     held_out = FOLDS - round(_HELD_OUT * FOLDS)

@@ -25,7 +25,18 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.conversion import to_arrow
 from lifecycle.shared.files import replacing_file, replacing_folder
 from lifecycle.shared.params import Split, load_params
-from lifecycle.shared.parts import DATA, FOLDS, batches, fold_of, kind_of, later, part_files, period_of, periods
+from lifecycle.shared.parts import (
+    DATA,
+    FOLDS,
+    batches,
+    fold_of,
+    key_texts,
+    kind_of,
+    later,
+    part_files,
+    period_of,
+    periods,
+)
 from lifecycle.shared.tables import ARROW_SCHEMA
 from lifecycle.shared.validation import TELL_APART, as_pandas, validate
 from model import contract, data
@@ -139,7 +150,7 @@ def _folds(table: pa.Table, split: Split) -> NDArray[np.intp]:
     if split.by == "time":
         return np.zeros(len(table), dtype=np.intp)
     keys = fold_key(contract.INPUTS, contract.IDENTITY, contract.GROUP if split.by == "group" else None)
-    return fold_of([np.array(table.column(name).to_pylist(), dtype=object) for name in keys], int(split.salt or 0))
+    return fold_of(key_texts([table.column(name).to_pylist() for name in keys]), int(split.salt or 0))
 
 
 def _require_unique(rows: DuckDBPyRelation, part: str) -> None:

@@ -143,16 +143,24 @@ def row_count(parts: Iterable[str], folder: Path = DATA) -> int:
     return sum(int(opened(file).metadata.num_rows) for file in files)
 
 
-def fold_of(keys: Sequence[NDArray[np.object_]], salt: int) -> NDArray[np.intp]:
+def key_texts(columns: Sequence[Iterable[object]]) -> list[str]:
+    """Return the key of each row as a text.
+
+    Args:
+        columns: Values of the key's columns, one for each row.
+    """
+    return [_SEPARATOR.join(map(_as_key, values)) for values in zip(*columns, strict=True)]
+
+
+def fold_of(keys: Sequence[str], salt: int) -> NDArray[np.intp]:
     """Return the number of the fold of each row, from 1 to `FOLDS`, of shape (rows,).
 
     Args:
-        keys: Values of the key's columns, each of shape (rows,).
+        keys: Key of each row; see `key_texts`.
         salt: Number that the assignment depends on.
     """
-    texts = [_SEPARATOR.join([str(salt), *map(_as_key, values)]) for values in zip(*keys, strict=True)]
-    folds = {text: _hash(text) % FOLDS + 1 for text in set(texts)}
-    return np.array([folds[text] for text in texts], dtype=np.intp)
+    folds = {key: _hash(f"{salt}{_SEPARATOR}{key}") % FOLDS + 1 for key in set(keys)}
+    return np.array([folds[key] for key in keys], dtype=np.intp)
 
 
 def _hash(text: str) -> int:

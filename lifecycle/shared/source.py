@@ -1,5 +1,6 @@
 """A table outside of the repository: a CSV or Parquet file, or a query of a database, read with DuckDB."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
 from lifecycle.shared.console import UserError
@@ -121,30 +123,38 @@ def _folder(_: Source) -> "tempfile.TemporaryDirectory[str]":
 
 def _copy_query(source: Source, connection: DuckDBPyConnection) -> None:
     """Copy the result of the query, a chunk of rows at a time."""
+    import pyarrow.dataset
     import sqlalchemy as sa
 
-    chunks = []
-    try:
-        with sa.create_engine(source.location).connect().execution_options(stream_results=True) as database:
-            result = database.execute(sa.text(source.query))
-            names = list(result.keys())
-            for number, rows in enumerate(result.partitions(_CHUNK)):
-                columns = [
-                    [value if isinstance(value, _KEPT) else str(value) for value in column]
-                    for column in zip(*rows, strict=True)
-                ]
-                connection.from_arrow(pa.table(columns, names=names)).to_table(f"chunk {number}")
-                chunks.append(f'FROM "chunk {number}"')
-    except (sa.exc.SQLAlchemyError, pa.ArrowException, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"the query cannot be read from the database: {reason}") from error
-    if not chunks:
-        raise UserError("the query returns no rows.")
-    # A column may have no value in some chunks; the union has the type of the others.
-    connection.query(" UNION ALL ".join(chunks)).to_view(TABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        schemas = []
+        try:
+            url = sa.make_url(source.location)
+            if url.drivername == "postgresql":
+                url = url.set(drivername="postgresql+psycopg")
+            engine = sa.create_engine(url, poolclass=sa.NullPool)
+            with engine.connect() as database:
+                database.execution_options(stream_results=True)
+                result = database.execute(sa.text(source.query))
+                names = list(result.keys())
+                for number, rows in enumerate(result.partitions(_CHUNK)):
+                    columns = [[_as_known(value) for value in column] for column in zip(*rows, strict=True)]
+                    chunk = pa.table(columns, names=names)
+                    pq.write_table(chunk, f"{folder}/{number:08}.parquet")
+                    schemas.append(chunk.schema)
+            if not schemas:
+                raise UserError("the query returns no rows.")
+            # A column may have no value in a chunk, so that its type follows from the others.
+            schema = pa.unify_schemas(schemas, promote_options="permissive")
+        except (sa.exc.SQLAlchemyError, pa.ArrowException, ImportError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"the query cannot be read from the database: {reason}") from error
+        connection.from_arrow(pyarrow.dataset.dataset(folder, schema)).to_table(TABLE)
 
 
 def _as_known(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=str)
     return value if isinstance(value, _KEPT) else str(value)
 
 

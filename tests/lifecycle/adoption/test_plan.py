@@ -12,7 +12,7 @@ from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, choose_salt,
 from lifecycle.adoption.profile import profiles
 from lifecycle.shared.console import UserError
 from lifecycle.shared.contract_check import faults, slug
-from lifecycle.shared.parts import FOLDS, fold_of
+from lifecycle.shared.parts import FOLDS, fold_of, key_texts
 from lifecycle.shared.source import Source
 from tests.lifecycle.shared.test_contract_check import made
 
@@ -137,7 +137,7 @@ def test_names() -> None:
 
 def test_the_holdout_gets_its_share_of_a_rare_class() -> None:
     """Twenty of 2,000 rows are of a rare class: four of them are in the holdout, neither none nor nine."""
-    keys = [np.arange(2_000).astype(object)]
+    keys = key_texts([range(2_000)])
     classes = (np.arange(2_000) % 100 == 0).astype(np.intp)
     salt = choose_salt(keys, classes)
     held_out = fold_of(keys, salt) > FOLDS - 4

@@ -1,0 +1,90 @@
+"""Tables outside of the repository: what a database holds arrives as it is, in chunks."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import psycopg
+import pytest
+
+from lifecycle.adoption.profile import profiles
+from lifecycle.shared import source
+from lifecycle.shared.console import UserError
+from lifecycle.shared.source import Source
+from tests.lifecycle.serving.postgresql import postgresql_server
+
+TABLE = """
+    CREATE TABLE orders AS SELECT
+        n AS id, gen_random_uuid() AS key, ('{"a": ' || n || '}')::jsonb AS json, ARRAY[n, n] AS list,
+        (n / 3.0)::numeric(10, 2) AS price, TIMESTAMP '2030-01-01' + n * INTERVAL '1 day' AS at,
+        CASE WHEN n > 7 THEN TIMESTAMP '2030-02-01' END AS paid, CASE WHEN n > 7 THEN 'late' END AS note,
+        CASE WHEN n > 7 THEN n END AS parts, DATE '2030-03-01' AS day, n % 2 = 0 AS odd
+    FROM generate_series(1, 9) AS n
+"""
+TYPES = {
+    "id": "integer",
+    "key": "category",
+    "json": "category",
+    "list": "category",
+    "price": "number",
+    "at": "timestamp",
+    "paid": "timestamp",
+    "note": "category",
+    "parts": "integer",
+    "day": "timestamp",
+    "odd": "boolean",
+}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    """URL of a database with the table."""
+    with postgresql_server() as server:
+        url = server.database()
+        with psycopg.connect(url) as connection:
+            connection.execute(TABLE)
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def three_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of three rows, of which the first two have no value in some columns."""
+    monkeypatch.setattr(source, "_CHUNK", 3)
+
+
+def test_query_of_a_database(database: str) -> None:
+    orders = Source(database, "SELECT * FROM orders ORDER BY id")
+    with orders.opened() as connection:
+        found = profiles(connection)
+    assert {profile.name: profile.type for profile in found} == TYPES
+    rows = pd.concat(orders.rows("0001", {"id": "id", "paid": "paid", "json": "json"}), ignore_index=True)
+    rows = rows.sort_values("id", ignore_index=True)
+    assert list(rows["id"]) == list(range(1, 10))
+    assert list(rows["paid"].isna()) == [True] * 7 + [False] * 2
+    assert rows["paid"].iloc[8] == dt.datetime(2030, 2, 1)  # noqa: DTZ001 - as the table has it
+    assert rows["json"].iloc[8] == '{"a": 9}'
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("SELECT * FROM nothing", 'relation "nothing" does not exist'),
+        ("SELECT * FROM orders WHERE id > 9", "the query returns no rows."),
+    ],
+)
+def test_query_that_fails(database: str, query: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence), Source(database, query).opened():
+        pass
+
+
+def test_rows_of_a_period(tmp_path: Path) -> None:
+    """The rows of a CSV file come in chunks, and the file is parsed once."""
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"at": pd.date_range("2030-01-01", periods=59), "n": range(59)}).to_csv(path, index=False)
+    table = Source(str(path))
+    january = list(table.rows("2030-01", {"at": '"at"', "n": "n"}, time="at"))
+    assert sorted(number for frame in january for number in frame["n"]) == list(range(31))
+    assert max(map(len, january)) < 31
+    path.unlink()
+    assert sum(map(len, table.rows("2030-02", {"at": '"at"'}, time="at"))) == 28
