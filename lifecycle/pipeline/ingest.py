@@ -195,12 +195,12 @@ def _write_batch(rows: DuckDBPyRelation, path: Path) -> bool:
     before = {file.name: _digest(file) for file in path.glob("*.parquet")}
     with replacing_folder(path) as aside:
         for fold in range(1, FOLDS + 1):
-            _write(rows.filter(f"{_FOLD} = {fold}"), aside / f"fold-{fold:02}.parquet")
+            _write(rows.filter(f'"{_FOLD}" = {fold}'), aside / f"fold-{fold:02}.parquet")
         return before != {file.name: _digest(file) for file in aside.glob("*.parquet")}
 
 
 def _write(rows: DuckDBPyRelation, path: Path) -> None:
-    table = rows.select(*ARROW_SCHEMA.names).to_arrow_table().cast(ARROW_SCHEMA)
+    table = rows.select(*(f'"{name}"' for name in ARROW_SCHEMA.names)).to_arrow_table().cast(ARROW_SCHEMA)
     # Sorted, so that the file does not depend on the order in which the source returns rows.
     table = table.sort_by([(name, "ascending") for name in contract.IDENTITY])
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", compression_level=19)
