@@ -43,6 +43,11 @@ predict: $(READY) ## Score a Parquet or CSV file: IN=rows.csv OUT=scored.csv
 	@$(call wants,IN OUT)
 	@python -m lifecycle.pipeline.predict "$$IN" "$$OUT"
 
+.PHONY: score
+score: $(READY) ## Score the new files of a directory with the champion, and log them: FROM=s3://bucket/new TO=s3://bucket/scored
+	@$(call wants,FROM TO)
+	@python -m lifecycle.scoring "$$FROM" "$$TO"
+
 .PHONY: check
 check: style ## Check your model: style, types, and the pipeline on a sample of your data
 	@pytest tests/model

@@ -17,6 +17,7 @@ ROOMS = (
     "release",
     "prediction_log",
     "serving",
+    "scoring",
     "monitoring",
     "retraining",
     "adoption",

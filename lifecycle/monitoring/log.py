@@ -21,7 +21,7 @@ from adbc_driver_manager import Error as AdbcError
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.pipeline import stage
-from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine
+from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine, is_database
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.columns import TYPES
@@ -34,7 +34,6 @@ CLUSTERED = "group by "
 _MEMORY = "512MB"
 _INPUTS = json.dumps({column.name: column.forms.duckdb for column in request_columns()})
 _PREDICTION = ("id", "time", "model_version", "inputs", TASK.output)
-_DATABASES = ("sqlite", "postgresql")
 _SKEW = 300  # seconds that the clock of the service may be ahead
 
 # Start, end and the earliest time that lies in the future, as timestamps.
@@ -100,7 +99,7 @@ def open_log(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         connection = stack.enter_context(duckdb.connect(Path(folder) / "log.duckdb", config=settings))
         with _errors_for_people():
-            if _is_database(url):
+            if is_database(url):
                 _connect_database(connection, url, period, stack)
             else:
                 _connect_files(connection, url, period)
@@ -115,7 +114,7 @@ def outcomes_since(url: str, since: datetime) -> int:
         UserError: If the log cannot be read.
     """
     with _errors_for_people():
-        if _is_database(url):
+        if is_database(url):
             engine = create_log_engine(url)
             with engine.connect() as connection:
                 count = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
@@ -133,10 +132,6 @@ def _errors_for_people() -> Iterator[None]:
     except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"the prediction log cannot be read: {reason}") from error
-
-
-def _is_database(url: str) -> bool:
-    return url.partition(":")[0].partition("+")[0] in _DATABASES
 
 
 def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
@@ -194,7 +189,11 @@ def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) ->
         if "://" in url:
             paths = [files.unstrip_protocol(path) for path in paths]
         if paths:
-            connection.read_parquet(paths).filter(rows[name]).create_view(name)
+            found = connection.read_parquet(paths).filter(rows[name])
+            if name == "reported":  # of several outcomes of a prediction, the latest counts
+                latest = "prediction_id, max(time) AS time, arg_max(outcome, time) AS outcome"
+                found = found.aggregate(latest, "prediction_id")
+            found.create_view(name)
         else:
             _create_empty(connection, name)
 

@@ -25,8 +25,8 @@ from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from lifecycle.shared.validation import as_pandas, validate_inputs
 from model import contract
 
-_ENDINGS = (".parquet", ".csv")
-_BATCH = 2**16  # rows
+ENDINGS = (".parquet", ".csv")
+BATCH = 2**16  # rows
 _INPUTS = pa.schema([ARROW_SCHEMA.field(column.name) for column in request_columns()])
 
 
@@ -45,8 +45,8 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
         UserError: If a file is neither Parquet nor CSV, is damaged or violates the contract.
     """
     for path in (source, target):
-        if path.suffix not in _ENDINGS:
-            raise UserError(f"{path} is neither Parquet nor CSV; its name has to end with {' or '.join(_ENDINGS)}.")
+        if path.suffix not in ENDINGS:
+            raise UserError(f"{path} is neither Parquet nor CSV; its name has to end with {' or '.join(ENDINGS)}.")
     rows = 0
     with ExitStack() as stack:
         aside = stack.enter_context(replacing_file(target))
@@ -59,8 +59,7 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
             for name, values in TASK.write_output(predictions, threshold=predictor.metadata["threshold"]).items():
                 table = table.append_column(name, pa.array(values))
             if writer is None:
-                kind = pq.ParquetWriter if target.suffix == ".parquet" else pa.csv.CSVWriter
-                writer = stack.enter_context(kind(aside, table.schema))
+                writer = stack.enter_context(table_writer(aside, table.schema, target.suffix))
             writer.write_table(table)
             rows += len(table)
             progress.update(len(table))
@@ -70,10 +69,21 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
     return rows
 
 
+def table_writer(path: Path, schema: pa.Schema, ending: str) -> pq.ParquetWriter | pa.csv.CSVWriter:
+    """Return a writer of a Parquet or CSV file.
+
+    Args:
+        path: File to write.
+        schema: Schema of the tables.
+        ending: Suffix that chooses the format, one of `ENDINGS`.
+    """
+    return pq.ParquetWriter(path, schema) if ending == ".parquet" else pa.csv.CSVWriter(path, schema)
+
+
 def _batches(source: Path) -> Iterator[pa.Table]:
     try:
         if source.suffix == ".parquet":
-            for batch in pq.ParquetFile(source).iter_batches(_BATCH):
+            for batch in pq.ParquetFile(source).iter_batches(BATCH):
                 yield pa.Table.from_batches([batch])
         else:
             # Read as texts, since Arrow would infer types from the first rows; `_typed` casts to the contract's types.

@@ -143,30 +143,37 @@ def create_tables(connection: sa.Connection) -> None:
     _TABLES.create_all(connection)
 
 
+def is_database(url: str) -> bool:
+    """Return whether a URL is one of a database, instead of a directory."""
+    return url.partition(":")[0].partition("+")[0] in {"sqlite", "postgresql"}
+
+
+def rows_by_table(records: Sequence[Record]) -> dict[sa.Table, list[dict[str, Any]]]:
+    """Return the rows of records, with the names of the table's columns; no table without rows."""
+    rows: dict[sa.Table, list[dict[str, Any]]] = {PREDICTIONS: [], REFUSALS: [], FEEDBACK: []}
+    for record in records:
+        if isinstance(record, Prediction):
+            row = {name: getattr(record, name) for name in _PLAIN}
+            row |= {"inputs": bytes(record.inputs).decode(), TASK.output: TASK.to_log(record.prediction)}
+            rows[PREDICTIONS].append(row)
+        else:
+            rows[REFUSALS if isinstance(record, Refusal) else FEEDBACK].append(msgspec.structs.asdict(record))
+    return {table: found for table, found in rows.items() if found}
+
+
 def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     """Write records to the database. A record that is already there changes nothing.
 
     If a prediction has several outcomes, the latest one is kept.
     """
     insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name].insert
-    predictions = [
-        {name: getattr(record, name) for name in _PLAIN}
-        | {"inputs": bytes(record.inputs).decode(), TASK.output: TASK.to_log(record.prediction)}
-        for record in records
-        if isinstance(record, Prediction)
-    ]
-    outcomes = [msgspec.structs.asdict(record) for record in records if isinstance(record, Outcome)]
-    refusals = [msgspec.structs.asdict(record) for record in records if isinstance(record, Refusal)]
-    if predictions:
-        connection.execute(insert(PREDICTIONS).on_conflict_do_nothing(), predictions)
-    if refusals:
-        connection.execute(insert(REFUSALS).on_conflict_do_nothing(), refusals)
-    if outcomes:
-        new = insert(FEEDBACK)
-        latest = {name: new.excluded[name] for name in ("time", "outcome")}
-        connection.execute(
-            new.on_conflict_do_update(
+    for table, rows in rows_by_table(records).items():
+        new = insert(table)
+        if table is FEEDBACK:
+            latest = {name: new.excluded[name] for name in ("time", "outcome")}
+            new = new.on_conflict_do_update(
                 index_elements=["prediction_id"], set_=latest, where=FEEDBACK.c.time <= new.excluded.time
-            ),
-            outcomes,
-        )
+            )
+        else:
+            new = new.on_conflict_do_nothing()
+        connection.execute(new, rows)

@@ -185,6 +185,20 @@ def find(base: str) -> tuple[str, str]:
     return commit or base, source if commit else f"the model of the base commit; {source}"
 
 
+def check_out_code(commit: str, known_as: str) -> Champion:
+    """Check out a champion's commit as a worktree, with an environment for it, but without its model.
+
+    Raises:
+        NoChampionError: If the commit has no model.
+        CommandError: If the environment cannot be installed.
+    """
+    folder = _worktree(commit[:12], commit)
+    interface = interface_of(folder)
+    if interface is None or not (folder / "dvc.lock").exists():
+        raise NoChampionError("that commit has no trained model yet")
+    return Champion(commit, known_as, folder, _environment(folder), interface)
+
+
 def check_out(commit: str, known_as: str) -> Champion:
     """Check out a champion's commit as a worktree, with its model.
 
@@ -192,11 +206,8 @@ def check_out(commit: str, known_as: str) -> Champion:
         NoChampionError: If the commit has no model.
         CommandError: If the model cannot be restored or trained.
     """
-    folder = _worktree(commit[:12], commit)
-    interface = interface_of(folder)
-    if interface is None or not (folder / "dvc.lock").exists():
-        raise NoChampionError("that commit has no trained model yet")
-    champion = Champion(commit, known_as, folder, _environment(folder), interface)
+    champion = check_out_code(commit, known_as)
+    folder = champion.folder
     ready = folder / "artifacts/.ready"
     if not ready.exists():
         _bring_up(champion)

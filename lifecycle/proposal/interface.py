@@ -1,10 +1,10 @@
-"""The interface between versions: the commands and files of a champion's checkout that a proposal uses.
+"""The interface between versions: the commands and files of a champion's checkout that a later version uses.
 
-A champion was trained by the code of its own commit, whose machinery may be older. A proposal uses the following in its
-checkout, and nothing else. A later version has to keep these, or add an entry to the code below.
+A champion was trained by the code of its own commit, whose machinery may be older. Proposals and scoring on a schedule
+use the following in its checkout, and nothing else. A later version has to keep it, or add an entry to the code below.
 
-- ``python -m <predict> IN OUT [--model FOLDER]``: writes the rows of IN in their order to the Parquet file OUT, with a
-  column ``probability``.
+- ``python -m <predict> IN OUT [--model FOLDER]``: writes the rows of IN in their order to the Parquet file OUT, with
+  the columns of the predictions, such as ``probability``.
 - ``python -m <latency> IN``: prints the median time for a single row in milliseconds.
 - ``python -m dvc repro train``: writes ``artifacts/model`` with ``metadata.json``, whose ``window`` has ``first`` and
   ``last``, and ``contract.json``, a JSON Schema whose ``properties`` are the inputs.

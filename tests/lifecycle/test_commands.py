@@ -77,6 +77,8 @@ ELSEWHERE = {
     "make adopt DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption.finish": ADOPTION,
+    "make score FROM TO": "scoring/test_scoring.py::test_new_files_are_scored_once",
+    "python -m lifecycle.scoring FROM TO": "scoring/test_scoring.py::test_new_files_are_scored_once",
     "make serve": "test_commands.py::test_commands",
     "make upgrade": "shared/test_upgrade.py::test_a_copy_of_this_repository",
     "make upgrade FROM": "shared/test_upgrade.py::test_a_copy_of_this_repository",

@@ -1,0 +1,1 @@
+"""Scoring on a schedule, for teams without a service."""
