@@ -81,7 +81,7 @@ class Telemetry:
         )
         self._rows = prometheus_client.Counter("model_rows", "Rows predicted.", **own)
         self._observed = _Histogram(
-            f"model_{TASK.observed_name}", "Predictions.", buckets=TASK.observed_edges(metadata["target"]), **own
+            "model_prediction", TASK.observed_in_words, buckets=TASK.observed_edges(metadata["target"]), **own
         )
         self._inputs = prometheus_client.Counter(
             "model_feature",

@@ -25,7 +25,7 @@ class Binary(Task):
     has_threshold = True
     gated = ("roc_auc", "log_loss", "brier_score", "calibration_error")
     output_type: ClassVar[ColumnType] = "number"
-    observed_name = "probability"
+    observed_in_words = "Predicted probabilities."
     charts = {  # noqa: RUF012 - annotated in the base class
         "roc": ("ROC", "false positive rate", "true positive rate"),
         "calibration": ("Calibration", "predicted", "observed"),

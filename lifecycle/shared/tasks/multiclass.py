@@ -22,7 +22,7 @@ class Multiclass(Task):
     output = "probabilities"
     gated = ("log_loss", "balanced_accuracy", "brier_score")
     output_type: ClassVar[ColumnType] = "category"
-    observed_name = "probability"
+    observed_in_words = "Predicted probabilities of the most probable class."
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = (0.0, 1.0)
 

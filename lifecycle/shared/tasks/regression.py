@@ -21,7 +21,7 @@ class Regression(Task):
     output = "value"
     gated = ("rmse", "mae", "r2")
     output_type: ClassVar[ColumnType] = "number"
-    observed_name = "value"
+    observed_in_words = "Predicted values."
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 

@@ -46,7 +46,7 @@ class Task(ABC):
         has_threshold: Whether a threshold turns predictions into labels.
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
-        observed_name: Name of the quantity that the service counts for Prometheus; see `observed`.
+        observed_in_words: The quantity that the service counts for Prometheus, in words; see `observed`.
         charts: Title and axes of the curves that a report compares, by name of the curve.
         chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
@@ -57,7 +57,7 @@ class Task(ABC):
     output: ClassVar[str]
     has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]
-    observed_name: ClassVar[str]
+    observed_in_words: ClassVar[str]
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 

@@ -78,7 +78,7 @@ def test_metrics_exist(trained: Path, tmp_path: Path) -> None:
     }
     assert named <= exposed | recorded
     # The most important metrics are shown.
-    assert {"model_requests_total", "model_request_seconds_bucket", "model_probability_bucket", "model_info"} <= named
+    assert {"model_requests_total", "model_request_seconds_bucket", "model_prediction_bucket", "model_info"} <= named
 
 
 def test_each_alert_has_a_section_in_the_runbook() -> None:

@@ -1,6 +1,7 @@
 """The ONNX file of each kind of estimator predicts what the estimator does, in all outputs, also at large scales."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from lifecycle.pipeline.export import write_onnx
 from lifecycle.pipeline.train import TOLERANCE
 from lifecycle.shared.columns import Target
 from lifecycle.shared.console import UserError
+from lifecycle.shared.tasks.binary import Binary
 from lifecycle.shared.tasks.multiclass import Multiclass
 from lifecycle.shared.tasks.regression import Regression
 from lifecycle.shared.tasks.task import Task
 from model import estimator
 from model.features import CATEGORICAL, NAMES
+from tests.lifecycle.repository import ROOT
 
 ROWS = 3_000
 NUMBER = Regression(Target(name="y", type="number", description="Any."))
+BOOLEAN = Binary(Target(name="y", type="boolean", description="Any."))
 CLASSES = Multiclass(Target(name="y", type="category", description="Any.", categories=("a", "b", "c", "d")))
 TREES = {"learning_rate": 0.1, "max_features": 0.5}
 BOOSTING = {"max_iter": 30, "max_leaf_nodes": 15, "min_samples_leaf": 5, "l2_regularization": 1.0, **TREES}
@@ -109,6 +113,18 @@ def test_classifiers_of_several_classes(kind: str, absent: int | None, matrix: M
     assert (probabilities.argmax(axis=1) == target)[present].mean() > 0.5
     if absent is not None:
         assert not probabilities[:, absent].any()
+
+
+def test_an_estimator_that_brings_its_own_export(matrix: Matrix, tmp_path: Path) -> None:
+    """The example in docs/changes.md, as a class of model/estimator.py."""
+    (example,) = re.findall(r"```python\n(class XGBoost.*?)```", (ROOT / "docs/changes.md").read_text("utf-8"), re.DOTALL)
+    names = dict(vars(estimator))
+    exec(example, names)  # noqa: S102 - from the documentation
+    settings = names["XGBoost"].model_validate({"n_estimators": 30, "learning_rate": 0.1, "max_depth": 4})
+    for task, target in ((BOOLEAN, signal(matrix) > 1), (CLASSES, np.digitize(signal(matrix), [0.3, 1.2, 3.0]))):
+        pipeline = settings.build(1).fit(matrix, target)
+        assert largest_difference(task, pipeline, matrix, tmp_path / "model.onnx") < TOLERANCE
+        assert (pipeline.predict(matrix) == target).mean() > 0.6
 
 
 def test_two_of_several_classes(matrix: Matrix, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_metrics_and_access_log_without_input_values(service: Service) -> None:
     rows = service.metric("model_rows_total")
     assert rows >= 7
     assert service.metric('model_requests_total{method="POST",route="/predict",status="200"}') >= 1
-    assert service.metric("model_probability_count") == rows
+    assert service.metric("model_prediction_count") == rows
     assert service.metric('model_request_seconds_count{route="/predict"}') >= 1
     assert service.metric('model_info{commit="c0ffee",version="test-1"}') == 1
     lines = service.output.read_text(encoding="utf-8").splitlines()
