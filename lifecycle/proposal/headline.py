@@ -81,7 +81,7 @@ def warnings(proposal: Proposal) -> list[str]:
         )
     if proposal.judge_obstacle:
         paragraphs.append(
-            "⚠️ **This proposal is judged by its own gates**, because its code cannot read those of its base:\n\n"
+            "⚠️ **This proposal is judged by its own gates**, because those of its base do not apply:\n\n"
             + quoted(proposal.judge_obstacle)
         )
     if proposal.asked and proposal.asked.is_due:

@@ -15,6 +15,7 @@ from lifecycle.pipeline.evaluate import WHOLE, point_metrics, score_settings
 from lifecycle.pipeline.track import LOCK
 from lifecycle.proposal import changes, gate
 from lifecycle.proposal.asked import Asked, asked_before, due_after
+from lifecycle.proposal.base import other_model
 from lifecycle.proposal.champion import REQUIREMENTS, Champion, NoChampionError, base_data, check_out, find
 from lifecycle.proposal.compare import compare, compare_over_origins
 from lifecycle.proposal.data_edits import render_edits
@@ -50,7 +51,8 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     """
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     candidate = _built(stage.MODEL, stage.seconds_taken("train"), _latency(None))
-    judge, judge_obstacle = _judge_of(base, params)
+    other = other_model(base)
+    judge, judge_obstacle = (params, f"main has another model, {other}") if other else _judge_of(base, params)
     judge_changes = changes.changed_judge(judge, params)
     commit, known_as = find(base)
 
@@ -89,6 +91,8 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     if _made_of_the_same(commit):
         return proposal(unchanged=True)
     try:
+        if other and commit == base:
+            raise NoChampionError(f"main has another model, {foreign(other)}")
         champion = check_out(commit, known_as)
     except NoChampionError as error:
         return proposal(commit=None, known_as=str(error))

@@ -117,7 +117,9 @@ def test_classifiers_of_several_classes(kind: str, absent: int | None, matrix: M
 
 def test_an_estimator_that_brings_its_own_export(matrix: Matrix, tmp_path: Path) -> None:
     """The example in docs/changes.md, as a class of model/estimator.py."""
-    (example,) = re.findall(r"```python\n(class XGBoost.*?)```", (ROOT / "docs/changes.md").read_text("utf-8"), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(class XGBoost.*?)```", (ROOT / "docs/changes.md").read_text("utf-8"), re.DOTALL
+    )
     names = dict(vars(estimator))
     exec(example, names)  # noqa: S102 - from the documentation
     settings = names["XGBoost"].model_validate({"n_estimators": 30, "learning_rate": 0.1, "max_depth": 4})
