@@ -12,6 +12,7 @@ from lifecycle.monitoring.quality import quality
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import PREDICTION, Distributions, count_distributions
 from lifecycle.shared.params import Monitoring, Params
+from lifecycle.shared.parts import kind_of
 
 # Number of days before the last one; the quietest of them sets the least number of predictions of a day.
 _DAYS_BEFORE = 7
@@ -151,10 +152,12 @@ def _drift(unexplained: Sequence[Drift], importance: float, settings: Monitoring
     drifted = [drift for drift in unexplained if drift.drifted]
     if importance >= settings.drifted_importance:
         names = ", ".join(drift.variable.name for drift in drifted if drift.variable.column != PREDICTION)
-        evidence = f"differ from every period that the model knows, with {importance:.0%} of the importance: {names}."
+        unit = kind_of(drifted[0].compared[0])
+        evidence = f"differ from every {unit} that the model knows, with {importance:.0%} of the importance: {names}."
         yield Finding("drift", "inputs", Level.WARN, evidence)
     for drift in drifted:
         if drift.variable.column == PREDICTION:
+            unit = kind_of(drift.compared[0])
             nearest = f"{drift.compared[0]}, by {drift.found:.2f} ({drift.distance.method})"
-            evidence = f"differs from every period that the model knows; the nearest is {nearest}."
+            evidence = f"differs from every {unit} that the model knows; the nearest is {nearest}."
             yield Finding("prediction drift", drift.variable.name, Level.WARN, evidence)

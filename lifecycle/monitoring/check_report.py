@@ -129,7 +129,7 @@ def as_markdown(check: CheckResult, reference: Reference) -> str:
         ]
         for drift in sorted(check.drifts, key=lambda drift: -drift.found / drift.threshold)
     ]
-    header = ("variable", "distance", "allowed", "method", "nearest period", "")
+    header = ("variable", "distance", "allowed", "method", "nearest", "")
     return clean(
         f"## {contract.NAME}: {check.status.name.lower()}\n\n```text\n{check_in_words(check, reference)}\n```\n\n"
         + (table(header, drifts, "lrrlll") if drifts else "")

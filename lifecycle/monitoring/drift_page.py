@@ -18,6 +18,7 @@ from lifecycle.shared import vega
 from lifecycle.shared.distributions import Distributions
 from lifecycle.shared.files import write_text
 from lifecycle.shared.histograms import Bins, Shares, shares
+from lifecycle.shared.parts import kind_of
 from model import contract
 
 # Largest number of labels with a bar of their own; the rarest others share a bar.
@@ -33,8 +34,8 @@ _METHODS = {
 _COLOURS = ("#a6cee3", "#d95f02", "#333333")
 _ABOUT = (
     "Variables that have drifted come first, then those closest to their threshold. A bar is the share of the "
-    "predictions in a bin. A line is the share in the nearest known period, or in all periods that the model was "
-    "trained or evaluated on. Each bin of a number holds about a twentieth of the training data; all are drawn equally "
+    "predictions in a bin. A line is the share in the nearest part of the data that the model was trained or evaluated "
+    "on, or in all of them. Each bin of a number holds about a twentieth of the training data; all are drawn equally "
     "wide. Values before the first edge or after the last one are outside of the training range."
 )
 
@@ -83,8 +84,8 @@ def _picture(drift: Drift, live: Distributions, reference: Reference) -> vega.Pi
     bins, periods = reference.bins[name], reference.periods
     by_series = {
         "production": shares(live.counts[name]),
-        f"{nearest}, the nearest period": shares(periods[nearest].counts[name]),
-        "all known periods": shares(np.sum([period.counts[name] for period in periods.values()], axis=0)),
+        f"{nearest}, the nearest {kind_of(nearest)}": shares(periods[nearest].counts[name]),
+        f"all known {kind_of(nearest)}s": shares(np.sum([period.counts[name] for period in periods.values()], axis=0)),
     }
     if drift.variable.kind == "category":
         bars, labels = _of_category(bins, np.max([*by_series.values()], axis=0))

@@ -27,6 +27,7 @@ from lifecycle.shared.distributions import PREDICTION, VARIABLES, count_distribu
 from lifecycle.shared.histograms import LEAST_SHARE, shares
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.params import Params
+from lifecycle.shared.parts import kind_of
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
 from lifecycle.shared.tasks.task import Predictions
@@ -154,7 +155,7 @@ def explanation_in_words(why: Explanation) -> str:
     lines = [
         f"{why.prediction:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
         f"version {why.version}: {lineage}",
-        f"nearest known period: {why.nearest}",
+        f"nearest known {kind_of(why.nearest)}: {why.nearest}",
         "",
         f"contributions, against {why.others} other predictions of the version ({why.mean:.4f} on average):",
     ]

@@ -195,7 +195,7 @@ def _unit(drift: Drift, live: Distributions, reference: Reference) -> str | None
             means = [then.moments.mean for then in before]
             return (
                 f"looks like {name}: its mean is {now.mean:.4g} and its standard deviation {now.deviation:.4g}; in the "
-                f"known periods that it was compared with, the mean is {min(means):.4g} to {max(means):.4g}"
+                f"known data that it was compared with, the mean is {min(means):.4g} to {max(means):.4g}"
                 + (f" {_UNITS[variable.column]}." if _UNITS[variable.column] else ".")
             )
     return None

@@ -8,6 +8,7 @@ argument `ui` it serves the MLflow pages.
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -26,6 +27,9 @@ LOCK = Path("dvc.lock")
 # Files in git that the pipeline and the comparison write.
 RECORDED = ("dvc.lock", "lifecycle/proposal/dvc.lock", "reports")
 STORE = Path(".mlflow")
+# MLflow's rules for the names of metrics.
+_NOT_IN_NAMES = re.compile(r"[^\w\-. ]")
+_LONGEST_NAME = 250
 _LOCK_TAG = "dvc.lock"
 # Record of the last tracked run, so that `make` need not import MLflow if there is nothing to do.
 _LAST = STORE / "last.json"
@@ -153,7 +157,9 @@ def _params() -> dict[str, Any]:
 
 def _metrics() -> dict[str, float]:
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
-    flat = {"rows": reported["rows"], **reported["target"]}
+    flat = {"rows": reported["rows"]}
+    # Names of classes are any text, of which MLflow accepts some characters.
+    flat |= {f"target_{_NOT_IN_NAMES.sub('_', name)}"[:_LONGEST_NAME]: of for name, of in reported["target"].items()}
     for name, interval in reported["model"].items():
         flat |= {name if end == "value" else f"{name}_{end}": number for end, number in interval.items()}
     flat |= {f"baseline_{name}": number for name, number in reported["baseline"].items()}

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from lifecycle.pipeline.stage import MODEL
+from lifecycle.proposal.base import other_model
 from lifecycle.proposal.interface import Interface, interface_of
 from lifecycle.proposal.origins import ORIGINS, OriginPlan, model_folder, moved_back, window_at, write_plan
 from lifecycle.proposal.rows import NotComparableError
@@ -24,6 +25,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.params import PARAMS, Span
 from lifecycle.shared.parts import DATA
 from lifecycle.shared.tasks.task import Predictions
+from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import edit_yaml, parse_yaml
 
 FOLDER = Path("artifacts/champion")
@@ -189,9 +191,11 @@ def check_out_code(commit: str, known_as: str) -> Champion:
     """Check out a champion's commit as a worktree, with an environment for it, but without its model.
 
     Raises:
-        NoChampionError: If the commit has no model.
+        NoChampionError: If the commit has no model, or that of another project, such as the template's example.
         CommandError: If the environment cannot be installed.
     """
+    if other := other_model(commit):
+        raise NoChampionError(f"that commit has another model, {foreign(other)}")
     folder = _worktree(commit[:12], commit)
     interface = interface_of(folder)
     if interface is None or not (folder / "dvc.lock").exists():

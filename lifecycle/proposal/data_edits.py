@@ -135,7 +135,7 @@ def render_edits(edits: Sequence[PeriodEdits]) -> list[str]:
         for example in period.examples
     ]
     if rows:
-        header = ["period", foreign(", ".join(contract.IDENTITY)), "column", "before", "after"]
+        header = ["part", foreign(", ".join(contract.IDENTITY)), "column", "before", "after"]
         lines += ["", *table(header, rows, "lllrr").split("\n")]
     return lines
 

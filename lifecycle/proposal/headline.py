@@ -87,7 +87,7 @@ def warnings(proposal: Proposal) -> list[str]:
     if proposal.asked and proposal.asked.is_due:
         paragraphs.append(
             f"⚠️ **This holdout has judged {proposal.asked.before:,} proposals before.** A gain as large as the margin "
-            f"may be luck alone: hold out a new period."
+            f"may be luck alone: hold out rows that have judged none."
         )
     return [*paragraphs, *(f"⚠️ {warning}" for warning in proposal.warnings)]
 

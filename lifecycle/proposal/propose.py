@@ -51,8 +51,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     """
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     candidate = _built(stage.MODEL, stage.seconds_taken("train"), _latency(None))
-    other = other_model(base)
-    judge, judge_obstacle = (params, f"main has another model, {other}") if other else _judge_of(base, params)
+    judge, judge_obstacle = _judge_of(base, params)
     judge_changes = changes.changed_judge(judge, params)
     commit, known_as = find(base)
 
@@ -91,8 +90,6 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     if _made_of_the_same(commit):
         return proposal(unchanged=True)
     try:
-        if other and commit == base:
-            raise NoChampionError(f"main has another model, {foreign(other)}")
         champion = check_out(commit, known_as)
     except NoChampionError as error:
         return proposal(commit=None, known_as=str(error))
@@ -133,6 +130,8 @@ def _asked(judged: Judged, params: Params, base: str) -> tuple[Asked | None, str
 
 def _judge_of(base: str, params: Params) -> tuple[Judge, str]:
     """Return the judge of the base. If it cannot be used, return the proposal's own one and the reason."""
+    if other := other_model(base):
+        return params, f"it has another model, {other}"
     try:
         return parse_judge(git("show", f"{base}:{PARAMS}"), f"{PARAMS} of the base"), ""
     except (CommandError, UserError) as error:

@@ -84,10 +84,10 @@ def _asked(proposal: Proposal) -> str:
 def _statement(proposal: Proposal, comparison: Comparison) -> str:
     """Return what the verdict is about."""
     if comparison.origins:
-        return (
-            f"The verdict is about the recipes in periods like {', '.join(comparison.origins.periods)}. For each "
-            f"period, both were trained on the rows before it."
-        )
+        origins = ", ".join(comparison.origins.periods)
+        if proposal.params.split.by == "time":
+            return f"The verdict is about the recipes in periods like {origins}, each trained on the rows before it."
+        return f"The verdict is about the recipes on rows like those of {origins}, each trained without these."
     span = proposal.params.holdout.in_words()
     unit = comparison.clusters.partition(" ")[2]
     return f"With one origin, the verdict is about these two models, and about {unit} like those of {span}."
@@ -113,6 +113,7 @@ def _metrics(proposal: Proposal) -> str:
     if not comparison.origins:
         return on_holdout
     origins = comparison.origins
+    trained = "on the rows before it" if proposal.params.split.by == "time" else "without these folds"
     over = [
         [
             _named(name, judge),
@@ -125,7 +126,7 @@ def _metrics(proposal: Proposal) -> str:
     header = ["", *origins.periods, "mean difference", interval, ""]
     return "\n\n".join(
         [
-            "**The recipes over the origins**: candidate minus champion, each trained on the rows before the period",
+            f"**The recipes over the origins**: candidate minus champion, each trained {trained}",
             table(header, over, "l" + "r" * (len(header) - 2) + "l"),
             f"**The two models on the holdout** ({comparison.clusters})",
             on_holdout,

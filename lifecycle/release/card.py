@@ -127,8 +127,8 @@ def _allowed(column: Column) -> str:
 
 def _limits(trained: Trained, tags: Mapping[str, str]) -> str:
     trained_on = (
-        f"It was trained on {tags['window']}. The further a prediction is from that period, the less is known about "
-        f"its accuracy."
+        f"It was trained on {tags['window']}. The less a prediction's inputs are like those of these rows, the less is "
+        f"known about its accuracy."
     )
     limits = [
         trained_on,

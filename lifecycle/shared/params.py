@@ -294,9 +294,7 @@ class Params(Judge):
         wanted = self.split.period or "fold"
         for name, part in (("window", self.window.first), ("holdout", self.holdout.first)):
             if kind_of(part) != wanted:
-                raise ValueError(
-                    f"{name}: {part} is a {kind_of(part)}, but a split by {self.split.by} has parts of a {wanted}"
-                )
+                raise ValueError(f"{name}: {part} is a {kind_of(part)}, but with this `split` it has to be a {wanted}")
         return self
 
     @model_validator(mode="after")

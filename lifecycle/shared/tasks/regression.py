@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Floats, OwnMetric, Scores
+from lifecycle.shared.rounding import short
 from lifecycle.shared.tasks.regression_scores import REGRESSION_METRICS, RegressionScores, metrics_of_sums
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets, Task
 
@@ -50,7 +51,7 @@ class Regression(Task):
     def summary_in_words(self, summary: Mapping[str, float]) -> str:
         """Return mean and standard deviation in words, such as "price 12.3 ± 4.5 USD"."""
         unit = f" {self.target.unit}" if self.target.unit else ""
-        return f"{self.target.name} {summary['mean']:.4g} ± {summary['deviation']:.2g}{unit}"
+        return f"{self.target.name} {short(summary['mean'])} ± {short(summary['deviation'])}{unit}"
 
     def support(self, targets: Targets) -> int:
         """Return the number of rows."""

@@ -63,13 +63,19 @@ def check_story(project: Repository, printed: str, table: str) -> None:
     project.must("ruff", "format", "--check", "model")
     project.must("pytest", "-q", "tests/model")
 
+    project.must("python", "-m", "lifecycle.pipeline")  # tracked in MLflow
+
+    # The adoption itself, as a pull request.
+    report = proposed(project, "main~1")
+    assert report.startswith("## ✅ Meets every floor; there is no champion to compare it with (⚠️ changes what it is")
+    assert "it has another model, flight-delay" in report
+
     project.must("git", "switch", "--quiet", "--create", "proposal")
     params = project.folder / "params.yaml"
     text = params.read_text("utf-8").replace("max_iter: 200", "max_iter: 150").replace("origins: 4", "origins: 2")
     params.write_text(text, encoding="utf-8")
     project.commit("Fewer rounds")
-    project.must("python", "-m", "lifecycle.proposal", "--base", "main")
-    report = (project.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
+    report = proposed(project, "main")
     assert "The recipes over the origins" in report
     assert report.startswith("## ✅")
 
@@ -78,6 +84,12 @@ def check_story(project: Repository, printed: str, table: str) -> None:
     assert "outcomes are known (100%)" in quiet
     assert fault in loud
     assert "status: act" in loud
+
+
+def proposed(project: Repository, base: str) -> str:
+    """Propose the working tree, which has to pass, and return the report."""
+    project.must("python", "-m", "lifecycle.proposal", "--base", base)
+    return (project.folder / "artifacts/proposal/report.md").read_text(encoding="utf-8")
 
 
 def _checked(project: Repository, state: str, *faulty: str) -> str:

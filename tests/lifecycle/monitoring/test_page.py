@@ -98,8 +98,8 @@ def test_bars_and_lines_are_the_counts(watched: Watched, tmp_path: Path) -> None
         (nearest,) = (drift.compared[0] for drift in result.drifts if drift.variable.name == name)
         by_series = {
             "production": shares(result.live.counts[name]),
-            f"{nearest}, the nearest period": shares(months[nearest].counts[name]),
-            "all known periods": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
+            f"{nearest}, the nearest month": shares(months[nearest].counts[name]),
+            "all known months": shares(np.sum([month.counts[name] for month in months.values()], axis=0)),
         }
         expected = {
             (series, bin_name): f"{share:.2%}"

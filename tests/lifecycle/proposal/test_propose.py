@@ -224,7 +224,7 @@ def test_base_whose_gates_this_code_does_not_know(proposing: Repository) -> None
     better(proposing)
     report = propose(proposing, "--base", "main", passed=True)
     assert report.partition("\n")[0].endswith("(⚠️ changes what it is judged by)")
-    assert "**This proposal is judged by its own gates**, because its code cannot read those of its base" in report
+    assert "**This proposal is judged by its own gates**, because those of its base do not apply" in report
     assert "gates.unclear: is missing" in report
 
 

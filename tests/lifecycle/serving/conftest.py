@@ -17,10 +17,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from model import contract
+from lifecycle.shared.inputs import request_columns
 from tests.lifecycle.repository import EXAMPLE_PROJECT, with_example
 
-EXAMPLE: dict[str, Any] = {column.name: column.example for column in contract.INPUTS}
+EXAMPLE: dict[str, Any] = {column.name: column.example for column in request_columns()}
 _TRIES = 3
 
 
