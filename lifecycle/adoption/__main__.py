@@ -65,6 +65,13 @@ def main() -> None:
         arguments.target, arguments.time or None, arguments.group or None, name, arguments.kind or None
     )
     plan = _planned(source, request)
+    if not source.query and Path(source.location).is_file():
+        plan.to_do.append(
+            f"{source.location} is on this machine only: `make ingest` reads it, but not when GitHub retrains. Put it "
+            f"where both can read it, such as s3://bucket/table.parquet, and name that in model/data.py."
+        )
+        if Path(source.location).resolve().is_relative_to(Path.cwd()):
+            plan.to_do.append(f"Add {source.location} to .gitignore: data/ is versioned, the table need not be in git.")
     texts = _texts(plan, source)
     _remove_example()
     _write(texts)

@@ -4,13 +4,12 @@ It adds all rows of the source to the data, trains the first model, chooses the 
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lifecycle.adoption.gates import after_training
+from lifecycle.adoption.gates import choose_gates
 from lifecycle.adoption.project_files import record_written
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.ingest import NoRowsError, ingest, next_part
@@ -37,7 +36,8 @@ def main() -> None:
     run(["dvc", "push", "--quiet", "data.dvc"])
     print("training the first model …", flush=True)
     _train()
-    _choose_gates()
+    write_text(PARAMS, choose_gates(PARAMS.read_text(encoding="utf-8")))
+    record_written()
     for warning in _suspected_leaks(params):
         print(f"warning: {warning}")
     print(f"\n{summary(load_params(), None).partition(chr(10) + 'Next:')[0]}")
@@ -67,21 +67,6 @@ def _train() -> None:
         run([sys.executable, "-m", "lifecycle.pipeline", "--untracked"])
     except CommandError as error:
         raise UserError(f"the first model cannot be trained:\n{error}\nCorrect the cause and run `make`.") from error
-
-
-def _choose_gates() -> None:
-    """Replace the gates of params.yaml that nobody has chosen yet."""
-    chosen = after_training()
-    text = PARAMS.read_text(encoding="utf-8")
-    for pattern, value in (
-        (r"  # Not chosen yet\.", chosen["comment"]),
-        (r"(?<=skill_at_least: ).*", chosen["floors"]),
-        (r"(?<=  worse_by_at_most: )\{.*1000\}", chosen["margins"]),
-        (r"(?<=  worse_by_at_most: )\{\}", chosen["live"]),
-    ):
-        text = re.sub(pattern, lambda _, value=value: value, text, count=1)  # type: ignore[misc]
-    write_text(PARAMS, text)
-    record_written()
 
 
 def _suspected_leaks(params: Params) -> list[str]:

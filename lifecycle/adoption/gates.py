@@ -9,6 +9,7 @@ from lifecycle.pipeline import stage
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.clusters import count_in_words
 from lifecycle.shared.rounding import round_up
+from lifecycle.shared.yaml_text import edit_yaml
 
 # Share of the first model's skill, at the worse end of its interval, that a model must have.
 _FLOOR = 0.5
@@ -18,19 +19,25 @@ _MARGIN = 0.5
 _LIVE = 3.0
 
 
+# Stands for the comment on the gates until they are chosen.
+_UNCHOSEN = "  # Not chosen yet."
+
+
 def before_training(metrics: tuple[str, ...]) -> dict[str, str]:
-    """Return gates that every model passes, for the first training."""
+    """Return the texts of gates that every model passes, for the first training; see `params_text`."""
     return {
         "primary": metrics[0],
         "floors": "{}",
         "margins": f"{{{metrics[0]}: 1000}}",
         "live": "{}",
-        "comment": "  # Not chosen yet.",
+        "comment": _UNCHOSEN,
     }
 
 
-def after_training(reports: Path = stage.REPORTS) -> dict[str, str]:
-    """Return gates from the metrics of the first model."""
+def choose_gates(text: str, reports: Path = stage.REPORTS) -> str:
+    """Return the text of params.yaml with gates from the metrics of the first model, unless gates have been chosen."""
+    if _UNCHOSEN not in text:
+        return text
     measured: dict[str, Any] = json.loads((reports / "metrics.json").read_text(encoding="utf-8"))
     floors, margins, live = {}, {}, {}
     for name in TASK.gated:
@@ -45,21 +52,14 @@ def after_training(reports: Path = stage.REPORTS) -> dict[str, str]:
             floors[name] = math.floor(_FLOOR * skill * 100) / 100
         if metric.live and name == TASK.gated[0]:
             live[name] = round_up(_LIVE * half, digits=2)
-    if TASK.gated[0] not in margins:
-        margins = {TASK.gated[0]: 1000}
-    clusters = measured["clusters"]
-    return {
-        "primary": TASK.gated[0],
-        "floors": _yaml(floors),
-        "margins": _yaml(margins),
-        "live": _yaml(live),
-        "comment": (
-            f"  # Chosen by `make adopt` from the first model, on {measured['rows']:,} rows in "
-            f"{count_in_words(**clusters)}. Floors are half of its\n  # skill at the worse end of the interval, "
-            f"margins a quarter of the interval's width. `make gates` proposes margins."
-        ),
-    }
-
-
-def _yaml(values: dict[str, float]) -> str:
-    return "{" + ", ".join(f"{name}: {value:.10g}" for name, value in values.items()) + "}"
+    gates = {"skill_at_least": floors}
+    if TASK.gated[0] in margins:
+        gates["worse_by_at_most"] = margins
+    clusters = count_in_words(**measured["clusters"])
+    comment = (
+        f"  # Chosen by `make adopt` from the first model, on {measured['rows']:,} rows in {clusters}.\n"
+        f"  # Floors are half of its skill at the interval's worse end, margins a quarter of the interval's width.\n"
+        f"  # `make gates` proposes margins."
+    )
+    edited = edit_yaml(text, {"gates": gates, "monitoring": {"worse_by_at_most": live}})
+    return edited.replace(_UNCHOSEN, comment)

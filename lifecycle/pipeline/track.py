@@ -158,12 +158,13 @@ def _params() -> dict[str, Any]:
 def _metrics() -> dict[str, float]:
     reported = json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))
     flat = {"rows": reported["rows"]}
-    # Names of classes are any text, of which MLflow accepts some characters.
-    flat |= {f"target_{_NOT_IN_NAMES.sub('_', name)}"[:_LONGEST_NAME]: of for name, of in reported["target"].items()}
+    flat |= {f"target_{name}": number for name, number in reported["target"].items()}
     for name, interval in reported["model"].items():
         flat |= {name if end == "value" else f"{name}_{end}": number for end, number in interval.items()}
     flat |= {f"baseline_{name}": number for name, number in reported["baseline"].items()}
-    return {name: number for name, number in flat.items() if number is not None}
+    # Some names contain that of a class, which is any text, but MLflow accepts only some characters.
+    names = {name: _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME] for name in flat}
+    return {names[name]: number for name, number in flat.items() if number is not None}
 
 
 def _log_datasets(commit: str) -> None:

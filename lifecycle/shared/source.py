@@ -76,7 +76,7 @@ class Source:
         if not self.query and Path(self.location).suffix == ".parquet":
             with tempfile.TemporaryDirectory() as folder, _connected(Path(folder) / "empty.duckdb") as connection:
                 with readable_errors(self.location):
-                    connection.read_parquet(self.location).create_view(TABLE)
+                    connection.read_parquet(_local(self)).create_view(TABLE)
                 yield connection
         else:
             with _connected(_copy(self)) as connection:
@@ -88,7 +88,7 @@ def readable_errors(location: str) -> Iterator[None]:
     """Turn DuckDB's errors about a table into errors for users."""
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError, ImportError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{location} cannot be read: {reason}") from error
 
@@ -96,6 +96,20 @@ def readable_errors(location: str) -> Iterator[None]:
 def _connected(database: Path) -> DuckDBPyConnection:
     """Connect to a database in a file, beside which DuckDB writes what does not fit into memory."""
     return duckdb.connect(database, config=_SETTINGS)
+
+
+def _local(source: Source) -> str:
+    """Return the path of the file, which is downloaded once if it is at a URL."""
+    if "://" not in source.location:
+        return source.location
+    import fsspec
+
+    files, remote = fsspec.core.url_to_fs(source.location)
+    path = Path(_folder(source).name) / f"table{Path(remote).suffix}"
+    if not path.exists():
+        files.get_file(remote, str(path.with_suffix(".new")))
+        path.with_suffix(".new").rename(path)
+    return str(path)
 
 
 def _copy(source: Source) -> Path:
@@ -111,7 +125,7 @@ def _copy(source: Source) -> Path:
                 _copy_query(source, connection)
             else:
                 # Types are inferred from all rows, so that they do not depend on the order of the rows.
-                connection.read_csv(source.location, sample_size=-1).to_table(TABLE)
+                connection.read_csv(_local(source), sample_size=-1).to_table(TABLE)
         new.rename(path)
     return path
 

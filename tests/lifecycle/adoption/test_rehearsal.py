@@ -23,7 +23,7 @@ def test_rehearsal(table: str, answer: str, tmp_path: Path) -> None:
     project, _ = adopted(table, tmp_path / "project")
     (project.folder / ".venv").symlink_to(ROOT / ".venv")
     edit(project, "params.yaml", "max_iter: 200", "max_iter: 150")
-    # The first release is the adoption itself, after the example; then the working tree is proposed, merged and rolled back.
+    # It releases the adoption itself, then proposes, merges, releases and rolls back the working tree.
     printed = project.must("python", "-m", "tests.github.rehearse")
     assert re.search(r"^## ✅ (Better|No worse) than the model in production", printed, re.MULTILINE)
     assert "version 1 of the registry" in printed

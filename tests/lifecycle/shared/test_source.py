@@ -2,7 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import psycopg
@@ -76,6 +80,29 @@ def test_query_of_a_database(database: str) -> None:
 def test_query_that_fails(database: str, query: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence), Source(database, query).opened():
         pass
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_table_at_a_url(tmp_path: Path, ending: str) -> None:
+    frame = pd.DataFrame({"n": range(7)})
+    getattr(frame, f"to_{ending}")(tmp_path / f"table.{ending}", index=False)
+    with http_server(tmp_path) as url:
+        rows = Source(f"{url}/table.{ending}").rows("0001", {"n": "n"})
+        assert sorted(number for chunk in rows for number in chunk["n"]) == list(range(7))
+        with pytest.raises(UserError, match="cannot be read"):
+            list(Source(f"{url}/other.{ending}").rows("0001", {"n": "n"}))
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[str]:
+    """Serve the files of a directory."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def test_rows_of_a_period(tmp_path: Path) -> None:
