@@ -62,17 +62,16 @@ def open_pull_request(parts: list[str], why: str, params: Params) -> str:
     before = proposed()
     for pull in before:
         if mark in (pull["body"] or ""):
-            return f"The data up to {parts[-1]} was proposed already: #{pull['number']}."
+            return f"This data was proposed already: #{pull['number']}."
     main = git("rev-parse", "HEAD").strip()
     run([sys.executable, "-m", "lifecycle.pipeline", "--untracked"])
     run(["dvc", "push", "--quiet", "data.dvc"])
     git("add", "--all")
-    git(*github.AS_BOT, "commit", "--quiet", "--message", f"Retrain on data up to {parts[-1]}")
+    title = f"Retrain on data up to {parts[-1]}" if params.split.by == "time" else f"Retrain with batch {parts[-1]}"
+    git(*github.AS_BOT, "commit", "--quiet", "--message", title)
     better = _is_better(main)
     remote = git("remote", "get-url", "origin").strip()
     git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{BRANCH}", **github.git_credentials(remote))
-
-    title = f"Retrain on data up to {parts[-1]}"
     introduction = f"New data: {', '.join(parts)}. Due because {clean(why).strip()}.\n\n"
     body = f"{introduction}{clean(REPORT.read_text(encoding='utf-8'))[: LONGEST - len(introduction)]}\n\n{mark}\n"
     opened = next((pull["number"] for pull in before if pull["state"] == "open"), None)

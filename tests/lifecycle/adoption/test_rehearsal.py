@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.github.server import NAME, github
+from tests.lifecycle.adoption.tables import species
 from tests.lifecycle.adoption.test_adopt import adopted
 from tests.lifecycle.missing import need
 from tests.lifecycle.repository import ROOT, edit
+from tests.lifecycle.workflows.act import rehearse
 
 
 @pytest.mark.long
@@ -32,3 +36,34 @@ def test_rehearsal(table: str, answer: str, tmp_path: Path) -> None:
     )
     assert answers == ["2", "1"]
     assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["1", "2", "1"]
+
+
+@pytest.mark.long
+def test_a_batch_of_new_rows_is_proposed(tmp_path: Path) -> None:
+    """The real retrain.yml finds rows that the data does not have, and opens a pull request with a model of all."""
+    need("gh")
+    project, _ = adopted("species.csv", tmp_path / "project")
+    more = species(np.random.default_rng(8)).iloc[:400]
+    more.to_csv(project.folder / "species.csv", mode="a", header=False, index=False)
+    project.commit("More rows in the source")
+    project.must("git", "remote", "add", "origin", str(project.folder))
+    project.must("git", "checkout", "--quiet", "--detach")
+    event = {
+        "event": "workflow_dispatch",
+        "inputs": {"why": "there are new rows"},
+        "repository": {"full_name": NAME, "default_branch": "main"},
+    }
+    with github() as server:
+        for folder, sentence in (
+            ("first", "Opened #200: Retrain with batch 0002."),
+            ("again", "was proposed already: #200"),
+        ):
+            retrained = rehearse("retrain.yml:retrain", event, project.folder, server, tmp_path / folder)
+            assert retrained.passed, retrained.output
+            assert sentence in retrained.output
+        (pull,) = server.pulls
+    assert pull["body"].startswith("New data: 0002. Due because there are new rows.\n\n## ")
+    assert "on the same " in pull["body"]
+    listed = project.must("git", "diff", "--name-only", "main", "retraining").splitlines()
+    assert "data.dvc" in listed
+    assert "params.yaml" not in listed
