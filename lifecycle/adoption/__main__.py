@@ -41,7 +41,8 @@ _EXAMPLE = (
     "artifacts/prepared",
     "artifacts/model",
 )
-_EXAMPLE_CONTRACT = Path("tests/lifecycle/example/model/contract.py")
+_FROZEN = Path("tests/lifecycle/example")
+_EXAMPLE_CONTRACT = _FROZEN / "model/contract.py"
 _PLOTS = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
 _SALT_ROWS = 20_000
 
@@ -116,19 +117,20 @@ def _planned(source: Source, request: AdoptionRequest) -> Plan:
 def _texts(plan: Plan, source: Source) -> dict[str, str]:
     """Return the text of each file to write, by its path."""
     gates = before_training(task_of(plan.target).gated)
-    texts = {
+    is_number = plan.target.type == "number"
+    estimators = project_files.REGRESSORS if is_number else _FROZEN / "model/estimator.py"
+    return {
         "model/contract.py": project_files.contract_text(plan),
         "model/data.py": project_files.data_text(plan, source),
         "model/features.py": project_files.features_text(),
         "params.yaml": project_files.params_text(plan, gates),
-        "dvc.yaml": _with_features(_without_plots(Path("dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
+        "model/estimator.py": estimators.read_text(encoding="utf-8"),
+        # Not from the file as it is, which lacks the plots that an earlier adoption of another kind has removed.
+        "dvc.yaml": _with_features(_without_plots((_FROZEN / "dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
         "bentofile.yaml": _with_features(Path("bentofile.yaml").read_text("utf-8")),
         "README.md": project_files.readme_text(plan),
         **_without_example_package(),
     }
-    if plan.target.type == "number":
-        texts["model/estimator.py"] = project_files.REGRESSORS.read_text(encoding="utf-8")
-    return texts
 
 
 def _without_example_package() -> dict[str, str]:

@@ -25,6 +25,7 @@ _MOST_CLASSES = 50
 _RARE = 50  # rows
 _WIDE = 200  # columns
 _FEW = 200  # rows
+_TOO_FEW = 30  # rows
 # Share of the periods, or of the folds, that are held out.
 _HELD_OUT = 0.2
 # Least number of periods that a split by time should have.
@@ -103,6 +104,10 @@ def make_plan(profiles: Sequence[Profile], request: AdoptionRequest, duplicates:
         if wanted is not None and wanted not in by_name:
             raise UserError(f"{use} is {wanted}, but the table has no such column. It has: {', '.join(by_name)}.")
     rows = profiles[0].rows
+    if rows < _TOO_FEW:
+        raise UserError(
+            f"the table has {rows} rows, too few to train a model and to judge it: at least {_TOO_FEW} are needed."
+        )
     warnings, to_do = _warnings_of_table(profiles, rows, duplicates), []
     names = legal_names([profile.name for profile in profiles])
     wanted_target = as_kind(by_name[request.target], request.kind)

@@ -14,7 +14,10 @@ from lifecycle.shared.files import write_json
 from lifecycle.shared.source import Source
 
 # The files that a project has of its own.
-YOURS = ("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py", "params.yaml", "README.md")
+YOURS = (
+    *("model/contract.py", "model/data.py", "model/features.py", "model/estimator.py"),
+    *("params.yaml", "dvc.yaml", "README.md"),
+)
 # Their hashes as adoption has written them, so that it can tell them from edited ones.
 _WRITTEN = Path("artifacts/adoption.json")
 _WIDTH = 120  # characters in a line, as the checks require

@@ -113,7 +113,7 @@ def _difference(pipeline: Any, predictor: Predictor, holdout: Path) -> float:
     for batch in pq.ParquetFile(holdout).iter_batches():
         columns = to_columns(pa.Table.from_batches([batch]))
         expected = TASK.predict(pipeline, features(columns, predictor.metadata["codes"]))
-        differences = TASK.differences(predictor.predict(columns), expected)
+        differences = TASK.differences(predictor.predict(columns), expected, predictor.metadata["target"])
         worst = max(worst, float(differences.max()))
         differing += int((differences > TOLERANCE).sum())
         rows += len(differences)

@@ -87,7 +87,8 @@ def _check_predictions(port: int) -> str:
         for row in table.to_pylist()
     ]
     predictor = Predictor.load(stage.MODEL)
-    holdout = {"rows": rows, "predictions": predictor.predict(to_columns(table))}
+    predictions = predictor.predict(to_columns(table))
+    holdout = {"rows": rows, "predictions": predictions, "target": predictor.metadata["target"]}
     try:
         difference = max(largest_difference(port, answers, {}) for answers in (expected_answers(predictor), holdout))
     except UserError as error:

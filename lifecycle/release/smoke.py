@@ -39,7 +39,7 @@ def examples() -> list[dict[str, Any]]:
 
 
 def expected_answers(predictor: Predictor) -> dict[str, Any]:
-    """Return the rows of the smoke test, and the model's predictions for them."""
+    """Return the rows of the smoke test, the model's predictions for them, and the summary of its targets."""
     # Imported here because a deployment does not need pyarrow.
     import pyarrow as pa
 
@@ -49,7 +49,8 @@ def expected_answers(predictor: Predictor) -> dict[str, Any]:
     times = [column.name for column in request_columns() if column.type == "timestamp"]
     typed = [row | {name: datetime.fromisoformat(row[name]) for name in times if row.get(name)} for row in rows]
     table = pa.Table.from_pylist(typed, pa.schema([ARROW_SCHEMA.field(column.name) for column in request_columns()]))
-    return {"rows": rows, "predictions": predictor.predict(to_columns(table)).tolist()}
+    predictions = predictor.predict(to_columns(table)).tolist()
+    return {"rows": rows, "predictions": predictions, "target": predictor.metadata["target"]}
 
 
 def largest_difference(port: int, answers: Mapping[str, Any], headers: Mapping[str, str]) -> float:
@@ -63,7 +64,8 @@ def largest_difference(port: int, answers: Mapping[str, Any], headers: Mapping[s
         raise UserError(f"POST /predict with valid rows returned {status}: {answer}")
     # Versions from before other kinds of target have probabilities.
     expected = np.array(answers["predictions"] if "predictions" in answers else answers["probabilities"])
-    return float(TASK.differences(TASK.read_answers(answer["predictions"]), expected).max())
+    predictions = TASK.read_answers(answer["predictions"])
+    return float(TASK.differences(predictions, expected, answers.get("target", {})).max())
 
 
 def smoke(

@@ -82,8 +82,11 @@ class Binary(Task):
 
         return predict
 
-    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+    def differences(
+        self, predictions: Predictions, expected: Predictions, summary: Mapping[str, float]
+    ) -> NDArray[np.float64]:
         """Return the absolute differences of the probabilities."""
+        del summary
         return np.abs(predictions.astype(np.float64) - expected)
 
     def answer_in_words(self, threshold: float | None) -> str:

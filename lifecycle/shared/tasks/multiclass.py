@@ -78,8 +78,11 @@ class Multiclass(Task):
 
         return predict
 
-    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+    def differences(
+        self, predictions: Predictions, expected: Predictions, summary: Mapping[str, float]
+    ) -> NDArray[np.float64]:
         """Return the largest absolute difference of the probabilities of a row."""
+        del summary
         return np.asarray(np.abs(predictions.astype(np.float64) - expected).max(axis=1))
 
     def answer_in_words(self, threshold: float | None) -> str:

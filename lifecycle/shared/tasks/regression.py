@@ -81,15 +81,16 @@ class Regression(Task):
 
         return predict
 
-    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
-        """Return the absolute differences, relative to the spread of the expected values.
+    def differences(
+        self, predictions: Predictions, expected: Predictions, summary: Mapping[str, float]
+    ) -> NDArray[np.float64]:
+        """Return the absolute differences, relative to the spread of the targets.
 
         The spread is their standard deviation, and for a value far from their mean its distance from it: the rounding
         to single precision grows with the value.
         """
         exact = expected.astype(np.float64)
-        spread = float(exact.std()) or float(np.abs(exact).max(initial=0)) or 1.0
-        far = np.maximum(spread, np.abs(exact - exact.mean()))
+        far = np.maximum(summary["deviation"], np.abs(exact - summary["mean"]))
         return np.asarray(np.abs(predictions.astype(np.float64) - exact) / far)
 
     def answer_in_words(self, threshold: float | None) -> str:

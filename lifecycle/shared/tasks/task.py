@@ -109,10 +109,17 @@ class Task(ABC):
         """Return a function that predicts with an ONNX session."""
 
     @abstractmethod
-    def differences(self, predictions: Predictions, expected: Predictions) -> NDArray[np.float64]:
+    def differences(
+        self, predictions: Predictions, expected: Predictions, summary: Mapping[str, float]
+    ) -> NDArray[np.float64]:
         """Return by how much predictions differ from the expected ones, of shape (rows,).
 
-        A difference is absolute for a probability, and relative to the spread of the expected values for a number.
+        A difference is absolute for a probability, and relative to the spread of the targets for a number.
+
+        Args:
+            predictions: Predictions to compare.
+            expected: Expected predictions, of the same shape.
+            summary: Summary of the training targets.
         """
 
     @abstractmethod
