@@ -188,16 +188,17 @@ def _warnings_of_table(profiles: Sequence[Profile], rows: int, duplicates: int) 
 
 
 def as_kind(profile: Profile, kind: str | None) -> Profile:
-    """Return the profile of a target as the kind that the user asks for.
+    """Return the profile of a target as the kind that the user asks for; without one, 0 and 1 are false and true.
 
     Raises:
         UserError: If the values are not of that kind.
     """
-    is_number, values = profile.type in {"integer", "number"}, {profile.least, profile.most}
+    is_number = profile.type in {"integer", "number"}
+    if kind in {"boolean", None} and is_number and {*profile.values} == {0, 1}:
+        values = {value == 1: count for value, count in profile.values.items()}
+        return replace(profile, type="boolean", sql=f"({profile.sql}) = 1", was="0 or 1", values=values)
     if kind is None or kind == profile.type or (kind == "number" and is_number):
         return profile
-    if kind == "boolean" and is_number and profile.distinct == 2 and values == {0, 1}:  # noqa: PLR2004 - 0 and 1
-        return replace(profile, type="boolean", sql=f"({profile.sql}) = 1")
     if kind == "category" and is_number and profile.distinct <= _MOST_CLASSES:
         text = f"({profile.sql})::VARCHAR"
         return replace(profile, type="category", sql=text, least=None, most=None)
@@ -216,11 +217,14 @@ def _target(profile: Profile, name: str, warnings: list[str]) -> Target:
     if profile.is_constant:
         raise UserError(f"the target {profile.name} is {profile.common} in every row, so there is nothing to learn.")
     rare = [f"{value} ({count:,})" for value, count in profile.values.items() if count < _RARE]
+    if profile.was == "0 or 1":
+        warnings.append(
+            "The target is 0 or 1, taken for false and true. If it is a number, adopt the table again with KIND=number."
+        )
     if profile.type == "integer" and profile.distinct <= _LISTED:
-        kinds = "KIND=boolean or KIND=category" if {*profile.values} == {0, 1} else "KIND=category"
         warnings.append(
             f"The target is taken for a number, with {profile.distinct} different values. If they are codes of "
-            f"classes, adopt the table again with {kinds}."
+            f"classes, adopt the table again with KIND=category."
         )
     elif rare and profile.type != "number":
         warnings.append(

@@ -18,7 +18,7 @@ _LARGEST = 2**31 - 1
 _DATE_FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")
 _TRUTHS = {("no", "yes"), ("n", "y"), ("f", "t"), ("false", "true"), ("off", "on")}
 
-Text = Literal["", "date", "percentage", "yes or no"]
+Text = Literal["", "date", "percentage", "yes or no", "0 or 1"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Profile:
         name: Name in the table.
         type: Type in the contract; None if no row has a value.
         sql: SQL expression that converts the column to that type.
-        was: What the text of the column is, if it is converted from text.
+        was: What the values of the column are, if they are converted.
         rows: Number of rows of the table.
         missing: Number of rows without a value.
         distinct: Number of distinct values.
