@@ -33,15 +33,22 @@ def renew(params: Params, now: datetime) -> list[str]:
     if not DATA.exists():
         run(["dvc", "pull", "--quiet", "data.dvc"])
     parts: list[str] = []
+    without_rows: list[str] = []
     try:
         for part in _newer(now) if params.split.by == "time" else [next_part(params.split)]:
-            ingest(part, params.split)
-            parts.append(part)
-    except NoRowsError:
-        pass  # the source has no more
+            try:
+                ingest(part, params.split)
+            except NoRowsError:
+                without_rows.append(part)
+                continue
+            parts += [*without_rows, part]
+            for gap in without_rows:
+                print(f"the source has no rows for {gap}, but for {part}: {gap} stays empty.")
+                ingest(gap, params.split)
+            without_rows.clear()
     except UserError:
         for part in parts:
-            part_files(part)[0].unlink()
+            part_files(part)[0].unlink(missing_ok=True)
         raise
     if parts:
         if params.split.by == "time":

@@ -109,7 +109,8 @@ def batches(folder: Path = DATA) -> list[Path]:
 
 def periods(folder: Path = DATA) -> list[str]:
     """Return the periods that have a file, in order; none if the data is split by group or by row."""
-    return sorted(path.stem for path in folder.glob("*.parquet"))
+    forms = [form for kind, form in _FORMS.items() if kind != "fold"]
+    return sorted(path.stem for path in folder.glob("*.parquet") if any(form.fullmatch(path.stem) for form in forms))
 
 
 def part_exists(part: str, folder: Path = DATA) -> bool:

@@ -71,3 +71,20 @@ def test_command(repository: Repository) -> None:
     command = ("lifecycle.retraining.__main__", "renew", "--until", "2013-05-01")
     assert in_process.must(repository, *command) == "2013-04\n"
     assert in_process.must(repository, *command) == "The source has nothing new.\n"
+
+
+def test_a_month_without_rows_is_skipped(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, and the window may hold it; a month without rows after the last one that has some is no gap."""
+    from model import data
+
+    fetch = data.fetch
+    monkeypatch.setattr(data, "fetch", lambda month: fetch(month)[: None if month == "2013-05" else 0])
+    (repository.folder / DATA / "backup.parquet").write_bytes(b"not a month")
+    with in_process.inside(repository):
+        assert renew(load_params(), JULY) == ["2013-04", "2013-05"]
+        params = load_params()
+        assert pq.read_metadata(DATA / "2013-04.parquet").num_rows == 0
+    assert capsys.readouterr().out == "the source has no rows for 2013-04, but for 2013-05: 2013-04 stays empty.\n"
+    assert (params.window.last, params.holdout.in_words()) == ("2013-04", "2013-05")
