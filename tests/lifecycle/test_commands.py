@@ -74,6 +74,7 @@ RELEASE = "workflows/test_release.py::test_release_proposal_merge_and_rollbacks"
 HOST = "release/test_deploy.py runs `docker compose` on a host of its own; this command inspects yours"
 ADOPTION = "adoption/test_adopt.py::test_story"
 ELSEWHERE = {
+    "make adopt": ADOPTION,
     "make adopt DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption.finish": ADOPTION,
