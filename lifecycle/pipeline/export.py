@@ -1,7 +1,7 @@
 """Write the trained pipeline to a file: as ONNX, or as skops if it has no ONNX export."""
 
 import json
-from copy import copy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ def write_onnx(pipeline: Any, path: Path) -> None:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    if type(pipeline[-1]).__name__ in {"LGBMClassifier", "LGBMRegressor"}:
+    kind = type(pipeline[-1]).__name__
+    if kind in {"LGBMClassifier", "LGBMRegressor"}:
         pipeline = _prepare_lightgbm(pipeline)
+    elif kind in {"HistGradientBoostingClassifier", "HistGradientBoostingRegressor"}:
+        pipeline = _with_last(pipeline, _with_thresholds_in_single_precision(pipeline[-1]))
     estimator = pipeline[-1]
     try:
         exported = to_onnx(
@@ -43,7 +46,7 @@ def write_onnx(pipeline: Any, path: Path) -> None:
             f"{type(estimator).__name__} cannot be exported to ONNX: {reason}\n"
             f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."
         ) from error
-    if getattr(estimator, "loss", None) in _LOG_LINKS and type(estimator).__name__ == "HistGradientBoostingRegressor":
+    if kind == "HistGradientBoostingRegressor" and estimator.loss in _LOG_LINKS:
         _append_exp(exported)
     if hasattr(estimator, "classes_"):
         # A class without rows in the training data has no output.
@@ -72,11 +75,7 @@ def write_skops(pipeline: Any, path: Path) -> None:
 
 
 def _prepare_lightgbm(pipeline: Any) -> Any:
-    """Register LightGBM with the exporter, and round its thresholds down to single precision.
-
-    LightGBM compares in double precision, ONNX in single precision. If a threshold is rounded up, a row can take a
-    branch that it does not take in LightGBM. If it is rounded down, both agree on any feature in single precision.
-    """
+    """Register LightGBM with the exporter, and round its thresholds down; see `_rounded_down`."""
     from lightgbm import Booster, LGBMClassifier, LGBMRegressor
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from skl2onnx import update_registered_converter
@@ -99,17 +98,38 @@ def _prepare_lightgbm(pipeline: Any) -> Any:
     for line in pipeline[-1].booster_.model_to_string().splitlines():
         name, _, values = line.partition("=")
         if name == "threshold":
-            lines.append(f"threshold={' '.join(_rounded_down(float(value)) for value in values.split())}")
+            lines.append(f"threshold={' '.join(repr(_rounded_down(float(value))) for value in values.split())}")
         elif name != "tree_sizes":  # optional; the sizes in characters are no longer right
             lines.append(line)
     estimator = copy(pipeline[-1])
     estimator._Booster = Booster(model_str="\n".join(lines) + "\n")  # noqa: SLF001  no public API sets it
+    return _with_last(pipeline, estimator)
+
+
+def _with_thresholds_in_single_precision(boosting: Any) -> Any:
+    """Return a histogram gradient boosting whose thresholds are rounded down; see `_rounded_down`."""
+    boosting = deepcopy(boosting)
+    for predictors in boosting._predictors:  # noqa: SLF001  no public API has the trees
+        for predictor in predictors:
+            thresholds = predictor.nodes["num_threshold"]
+            thresholds[:] = [_rounded_down(float(threshold)) for threshold in thresholds]
+    return boosting
+
+
+def _with_last(pipeline: Any, estimator: Any) -> Any:
+    """Return a pipeline with another last step."""
     steps = copy(pipeline)
     steps.steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], estimator)]
     return steps
 
 
-def _rounded_down(threshold: float) -> str:
+def _rounded_down(threshold: float) -> float:
+    """Return the largest number in single precision that is not above a threshold.
+
+    The libraries compare in double precision, ONNX in single precision. If a threshold between two neighbouring numbers
+    is rounded up, a row can take a branch that it does not take in the library. If it is rounded down, both agree on
+    any feature in single precision.
+    """
     single = np.float32(threshold)
     # Compared as Python floats: NumPy would compare in single precision, where the two are equal.
-    return repr(float(single if float(single) <= threshold else np.nextafter(single, np.float32(-np.inf))))
+    return float(single if float(single) <= threshold else np.nextafter(single, np.float32(-np.inf)))

@@ -116,6 +116,22 @@ def test_classifiers_of_several_classes(kind: str, absent: int | None, matrix: M
         assert not probabilities[:, absent].any()
 
 
+@pytest.mark.parametrize("kind", [*REGRESSORS, *(f"classes, {name}" for name in CLASSIFIERS)])
+def test_thresholds_between_neighbouring_numbers(kind: str, tmp_path: Path) -> None:
+    """A threshold in double precision may lie between two numbers that are neighbours in single precision."""
+    random = np.random.default_rng(4)
+    values = np.float32(-22_059) + np.arange(100, dtype=np.float32) * np.spacing(np.float32(22_059))
+    place = random.integers(0, len(values), ROWS)
+    matrix = np.zeros((ROWS, len(NAMES)), dtype=np.float32)
+    matrix[:, len(CATEGORICAL)] = values[place]
+    height = random.random(len(values))[place]
+    by_class = kind.startswith("classes")
+    task, target = (CLASSES, np.digitize(height, [0.2, 0.5, 0.8])) if by_class else (NUMBER, height + 0.1)
+    settings = CLASSIFIERS[kind.removeprefix("classes, ")] if by_class else REGRESSORS[kind]
+    pipeline = settings.build(1).fit(matrix, target)
+    assert largest_difference(task, pipeline, matrix, target, tmp_path / "model.onnx") < TOLERANCE
+
+
 def test_an_estimator_that_brings_its_own_export(matrix: Matrix, tmp_path: Path) -> None:
     """The example in docs/changes.md, as a class of model/estimator.py."""
     (example,) = re.findall(
