@@ -21,6 +21,7 @@ from lifecycle.adoption.adoption_plan import AdoptionRequest, Plan, as_kind, cho
 from lifecycle.adoption.gates import before_training
 from lifecycle.adoption.profile import profiles
 from lifecycle.pipeline.ingest import fold_key
+from lifecycle.registry.store import BRANCH
 from lifecycle.shared import console
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
@@ -40,6 +41,7 @@ _EXAMPLE = (
     ".mlflow",
     "artifacts/prepared",
     "artifacts/model",
+    ".registry",
 )
 _FROZEN = Path("tests/lifecycle/example")
 _EXAMPLE_CONTRACT = _FROZEN / "model/contract.py"
@@ -59,20 +61,14 @@ def main() -> None:
     parser.add_argument("--query", default="", help="query of the database")
     parser.add_argument("--force", action="store_true", help="overwrite edited files")
     arguments = parser.parse_args()
-    _require_unedited(force=arguments.force)
+    is_example = _require_unedited(force=arguments.force)
     source = _source(arguments.data, arguments.query)
     name = slug(arguments.name or ("model" if source.query else Path(source.location).stem))
     request = AdoptionRequest(
         arguments.target, arguments.time or None, arguments.group or None, name, arguments.kind or None
     )
     plan = _planned(source, request)
-    if not source.query and Path(source.location).is_file():
-        plan.to_do.append(
-            f"{source.location} is on this machine only: `make ingest` reads it, but not when GitHub retrains. Put it "
-            f"where both can read it, such as s3://bucket/table.parquet, and name that in model/data.py."
-        )
-        if Path(source.location).resolve().is_relative_to(Path.cwd()):
-            plan.to_do.append(f"Add {source.location} to .gitignore: data/ is versioned, the table need not be in git.")
+    plan.to_do += [*_about_source(source), *(_about_registry() if is_example else [])]
     texts = _texts(plan, source)
     _remove_example()
     _write(texts)
@@ -88,6 +84,31 @@ def _source(location: str, query: str) -> Source:
     if not is_database and "://" not in location and not Path(location).is_file():
         raise UserError(f"there is no file {location}. DATA is a CSV or Parquet file, or the URL of a database.")
     return Source(location, query)
+
+
+def _about_source(source: Source) -> list[str]:
+    """Return what is left to do about a table in a file of this machine."""
+    path = Path(source.location)
+    if source.query or not path.is_file():
+        return []
+    reachable = (
+        f"{path} is on this machine only: `make ingest` reads it, but not when GitHub retrains. Put it where both can "
+        f"read it, such as s3://bucket/table.parquet, and name that in model/data.py."
+    )
+    ignored = f"Add {path} to .gitignore: data/ is versioned, the table need not be in git."
+    return [reachable, ignored] if path.resolve().is_relative_to(Path.cwd()) else [reachable]
+
+
+def _about_registry() -> list[str]:
+    """Return what is left to do about versions of the example that a release has registered."""
+    remove = f"`git push origin --delete {BRANCH}` removes the versions of the example from the registry"
+    try:
+        if "origin" not in git("remote").split():
+            return []
+        return [f"{remove}."] if git("ls-remote", "--heads", "origin", BRANCH) else []
+    except CommandError as error:
+        reason = str(error).strip().partition("\n")[0]
+        return [f"{remove}, if there are any: origin did not answer ({reason})."]
 
 
 def _planned(source: Source, request: AdoptionRequest) -> Plan:
@@ -169,8 +190,8 @@ def _with_features(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _require_unedited(*, force: bool) -> None:
-    """Fail if a file that is to be written has been edited, unless forced."""
+def _require_unedited(*, force: bool) -> bool:
+    """Fail if a file that is to be written has been edited, unless forced; return whether this is still the example."""
     try:
         changed = set(git("diff", "--name-only", "HEAD", "--", *project_files.YOURS).split())
         adopted = git("show", "HEAD:model/contract.py") != _EXAMPLE_CONTRACT.read_text(encoding="utf-8")
@@ -184,6 +205,7 @@ def _require_unedited(*, force: bool) -> None:
             f"{', '.join(edited)} would be overwritten, and you have edited {'it' if len(edited) == 1 else 'them'}. "
             f"FORCE=1 overwrites."
         )
+    return not adopted
 
 
 def _remove_example() -> None:

@@ -22,7 +22,7 @@ from lifecycle.registry.versions import Registry
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 
-_BRANCH = "mlflow"
+BRANCH = "mlflow"
 _FOLDER = Path(".registry")
 _DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
 # MLflow stores absolute addresses of artifacts. On the branch they start with this placeholder.
@@ -127,7 +127,7 @@ def _branch() -> Branch | None:
         remote = git("remote", "get-url", "origin").strip()
     except CommandError:
         return None
-    return Branch(_BRANCH, _FOLDER / "git", remote if ":" in remote else str(Path(remote).resolve()))
+    return Branch(BRANCH, _FOLDER / "git", remote if ":" in remote else str(Path(remote).resolve()))
 
 
 def _nothing_to_fetch(_: str) -> None:

@@ -36,8 +36,13 @@ def adopted(table: str, folder: Path) -> tuple[Repository, str]:
     project = copied_project(folder)
     write_table(table, project.folder)
     project.commit("A table")
+    # As in a repository on GitHub that has released the example.
+    project.must("git", "init", "--quiet", "--bare", str(folder.parent / "origin.git"))
+    project.must("git", "remote", "add", "origin", str(folder.parent / "origin.git"))
+    project.must("git", "push", "--quiet", "origin", "HEAD:refs/heads/mlflow")
     arguments, _, _ = STORIES[table]
     printed = project.must("python", "-m", "lifecycle.adoption", table, *arguments)
+    project.must("git", "remote", "remove", "origin")
     project.commit("Adopted")
     return project, printed
 
@@ -57,6 +62,8 @@ def check_story(project: Repository, printed: str, table: str) -> None:
     _, column, fault = STORIES[table]
     assert "Left to you:" in printed
     assert "MISSED" not in printed
+    assert "`git push origin --delete mlflow` removes the versions of the example from the registry." in printed
+    assert f"Add {table} to .gitignore" in printed
 
     # Everything that `make check` runs, on the files as adoption wrote them.
     project.must("ruff", "check", "model")
