@@ -90,18 +90,22 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
             f"{known.delay[0]:.1f} days and 90% within {known.delay[1]:.1f}: {TASK.summary_in_words(known.observed)}; "
             f"predicted: {TASK.summary_in_words(known.predicted)}"
         )
+        width = max(18, *(len(METRICS[name].label) for name in known.metrics))
         for name, live in known.metrics.items():
             promised = reference.metrics[name]
             lines.append(
-                f"  {METRICS[name].label:18} {live.value:.3f} [{_digits(live.low)}, {_digits(live.high)}], promised "
-                f"{_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
+                f"  {METRICS[name].label:{width}} {live.value:.3f} [{_digits(live.low)}, {_digits(live.high)}], "
+                f"promised {_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
             )
     else:
         lines.append("No outcome is known yet.")
     if check.elsewhere:
         lines.append(f"{check.elsewhere:,} outcomes were reported for predictions that are earlier or not in the log.")
+    faulty = {finding.subject for finding in check.findings}  # a column with a fault is not reported as drifted, too
     drifted_inputs = [
-        drift.variable.name for drift in check.drifts if drift.drifted and drift.variable.column != PREDICTION
+        drift.variable.name
+        for drift in check.drifts
+        if drift.drifted and drift.variable.column != PREDICTION and drift.variable.name not in faulty
     ]
     if drifted_inputs:
         lines.append(f"Drifted inputs, with {check.importance:.1%} of the importance: {', '.join(drifted_inputs)}.")

@@ -1,6 +1,7 @@
 """The summary that `make` prints last: the metrics, the time of each stage, and next steps."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from lifecycle.pipeline import stage
@@ -33,8 +34,7 @@ def summary(params: Params, run: str | None) -> str:
             f"  trained on {_span(window['first'], window['last'])}, {metadata['rows']:,} rows",
             f"  judged on {_span(holdout.first, holdout.last)}, {reported['rows']:,} rows in {clusters}, {target}",
             "",
-            f"  {'':18} {'model':>7}   {f'{params.metrics.confidence:.0%} interval':18} {'baseline':>9}   skill",
-            *(_line(name, reported, floors.get(name)) for name in METRICS),
+            *_metrics(reported, floors, f"{params.metrics.confidence:.0%} interval"),
             "",
             f"  stages: {timings or 'all from the cache'}",
             *([f"  MLflow run: {run}"] if run else []),
@@ -61,7 +61,20 @@ def _span(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _line(name: str, reported: dict[str, Any], floor: Check | None) -> str:
+def _metrics(reported: dict[str, Any], floors: Mapping[str, Check], interval: str) -> list[str]:
+    """Return the lines of a table of all metrics."""
+    rows = [("", "model", interval, "baseline", "skill")]
+    rows += [_row(name, reported, floors.get(name)) for name in METRICS]
+    of_label, of_value, of_interval, of_baseline = (
+        max(least, *(len(row[place]) for row in rows)) for place, least in enumerate((18, 7, 18, 9))
+    )
+    return [
+        f"  {label:{of_label}} {value:>{of_value}}   {interval:{of_interval}} {baseline:>{of_baseline}}   {skill}"
+        for label, value, interval, baseline, skill in rows
+    ]
+
+
+def _row(name: str, reported: dict[str, Any], floor: Check | None) -> tuple[str, str, str, str, str]:
     metric = reported["model"][name]
     interval = f"{in_digits(metric['low'])} to {in_digits(metric['high'])}"
     value, baseline = in_digits(metric["value"]), in_digits(reported["baseline"][name])
@@ -69,4 +82,4 @@ def _line(name: str, reported: dict[str, Any], floor: Check | None) -> str:
     if floor:
         skill = "-" if floor.found is None else f"{floor.found:.3f}"
         gate = f"{skill}, at least {floor.allowed:g}: {'passed' if floor.passed else 'MISSED'}"
-    return f"  {METRICS[name].label:18} {value:>7}   {interval:18} {baseline:>9}   {gate}"
+    return METRICS[name].label, value, interval, baseline, gate
