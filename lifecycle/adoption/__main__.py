@@ -45,7 +45,8 @@ _EXAMPLE = (
 )
 _FROZEN = Path("tests/lifecycle/example")
 _EXAMPLE_CONTRACT = _FROZEN / "model/contract.py"
-_PLOTS = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
+# Plots of dvc.yaml that a kind of target does not have.
+_LACKING = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
 _SALT_ROWS = 20_000
 
 
@@ -147,7 +148,7 @@ def _texts(plan: Plan, source: Source) -> dict[str, str]:
         "params.yaml": project_files.params_text(plan, gates),
         "model/estimator.py": estimators.read_text(encoding="utf-8"),
         # Not from the file as it is, which lacks the plots that an earlier adoption of another kind has removed.
-        "dvc.yaml": _with_features(_without_plots((_FROZEN / "dvc.yaml").read_text("utf-8"), _PLOTS[plan.target.type])),
+        "dvc.yaml": _with_features(_with_plots((_FROZEN / "dvc.yaml").read_text(encoding="utf-8"), plan)),
         "bentofile.yaml": _with_features(Path("bentofile.yaml").read_text("utf-8")),
         "README.md": project_files.readme_text(plan),
         **_without_example_package(),
@@ -167,11 +168,15 @@ def _without_example_package() -> dict[str, str]:
     return {str(paths[0]): project, str(paths[1]): requirements}
 
 
-def _without_plots(text: str, names: tuple[str, ...]) -> str:
-    """Return dvc.yaml without the plots of curves that the target does not have."""
-    for name in names:
+def _with_plots(text: str, plan: Plan) -> str:
+    """Return dvc.yaml with the plots of the target's kind instead of the example's."""
+    for name in _LACKING[plan.target.type]:
         text = re.sub(rf"  - [^\n]*:\n(?:      [^\n]*\n)*?      y: {{reports/plots/{name}\.csv[^\n]*\n", "", text)
-    return text
+    if plan.target.type == "number":  # the template for calibration is for probabilities
+        text = text.replace(
+            "  - calibration:\n      template: calibration\n", "  - mean outcome:\n      template: simple\n"
+        )
+    return text.replace("x: roc_auc_lost", f"x: {task_of(plan.target).ranks}_lost")
 
 
 def _with_features(text: str) -> str:

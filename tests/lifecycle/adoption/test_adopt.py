@@ -1,10 +1,12 @@
 """Four tables become projects: adopted, checked, proposed, served and watched, without a line edited by hand."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.lifecycle.adoption.tables import write_table
 from tests.lifecycle.repository import Repository, copied_project
@@ -76,6 +78,10 @@ def check_story(project: Repository, printed: str, table: str) -> None:
     report = proposed(project, "main~1")
     assert report.startswith("## ✅ Meets every floor; there is no champion to compare it with (⚠️ changes what it is")
     assert "it has another model, flight-delay" in report
+    page = (project.folder / "artifacts/proposal/plots.html").read_text(encoding="utf-8")
+    plots = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    assert page.count("<svg ") == len(plots) >= 2
+    assert all(int(width) < 1_000 for width in re.findall(r'<svg [^>]*?width="(\d+)', page))
 
     project.must("git", "switch", "--quiet", "--create", "proposal")
     params = project.folder / "params.yaml"
