@@ -47,7 +47,8 @@ class Explanation:
         time: Time of the prediction.
         version: Version of the model that made it.
         lineage: Lineage of the version, such as its commit, by name.
-        prediction: Predicted probability or value; for several classes, the probability of the predicted one.
+        quantity: What is predicted, in words; for several classes, the probability of the predicted one.
+        prediction: Predicted probability or value.
         outcome: Reported outcome; None if it is not known yet.
         inputs: Value of each input column.
         values: Value of each feature.
@@ -60,6 +61,7 @@ class Explanation:
     time: datetime
     version: str
     lineage: dict[str, str]
+    quantity: str
     prediction: float
     outcome: bool | float | str | None
     inputs: dict[str, object]
@@ -107,6 +109,7 @@ def explain(url: str, prediction: str, params: Params) -> Explanation:
             time=datetime.fromtimestamp(time, UTC),
             version=version,
             lineage=lineage,
+            quantity=TASK.explained_in_words(of),
             prediction=float(TASK.explained(of[None], of)[0]),
             outcome=outcomes[0][0] if outcomes else None,
             inputs=inputs,
@@ -153,7 +156,7 @@ def explanation_in_words(why: Explanation) -> str:
     outcome = "not known yet" if why.outcome is None else TASK.outcome_in_words(why.outcome)
     lineage = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in why.lineage.items() if value)
     lines = [
-        f"{why.prediction:.4f} at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
+        f"{why.quantity}: {why.prediction:.4f}, at {why.time:%Y-%m-%d %H:%M:%S} UTC; outcome: {outcome}",
         f"version {why.version}: {lineage}",
         f"nearest known {kind_of(why.nearest)}: {why.nearest}",
         "",

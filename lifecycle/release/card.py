@@ -57,7 +57,7 @@ def card(trained: Trained, tags: Mapping[str, str]) -> str:
         f"## Performance\n\nOn {reported['rows']:,} rows of {tags['holdout']}, which it was not trained on:",
         metrics_alone(reported, ["", "value", f"{params.metrics.confidence:.0%} interval", "baseline"]),
         _against(json.loads(tags["compared"])),
-        f"### By slice\n\n{_slices(trained.slices, params.gates.slice_rows)}",
+        f"### By slice\n\n{_slices(trained.slices, params.gates.slice_rows)}" if trained.slices else "",
         f"## Inputs\n\n{_inputs()}",
         f"## Limits\n\n{_limits(trained, tags)}",
         f"## Lineage\n\n{_lineage(tags)}",
@@ -130,9 +130,10 @@ def _limits(trained: Trained, tags: Mapping[str, str]) -> str:
         f"It was trained on {tags['window']}. The less a prediction's inputs are like those of these rows, the less is "
         f"known about its accuracy."
     )
+    others = "other seasons" if trained.params.split.by == "time" else "rows that come later"
     limits = [
         trained_on,
-        f"It was evaluated on {tags['holdout']} only: other seasons may be easier or harder.",
+        f"It was evaluated on {tags['holdout']} only: {others} may be easier or harder.",
         "It treats a category that it was not trained on as unknown. The service rejects values that are not allowed.",
     ]
     small_slices = [

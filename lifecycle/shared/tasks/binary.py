@@ -182,6 +182,11 @@ class Binary(Task):
         del of
         return predictions
 
+    def explained_in_words(self, of: Predictions) -> str:
+        """Return the probability in words."""
+        del of
+        return f"probability of {self.target.name}"
+
     def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
         """Compute the live metrics from counts by probability, outcome and cluster."""
         step = f"least((prediction * {_STEPS})::INT, {_STEPS - 1}) AS step"

@@ -200,6 +200,10 @@ class Multiclass(Task):
         """Return the probability of the class that is predicted for the row."""
         return predictions[:, int(np.argmax(of))]
 
+    def explained_in_words(self, of: Predictions) -> str:
+        """Return the probability of the predicted class in words."""
+        return f"probability of {self.target.categories[int(np.argmax(of))]}"
+
     def _of_all_classes(self, probabilities: NDArray[np.floating[Any]], present: NDArray[np.intp]) -> Predictions:
         complete = np.zeros((len(probabilities), len(self._position)), dtype=np.float32)
         complete[:, present] = probabilities

@@ -165,6 +165,11 @@ class Regression(Task):
         del of
         return predictions
 
+    def explained_in_words(self, of: Predictions) -> str:
+        """Return the name of the target."""
+        del of
+        return self.target.name
+
     def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
         """Compute the live metrics from sums by cluster."""
         # Centred, because the difference of large sums of squares would lose digits.

@@ -200,6 +200,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def explained_in_words(self, of: Predictions) -> str:
+        """Return what `explained` returns, in words."""
+
+    @abstractmethod
     def live(self, outcomes: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
         """Compute the live metrics from a prediction log.
 

@@ -80,7 +80,7 @@ def test_page(watched: Watched, tmp_path: Path) -> None:
 
 def described(svg: str) -> dict[tuple[str, str], str]:
     """Return the share of each bar and line by series and bin, from the descriptions for screen readers."""
-    marks = re.findall(r'aria-label="(production|[^"]+ periods?), ([^"]+): ([^"]+%)"', svg)
+    marks = re.findall(r'aria-label="(production|[^"]+ months?), ([^"]+): ([^"]+%)"', svg)
     return {(series, name): share for series, name, share in marks}
 
 
