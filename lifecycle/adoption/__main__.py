@@ -45,8 +45,6 @@ _EXAMPLE = (
 )
 _FROZEN = Path("tests/lifecycle/example")
 _EXAMPLE_CONTRACT = _FROZEN / "model/contract.py"
-# Plots of dvc.yaml that a kind of target does not have.
-_LACKING = {"boolean": (), "category": ("roc", "precision_recall"), "number": ("roc", "precision_recall", "confusion")}
 _SALT_ROWS = 20_000
 
 
@@ -170,13 +168,14 @@ def _without_example_package() -> dict[str, str]:
 
 def _with_plots(text: str, plan: Plan) -> str:
     """Return dvc.yaml with the plots of the target's kind instead of the example's."""
-    for name in _LACKING[plan.target.type]:
+    task = task_of(plan.target)
+    for name in {*re.findall(r"reports/plots/(\w+)\.csv: ", text)} - {*task.curve_names, "importance"}:
         text = re.sub(rf"  - [^\n]*:\n(?:      [^\n]*\n)*?      y: {{reports/plots/{name}\.csv[^\n]*\n", "", text)
     if plan.target.type == "number":  # the template for calibration is for probabilities
         text = text.replace(
             "  - calibration:\n      template: calibration\n", "  - mean outcome:\n      template: simple\n"
         )
-    return text.replace("x: roc_auc_lost", f"x: {task_of(plan.target).ranks}_lost")
+    return text.replace("x: roc_auc_lost", f"x: {task.ranks}_lost")
 
 
 def _with_features(text: str) -> str:

@@ -253,7 +253,7 @@ def _column(profile: Profile, name: str, request: AdoptionRequest, warnings: lis
         return None
     is_used = profile.name in {request.time, request.group}
     role = "feature"
-    if profile.was and profile.was != "yes or no":
+    if profile.was and not profile.was.startswith("yes or no"):
         warnings.append(
             f"{profile.name} is text that holds a {profile.was}: `COLUMNS` in model/data.py converts it. Check that it "
             f"reads it as you do."

@@ -1,8 +1,8 @@
 """What a table holds: the type, the range and the peculiarities of each column, computed by DuckDB in few scans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -18,7 +18,8 @@ _LARGEST = 2**31 - 1
 _DATE_FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")
 _TRUTHS = {("no", "yes"), ("n", "y"), ("f", "t"), ("false", "true"), ("off", "on")}
 
-Text = Literal["", "date", "percentage", "yes or no", "0 or 1"]
+# Words for a missing value, in lower case. In a column of texts they stay as they are: NA may be Namibia.
+_MISSING = ("na", "n/a", "nan", "null", "none", "?", "-", "#n/a")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Profile:
     name: str
     type: ColumnType | None
     sql: str
-    was: Text
+    was: str
     rows: int
     missing: int
     distinct: int
@@ -123,9 +124,9 @@ def _values(connection: DuckDBPyConnection, sql: str) -> tuple[int, dict[Any, in
 
 def _conversions(
     connection: DuckDBPyConnection, columns: Sequence[tuple[str, str]]
-) -> dict[str, tuple[ColumnType, str, Text]]:
+) -> dict[str, tuple[ColumnType, str, str]]:
     """Return for each column its type in the contract, the SQL of its values, and what its text is."""
-    converted: dict[str, tuple[ColumnType, str, Text]] = {}
+    converted: dict[str, tuple[ColumnType, str, str]] = {}
     texts = []
     for name, kind in columns:
         sql = sql_name(name)
@@ -148,7 +149,7 @@ def _conversions(
     return converted | _typed_texts(connection, {name: converted[name][1] for name in texts})
 
 
-def _large_integers(connection: DuckDBPyConnection, names: Sequence[str]) -> dict[str, tuple[ColumnType, str, Text]]:
+def _large_integers(connection: DuckDBPyConnection, names: Sequence[str]) -> dict[str, tuple[ColumnType, str, str]]:
     """Return integers that need more than 32 bits, as numbers."""
     if not names:
         return {}
@@ -161,24 +162,40 @@ def _large_integers(connection: DuckDBPyConnection, names: Sequence[str]) -> dic
     }
 
 
-def _typed_texts(connection: DuckDBPyConnection, texts: dict[str, str]) -> dict[str, tuple[ColumnType, str, Text]]:
-    """Return the texts that are dates, percentages, or yes and no in all rows."""
-    candidates: list[tuple[str, ColumnType, str, Text]] = []
-    for name, sql in texts.items():
-        percentage = f"try_cast(regexp_extract({sql}, '^([-+]?[0-9.]+) ?%$', 1) AS DOUBLE) / 100"
-        candidates.append((name, "number", percentage, "percentage"))
-        candidates += [(name, "timestamp", f"try_strptime({sql}, '{form}')", "date") for form in _DATE_FORMS]
-        candidates += [
-            (name, "boolean", f"CASE lower({sql}) WHEN '{true}' THEN true WHEN '{false}' THEN false END", "yes or no")
-            for false, true in sorted(_TRUTHS)
-        ]
+def _typed_texts(connection: DuckDBPyConnection, texts: dict[str, str]) -> dict[str, tuple[ColumnType, str, str]]:
+    """Return the texts that are numbers, dates, percentages, or yes and no in all rows with a value."""
+    candidates = [(name, *conversion) for name, sql in texts.items() for conversion in _of_text(sql)]
     if not candidates:
         return {}
-    counts = ", ".join(f"count({sql}), count({texts[name]})" for name, _, sql, _ in candidates)
+    counts = ", ".join(
+        f"count({sql}), count({texts[name]}), count(*) FILTER ({_is_missing(texts[name])})"
+        for name, _, sql, _ in candidates
+    )
     values = connection.view(TABLE).aggregate(counts).fetchall()[0]
-    typed: dict[str, tuple[ColumnType, str, Text]] = {}
+    typed: dict[str, tuple[ColumnType, str, str]] = {}
     for place, (name, kind, sql, was) in enumerate(candidates):
-        fitting, present = values[2 * place : 2 * place + 2]
-        if present and fitting == present and name not in typed:
-            typed[name] = kind, sql, was
+        fitting, present, spelled = values[3 * place : 3 * place + 3]
+        if fitting and fitting == present - spelled and name not in typed:
+            typed[name] = kind, sql, f"{was}, or a word for a missing value" if spelled else was
     return typed
+
+
+def _of_text(sql: str) -> Iterator[tuple[ColumnType, str, str]]:
+    """Yield the conversions of a text: the type, the SQL, which is NULL for a text that is none, and what it is."""
+    bare = f"regexp_replace({sql}, '^[€$£] ?| ?[€$£]$', '')"
+    grouped = f"regexp_full_match({bare}, '[-+]?[0-9]{{1,3}}(,[0-9]{{3}})+(\\.[0-9]+)?|[-+]?[0-9]+(\\.[0-9]+)?')"
+    comma = f"regexp_full_match({bare}, '[-+]?[0-9]{{1,3}}(\\.[0-9]{{3}})+(,[0-9]+)?|[-+]?[0-9]+(,[0-9]+)?')"
+    yield "number", f"CASE WHEN {grouped} THEN replace({bare}, ',', '')::DOUBLE END", "number"
+    yield "number", f"CASE WHEN {comma} THEN translate({bare}, ',.', '.')::DOUBLE END", "number with a decimal comma"
+    yield "number", f"try_cast({sql} AS DOUBLE)", "number"
+    yield "number", f"try_cast(regexp_extract({sql}, '^([-+]?[0-9.]+) ?%$', 1) AS DOUBLE) / 100", "percentage"
+    yield "timestamp", f"date_trunc('second', try_cast({sql} AS TIMESTAMP))", "date"
+    for form in _DATE_FORMS:
+        yield "timestamp", f"try_strptime({sql}, '{form}')", "date"
+    for false, true in sorted(_TRUTHS):
+        yield "boolean", f"CASE lower({sql}) WHEN '{true}' THEN true WHEN '{false}' THEN false END", "yes or no"
+
+
+def _is_missing(sql: str) -> str:
+    """Return the SQL condition that a text is a word for a missing value."""
+    return f"lower({sql}) IN ({', '.join(repr(word) for word in _MISSING)})"

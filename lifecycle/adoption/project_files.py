@@ -12,6 +12,7 @@ from lifecycle.adoption.adoption_plan import Plan
 from lifecycle.shared.columns import Column, Target
 from lifecycle.shared.files import write_json
 from lifecycle.shared.source import Source
+from lifecycle.shared.tasks.kinds import task_of
 
 # The files that a project has of its own.
 YOURS = (
@@ -65,6 +66,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lifecycle.shared.source import Source
+from lifecycle.shared.tasks.kinds import task_of
 {environment}
 SOURCE = {source}
 # By column of the contract, the SQL of its values in terms of the source's columns, as DuckDB reads it.
@@ -225,7 +227,7 @@ def params_text(plan: Plan, gates: Mapping[str, Any]) -> str:
             loss="\n    loss: squared_error" if plan.target.type == "number" else "",
             linear=_LINEAR["number" if plan.target.type == "number" else "classes"],
         ),
-        threshold=0.5 if plan.target.type == "boolean" else "null",
+        threshold=0.5 if task_of(plan.target).has_threshold else "null",
         max_age="90           # after the last period of data that the champion knows" if by_time else "null",
         new_labels=max(100, plan.rows // 2),
         **gates,

@@ -26,6 +26,7 @@ class Binary(Task):
     gated = ("roc_auc", "log_loss", "brier_score", "calibration_error")
     output_type: ClassVar[ColumnType] = "number"
     observed_in_words = "Predicted probabilities."
+    curve_names = ("roc", "precision_recall", "calibration", "confusion")
     charts = {  # noqa: RUF012 - annotated in the base class
         "roc": ("ROC", "false positive rate", "true positive rate"),
         "calibration": ("Calibration", "predicted", "observed"),

@@ -23,6 +23,7 @@ class Multiclass(Task):
     gated = ("log_loss", "balanced_accuracy", "brier_score")
     output_type: ClassVar[ColumnType] = "category"
     observed_in_words = "Predicted probabilities of the most probable class."
+    curve_names = ("calibration", "confusion")
     charts = {"calibration": ("Calibration", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = (0.0, 1.0)
 

@@ -23,6 +23,7 @@ class Regression(Task):
     gated = ("rmse", "mae", "r2")
     output_type: ClassVar[ColumnType] = "number"
     observed_in_words = "Predicted values."
+    curve_names = ("calibration",)
     charts = {"calibration": ("Mean outcome", "predicted", "observed")}  # noqa: RUF012 - annotated in the base class
     chart_range = None
 

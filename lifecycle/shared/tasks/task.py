@@ -47,6 +47,7 @@ class Task(ABC):
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
         observed_in_words: The quantity that the service counts for Prometheus, in words; see `observed`.
+        curve_names: Names of the curves that `curves` returns.
         charts: Title and axes of the curves that a report compares, by name of the curve.
         chart_range: Range of the vertical axis of these charts; None for that of the values.
     """
@@ -58,6 +59,7 @@ class Task(ABC):
     has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]
     observed_in_words: ClassVar[str]
+    curve_names: ClassVar[tuple[str, ...]]
     charts: ClassVar[Mapping[str, tuple[str, str, str]]]
     chart_range: ClassVar[tuple[float, float] | None]
 

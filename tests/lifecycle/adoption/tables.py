@@ -39,6 +39,7 @@ def leads(random: Random) -> pd.DataFrame:
             "time": time,
             "sales": np.where(random.random(ROWS) < 0.2, np.nan, random.gamma(2, 100, ROWS)),
             "opened": pd.Series(random.random(ROWS) < 0.5, dtype=object).where(random.random(ROWS) < 0.9),
+            "price": [f"{value:.2f}".replace(".", ",") if value > 30 else "n/a" for value in random.random(ROWS) * 900],
             "rate": [f"{value:.1f}%" for value in random.random(ROWS) * 100],
             "empty": None,
             "first seen": days.strftime("%m/%d/%Y"),

@@ -59,6 +59,16 @@ WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "number of the row": ({"key": range(ROWS)}, "key is different in every row, so it only tells"),
     "percentages": ({"x": [f"{n / 8}%" for n in range(ROWS)]}, "x is text that holds a percentage"),
+    "decimal commas": ({"x": [f"{n},5" for n in range(ROWS)]}, "x is text that holds a number with a decimal comma: "),
+    "thousands": ({"x": [f"$1,{n:03}.50" for n in range(ROWS)]}, "x is text that holds a number: `COLUMNS`"),
+    "words for missing": (
+        {"x": ["NA", *(f"{n / 7}" for n in range(ROWS - 1))]},
+        "x is text that holds a number, or a word for a missing value: `COLUMNS` in model/data.py converts it.",
+    ),
+    "dates and NA": (
+        {"x": ["?", *(f"2030-01-{n % 28 + 1:02}" for n in range(ROWS - 1))]},
+        "x is text that holds a date, or a word for a missing value",
+    ),
     "yes and no": ({"x": ["On", "Off"] * (ROWS // 2)}, "x says yes or no in words"),
     "rare class": (
         {"y": ["a"] * 200 + ["b"] * 197 + ["c"] * 3},
@@ -79,6 +89,30 @@ def test_warning(name: str, tmp_path: Path) -> None:
     contract = made()
     contract.__dict__.update(NAME="any", INPUTS=tuple(plan.columns), IDENTITY=plan.identity, TARGET=plan.target)
     assert faults(contract) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["1,5", "2.000,25", "-3"], [1.5, 2000.25, -3.0]),
+        (["1,500", "2,000.25", "-3"], [1500.0, 2000.25, -3.0]),
+        (["€ 1,5", "7,25 €", "n/a"], [1.5, 7.25, None]),
+        (["50%", "12.5 %", "-"], [0.5, 0.125, None]),
+        (["31.12.2030", "1.2.2030", "NULL"], ["2030-12-31 00:00:00", "2030-02-01 00:00:00", None]),
+        (["2030-12-31T10:00:00", "2030-02-01", "none"], ["2030-12-31 10:00:00", "2030-02-01 00:00:00", None]),
+        (["Yes", "no", "?"], [True, False, None]),
+        (["NA", "DE", "FR"], ["NA", "DE", "FR"]),
+    ],
+)
+def test_conversion_of_texts(texts: list[str], expected: list[Any], tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"x": texts}).to_parquet(path)
+    source = Source(str(path))
+    with source.opened() as connection:
+        (profile,) = profiles(connection)
+    rows = pd.concat(source.rows("0001", {"x": profile.sql}))["x"]
+    found = [None if pd.isna(value) else str(value) if isinstance(value, pd.Timestamp) else value for value in rows]
+    assert found == expected
 
 
 def test_duplicates(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_target_is_optional(rows: pa.Table, predictor: Predictor, tmp_path: Path
 def test_file_of_many_batches(
     rows: pa.Table, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
-    monkeypatch.setattr(predict, "_BATCH", 1_000)
+    monkeypatch.setattr(predict, "BATCH", 1_000)
     scored: list[int] = []
     score = predictor.score
 
@@ -202,7 +202,7 @@ def test_bad_rows_are_named_and_nothing_is_written(
 def test_invalid_row_of_a_later_batch_has_its_number_in_the_file(
     rows: pa.Table, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "_BATCH", 1_000)
+    monkeypatch.setattr(predict, "BATCH", 1_000)
     source = write(with_value(rows, "carrier", "ua", row=2_005), tmp_path / "in.parquet")
     with pytest.raises(UserError, match=r"row 2,?005: ua"):
         predict.predict(source, tmp_path / "out.csv", predictor)

@@ -355,7 +355,7 @@ def test_holdout_is_rendered_first() -> None:
         "- `2013-07` (holdout): 2,940 rows relabelled",
         "- `2013-01`: 4,000 rows changed (`a` 3,000, `b` 900, `c` 90, 2 more columns)",
         "",
-        "| period | `scheduled_departure, carrier, flight_number, origin` | column | before | after |",
+        "| part | `scheduled_departure, carrier, flight_number, origin` | column | before | after |",
         "| :--- | :--- | :--- | ---: | ---: |",
         "| `2013-07` (holdout) | `2013-07-01 05:00:00, UA, 1, EWR` | `late` | `false` | `true` |",
     ]
