@@ -66,7 +66,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lifecycle.shared.source import Source
-from lifecycle.shared.tasks.kinds import task_of
 {environment}
 SOURCE = {source}
 # By column of the contract, the SQL of its values in terms of the source's columns, as DuckDB reads it.

@@ -15,6 +15,8 @@ from lifecycle.shared.yaml_text import edit_yaml
 
 # Largest number of periods to ingest at once; a source that has rows for every period would never end.
 _MOST_PERIODS = 366
+# Number of periods without rows after which the source has ended; a longer gap is filled by hand.
+_ENDED = {"day": 14, "week": 4, "month": 3}
 
 
 def renew(params: Params, now: datetime) -> list[str]:
@@ -40,6 +42,8 @@ def renew(params: Params, now: datetime) -> list[str]:
                 ingest(part, params.split)
             except NoRowsError:
                 without_rows.append(part)
+                if len(without_rows) == _ENDED.get(str(params.split.period), 1):
+                    break
                 continue
             parts += [*without_rows, part]
             for gap in without_rows:

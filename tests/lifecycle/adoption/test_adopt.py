@@ -67,6 +67,10 @@ def check_story(project: Repository, printed: str, table: str) -> None:
     assert "`git push origin --delete mlflow` removes the versions of the example from the registry." in printed
     assert f"Add {table} to .gitignore" in printed
 
+    edited = project.must("git", "diff", "--numstat", "HEAD").splitlines()
+    print(f"{table}: {sum(int(line.split()[0]) for line in edited)} lines edited by hand")
+    assert edited == []
+
     # Everything that `make check` runs, on the files as adoption wrote them.
     project.must("ruff", "check", "model")
     project.must("ruff", "format", "--check", "model")

@@ -80,6 +80,7 @@ def check_gains(report: str) -> None:
     assert len(set(gains)) == 2
 
 
+@pytest.mark.long
 def test_commit_before_the_machinery_moved(small: Path, tmp_path: Path) -> None:
     """The last commit without `lifecycle/` has a stage for origins and a command that measures latency."""
     before = "5b0ff2cacb8d7d2525c92908ea8441365ba65068"

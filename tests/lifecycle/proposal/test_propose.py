@@ -107,6 +107,7 @@ def test_column_that_the_proposal_removes(proposing: Repository) -> None:
     assert "| average precision ↑ | 0." in report
 
 
+@pytest.mark.long
 def test_column_of_a_new_month_that_the_champion_needs(proposing: Repository, small: Path) -> None:
     """Neither side has the column, so the models cannot be compared and the check fails."""
     shutil.copy(part_files(MONTHS[3], small)[0], proposing.folder / "data")
@@ -135,6 +136,7 @@ def test_a_row_of_a_new_month_that_the_champion_does_not_accept(proposing: Repos
     assert "cannot be compared" not in report
 
 
+@pytest.mark.long
 def test_champion_whose_process_dies(proposing: Repository) -> None:
     proposing.must("git", "switch", "--quiet", "main")
     dies = "    raise SystemExit('killed')\n"

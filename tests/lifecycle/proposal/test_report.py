@@ -129,7 +129,7 @@ def test_several_origins_decide() -> None:
     assert headline(unlucky) == "✅ Better than the model in production"
     few = proposal(comparison(differing(0, 0.001, "no worse"), origins=over_origins(-0.001, 0.03, "unclear")))
     assert headline(few).startswith("🟡 Too few rows to tell: these 4 origins can show differences of 0.03 in ROC AUC")
-    assert "recipes in periods like 2013-04, 2013-05, 2013-06, 2013-07, each trained on the rows before it." in render(few)
+    assert "in periods like 2013-04, 2013-05, 2013-06, 2013-07, each trained on the rows before it." in render(few)
 
 
 def test_the_trained_model_must_not_be_worse_on_the_holdout() -> None:

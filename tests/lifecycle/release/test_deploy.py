@@ -229,6 +229,7 @@ def test_errors_that_leave_production_unchanged(story: Story) -> None:
     assert story.running() == "2"
 
 
+@pytest.mark.long
 def test_restart_and_reload_of_haproxy(story: Story) -> None:
     story.host.run("docker compose restart haproxy")
     assert eventually(lambda: answering(story)) == "2"
