@@ -82,6 +82,7 @@ def test_make_itself(unchanged: Repository) -> None:
         assert f"  {target}" in listed
 
 
+@pytest.mark.long
 def test_earlier_outputs_are_taken_from_the_cache(finished: Repository, tmp_path: Path) -> None:
     """As in CI, which only keeps DVC's cache from the previous run."""
     folder = tmp_path / "clone"

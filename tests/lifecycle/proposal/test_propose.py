@@ -184,6 +184,7 @@ def test_flipped_outcomes_are_reported_even_if_the_model_is_the_same(proposing: 
     assert "What changes: rows of months that main has" in report
 
 
+@pytest.mark.long
 def test_a_column_that_leaks_the_outcome(proposing: Repository) -> None:
     """The first lines warn of it."""
 

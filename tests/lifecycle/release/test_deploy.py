@@ -192,6 +192,7 @@ def test_a_version_that_fails_its_smoke_test_is_not_deployed(story: Story, edits
     assert story.champions() == champions
 
 
+@pytest.mark.long
 def test_rollback_to_a_contract_that_rejects_the_requests(story: Story) -> None:
     ask = partial(httpx.post, f"{story.host.url}/predict", timeout=5)
     assert ask(json=EXAMPLE | {"flight_number": 3000}, headers={"X-Request-ID": "new"}).status_code == 200
@@ -253,6 +254,7 @@ def answering(story: Story) -> str:
         return ""
 
 
+@pytest.mark.long
 def test_no_host(released: Repository, tmp_path: Path) -> None:
     """A deployment prints the command that runs the image; a rollback needs an image that still exists."""
     engine, clone = find_engine(), clone_of(released, tmp_path)

@@ -121,6 +121,7 @@ def test_worse_model_and_a_label(proposing: Repository, judge: Judge, github: Gi
     assert github.tokens == {TOKEN}
 
 
+@pytest.mark.long
 def test_nothing_changes(proposing: Repository, judge: Judge) -> None:
     (proposing.folder / "README.md").write_text("Other words\n", encoding="utf-8")
     proposing.commit("Words")
@@ -215,6 +216,7 @@ def test_champion_that_was_rolled_back(proposing: Repository, judge: Judge, tmp_
     assert judged.comment.startswith("## ✅ Better than the model in production\n")
 
 
+@pytest.mark.long
 def test_training_that_crashes(proposing: Repository, judge: Judge) -> None:
     edit(
         proposing,
