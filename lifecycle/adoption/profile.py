@@ -183,11 +183,14 @@ def _typed_texts(connection: DuckDBPyConnection, texts: dict[str, str]) -> dict[
 def _of_text(sql: str) -> Iterator[tuple[ColumnType, str, str]]:
     """Yield the conversions of a text: the type, the SQL, which is NULL for a text that is none, and what it is."""
     bare = f"regexp_replace({sql}, '^[€$£] ?| ?[€$£]$', '')"
-    grouped = f"regexp_full_match({bare}, '[-+]?[0-9]{{1,3}}(,[0-9]{{3}})+(\\.[0-9]+)?|[-+]?[0-9]+(\\.[0-9]+)?')"
-    comma = f"regexp_full_match({bare}, '[-+]?[0-9]{{1,3}}(\\.[0-9]{{3}})+(,[0-9]+)?|[-+]?[0-9]+(,[0-9]+)?')"
+    # Digits after a leading zero are a code, such as a postcode.
+    whole = "(0|[1-9][0-9]*)"
+    grouped = f"regexp_full_match({bare}, '[-+]?([1-9][0-9]{{0,2}}(,[0-9]{{3}})+|{whole})(\\.[0-9]+)?')"
+    comma = f"regexp_full_match({bare}, '[-+]?([1-9][0-9]{{0,2}}(\\.[0-9]{{3}})+|{whole})(,[0-9]+)?')"
+    is_code = f"regexp_matches({sql}, '^[-+]?0[0-9]')"
     yield "number", f"CASE WHEN {grouped} THEN replace({bare}, ',', '')::DOUBLE END", "number"
     yield "number", f"CASE WHEN {comma} THEN translate({bare}, ',.', '.')::DOUBLE END", "number with a decimal comma"
-    yield "number", f"try_cast({sql} AS DOUBLE)", "number"
+    yield "number", f"CASE WHEN NOT {is_code} THEN try_cast({sql} AS DOUBLE) END", "number"
     yield "number", f"try_cast(regexp_extract({sql}, '^([-+]?[0-9.]+) ?%$', 1) AS DOUBLE) / 100", "percentage"
     yield "timestamp", f"date_trunc('second', try_cast({sql} AS TIMESTAMP))", "date"
     for form in _DATE_FORMS:

@@ -1,6 +1,7 @@
 """A table outside of the repository: a CSV or Parquet file, or a query of a database, read with DuckDB."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.shared.console import UserError
 from lifecycle.shared.parts import end_of, first_day, is_fold, kind_of
@@ -90,7 +91,13 @@ def readable_errors(location: str) -> Iterator[None]:
         yield
     except (duckdb.Error, OSError, ImportError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{location} cannot be read: {reason}") from error
+        if "not utf-8 encoded" in str(error):
+            reason = "it is not encoded in UTF-8, into which `iconv --from latin1 --to utf-8` converts it"
+        elif "automatically detect the CSV" in str(error):
+            reason = (
+                "some rows do not have as many values as the first line, which has to hold the names of the columns"
+            )
+        raise UserError(f"{location} cannot be read: {reason}.") from error
 
 
 def _connected(database: Path) -> DuckDBPyConnection:
@@ -124,10 +131,22 @@ def _copy(source: Source) -> Path:
             if source.query:
                 _copy_query(source, connection)
             else:
-                # Types are inferred from all rows, so that they do not depend on the order of the rows.
-                connection.read_csv(_local(source), sample_size=-1).to_table(TABLE)
+                _read_csv(_local(source), connection).to_table(TABLE)
         new.rename(path)
     return path
+
+
+def _read_csv(path: str, connection: DuckDBPyConnection) -> DuckDBPyRelation:
+    import fsspec
+
+    with fsspec.open(path, "rb", compression="infer") as file:
+        first = file.readline().decode("utf-8")
+    if not first:
+        raise UserError(f"{path} is empty.")
+    # Left to itself, DuckDB skips lines until the rest is regular, without a word.
+    delimiter = max(",;\t|", key=re.sub(r'"[^"]*"', "", first).count)
+    # Types are inferred from all rows, so that they do not depend on the order of the rows.
+    return connection.read_csv(path, delimiter=delimiter, header=True, skiprows=0, sample_size=-1)
 
 
 @cache

@@ -102,6 +102,8 @@ def test_warning(name: str, tmp_path: Path) -> None:
         (["2030-12-31T10:00:00", "2030-02-01", "none"], ["2030-12-31 10:00:00", "2030-02-01 00:00:00", None]),
         (["Yes", "no", "?"], [True, False, None]),
         (["NA", "DE", "FR"], ["NA", "DE", "FR"]),
+        (["01067", "80331", "NA"], ["01067", "80331", "NA"]),
+        (["0", "0.5", "NA"], [0.0, 0.5, None]),
     ],
 )
 def test_conversion_of_texts(texts: list[str], expected: list[Any], tmp_path: Path) -> None:

@@ -105,6 +105,38 @@ def http_server(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+UNREADABLE = {
+    "latin1": ("name,y\n" + "Zürich,1\n" * 9, "latin-1", "it is not encoded in UTF-8"),
+    "utf-16": ("name,y\n" + "Zürich,1\n" * 9, "utf-16", "it is not encoded in UTF-8"),
+    "short row": (
+        "a,b,y\n" + "1,2,3\n" * 9 + "1,2\n",
+        "utf-8",
+        "some rows do not have as many values as",
+    ),
+    "long row": ("a,b,y\n1,2,3,4\n" + "1,2,3\n" * 9, "utf-8", "some rows do not have as many values as"),
+    "preamble": ("a report\n\na,b,y\n" + "1,2,3\n" * 9, "utf-8", "some rows do not have as many values as"),
+    "empty": ("", "utf-8", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_csv_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
+    text, encoding, sentence = UNREADABLE[name]
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding=encoding)
+    with pytest.raises(UserError, match=sentence), Source(str(path)).opened():
+        pass
+
+
+@pytest.mark.parametrize("text", ["a;b c\n1;x,y\n2;z\n", 'a,"b;; c"\n1,"x, y"\n2,z\n', "\ufeffa\tb\n1\tx\n2\ty\n"])
+def test_delimiters(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    with Source(str(path)).opened() as connection:
+        table = connection.view("source")
+        assert (table.columns[0], len(table.columns), table.aggregate("count(*)").fetchall()) == ("a", 2, [(2,)])
+
+
 def test_rows_of_a_period(tmp_path: Path) -> None:
     """The rows of a CSV file come in chunks, and the file is parsed once."""
     path = tmp_path / "table.csv"
