@@ -74,6 +74,7 @@ class Server:
     path: str = "/predict"
     body: object = field(default_factory=lambda: EXAMPLE)
     health: str = "/readyz"
+    folder: Path = ROOT  # the directory that it runs in
     rates: list[float] = field(default_factory=list)
     medians: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)
@@ -97,7 +98,7 @@ def started(server: Server, folder: Path) -> Iterator[tuple[str, float, "subproc
     since = time.perf_counter()
     with subprocess.Popen(
         [part.format(port=port) for part in server.command],
-        cwd=ROOT,
+        cwd=server.folder,
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

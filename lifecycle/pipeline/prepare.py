@@ -60,7 +60,10 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
             pq.ParquetWriter(folder / "holdout.parquet", ARROW_SCHEMA, compression="zstd") as holdout_file,
         ):
             for part in _progress("compute features", [*window, *holdout]):
-                table = read_part(part, data).select(ARROW_SCHEMA.names)
+                table = read_part(part, data)
+                if not table.num_rows:
+                    continue
+                table = table.select(ARROW_SCHEMA.names)
                 if part in window:
                     matrix = features(to_columns(table), codes)
                     train_file.write_table(

@@ -91,7 +91,7 @@ def readable_errors(location: str) -> Iterator[None]:
         yield
     except (duckdb.Error, OSError, ImportError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        if "not utf-8 encoded" in str(error):
+        if isinstance(error, UnicodeDecodeError) or "not utf-8 encoded" in str(error):
             reason = "it is not encoded in UTF-8, into which `iconv --from latin1 --to utf-8` converts it"
         elif "automatically detect the CSV" in str(error):
             reason = (

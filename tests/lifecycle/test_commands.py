@@ -78,6 +78,7 @@ ELSEWHERE = {
     "make adopt DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption DATA TARGET": ADOPTION,
     "python -m lifecycle.adoption.finish": ADOPTION,
+    "make score": "scoring/test_scoring.py::test_new_files_are_scored_once",
     "make score FROM TO": "scoring/test_scoring.py::test_new_files_are_scored_once",
     "python -m lifecycle.scoring FROM TO": "scoring/test_scoring.py::test_new_files_are_scored_once",
     "make serve": "test_commands.py::test_commands",
