@@ -1,13 +1,15 @@
 """Adopted tables of other kinds in production: released, proposed, merged, deployed and rolled back."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.github.server import NAME, github
-from tests.lifecycle.adoption.tables import species
+from tests.lifecycle.adoption.tables import leads, species, visits
 from tests.lifecycle.adoption.test_adopt import adopted
 from tests.lifecycle.missing import need
 from tests.lifecycle.repository import ROOT, edit
@@ -39,12 +41,32 @@ def test_rehearsal(table: str, answer: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_batch_of_new_rows_is_proposed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["churn.csv", "leads.csv"])
+def test_comment(table: str, tmp_path: Path) -> None:
+    """The real propose.yml and comment.yml, for the tables whose kind of target is that of the example."""
+    project, _ = adopted(table, tmp_path / "project")
+    (project.folder / ".venv").symlink_to(ROOT / ".venv")
+    edit(project, "params.yaml", "max_iter: 200", "max_iter: 150")
+    printed = project.must("python", "-m", "tests.github.rehearse", ONLY_PROPOSAL="1")
+    assert re.search(r"^## (✅ (Better|No worse) than the model in production|🟡 Too few rows)", printed, re.MULTILINE)
+    assert "The check `model` would pass." in printed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("table", "make"), [("species.csv", species), ("visits.parquet", visits), ("leads.csv", leads)]
+)
+def test_a_batch_of_new_rows_is_proposed(
+    table: str, make: Callable[[np.random.Generator], pd.DataFrame], tmp_path: Path
+) -> None:
     """The real retrain.yml finds rows that the data does not have, and opens a pull request with a model of all."""
     need("gh")
-    project, _ = adopted("species.csv", tmp_path / "project")
-    more = species(np.random.default_rng(8)).iloc[:400]
-    more.to_csv(project.folder / "species.csv", mode="a", header=False, index=False)
+    project, _ = adopted(table, tmp_path / "project")
+    path, more = project.folder / table, make(np.random.default_rng(8)).iloc[:400]
+    if path.suffix == ".csv":
+        more.to_csv(path, mode="a", header=False, index=False)
+    else:
+        pd.concat([pd.read_parquet(path), more]).to_parquet(path, index=False)
     project.commit("More rows in the source")
     project.must("git", "remote", "add", "origin", str(project.folder))
     project.must("git", "checkout", "--quiet", "--detach")

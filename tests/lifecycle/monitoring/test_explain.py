@@ -38,6 +38,7 @@ def test_contributions_add_up(watched: Watched, log: tuple[str, list[str]]) -> N
     assert explanation.nearest in watched.reference.periods
 
 
+@pytest.mark.long
 def test_month_is_the_one_in_which_it_was_most_likely(watched: Watched, log: tuple[str, list[str]]) -> None:
     """It is mostly the month of the row itself, because months differ by their weather."""
     url, ids = log

@@ -137,6 +137,7 @@ def test_a_change_runs_the_stages_that_depend_on_it(
     finished.must("dvc", "checkout", "--quiet", "--force", "dvc.yaml", "data.dvc")
 
 
+@pytest.mark.long
 def test_next_month(finished: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `make ingest` and new months in params.yaml, `make` validates and versions the new month."""
     rows = fetch("2013-05").sample(3_000, random_state=0)

@@ -183,6 +183,7 @@ def test_late_writer_repeats_its_change_to_an_existing_run(unregistered: Reposit
     assert texts == ["kept", "kept"]
 
 
+@pytest.mark.long
 def test_on_a_server(unregistered: Repository, tmp_path: Path) -> None:
     """MLFLOW_TRACKING_URI alone moves the registry to a server."""
     port = free_port()

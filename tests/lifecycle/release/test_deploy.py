@@ -206,6 +206,7 @@ def test_rollback_to_a_contract_that_rejects_the_requests(story: Story) -> None:
     assert story.champions() == champions
 
 
+@pytest.mark.long
 def test_errors_that_leave_production_unchanged(story: Story) -> None:
     _, error = story.run("rollback", "99", "--why", "an incident")
     assert error == "there is no version 99 of flight-delay. `make registry` lists the versions."

@@ -224,6 +224,7 @@ def test_prove_rejects_an_image_with_another_model(
     assert "instead of another" in completed.stdout
 
 
+@pytest.mark.long
 def test_prove_rejects_a_slow_image(engine: Engine, image: str, repository: Repository, tmp_path: Path) -> None:
     copy = Repository(Path(shutil.copytree(repository.folder, tmp_path / "clone")))
     change_params(copy, gates=GATES | {"answer_milliseconds": 0.001}, window=WINDOW, holdout=HOLDOUT)
@@ -255,6 +256,7 @@ def test_prove_rejects_an_image_that_starts_too_slowly(
         list(prove_image(image, engine.command, seconds_to_start=0.05))
 
 
+@pytest.mark.long
 def test_error_of_a_failed_build(engine: Engine, image: str, repository: Repository) -> None:
     """The base image is in a registry on this machine that does not exist, so that the test needs no network."""
     del image
