@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.serving import CONNECTIONS, ROOT, SECONDS, Server, ratio, started, wrk
+from benchmarks.serving import CONNECTIONS, ROOT, Server, measure, ratio
 from tests.lifecycle.repository import copied_project
 
 REPORT = ROOT / "benchmarks/kinds.md"
@@ -80,12 +80,7 @@ def main() -> None:
         services = [service_of(kind, target, rows, folder / target) for kind, target in TARGETS.items()]
         for _ in tqdm(range(ROUNDS), "rounds"):
             for service in services:
-                with started(service, folder) as (url, _, _):
-                    wrk(url + service.path, service.body, folder, 2)
-                    rate, median, p99 = wrk(url + service.path, service.body, folder, SECONDS)
-                service.rates.append(rate)
-                service.medians.append(median)
-                service.p99s.append(p99)
+                measure(service, folder)
         sizes = [sum(file.stat().st_size for file in (s.folder / "artifacts/model").iterdir()) for s in services]
     lines = [
         f"| {s.name} | {statistics.median(s.rates):,.0f} | {statistics.median(s.medians):.2f} "

@@ -203,6 +203,17 @@ TARGETS = {
 }
 
 
+def measure(server: Server, folder: Path) -> None:
+    """Start a server, warm it up, load it, and add the measurements of the round."""
+    with started(server, folder) as (url, seconds, _):
+        wrk(url + server.path, server.body, folder, 2)
+        rate, median, p99 = wrk(url + server.path, server.body, folder, SECONDS)
+    server.rates.append(rate)
+    server.medians.append(median)
+    server.p99s.append(p99)
+    server.starts.append(seconds)
+
+
 def ratio(service: list[float], rival: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(service, rival, strict=True))
 
@@ -214,13 +225,7 @@ def main() -> None:
         measured = servers(folder)
         for _ in tqdm(range(ROUNDS), "rounds"):
             for server in tqdm(measured, leave=False):
-                with started(server, folder) as (url, seconds, _):
-                    wrk(url + server.path, server.body, folder, 2)
-                    rate, median, p99 = wrk(url + server.path, server.body, folder, SECONDS)
-                server.rates.append(rate)
-                server.medians.append(median)
-                server.p99s.append(p99)
-                server.starts.append(seconds)
+                measure(server, folder)
     service, _, forgetful, *_ = measured
     rivals = {server.name: server for server in measured}
     lines = [

@@ -24,7 +24,7 @@ from lifecycle.pipeline.ingest import fold_key
 from lifecycle.registry.store import BRANCH
 from lifecycle.shared import console
 from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.contract_check import slug
 from lifecycle.shared.files import write_json, write_text
 from lifecycle.shared.parts import key_texts
@@ -91,8 +91,8 @@ def _about_source(source: Source) -> list[str]:
     if source.query or not path.is_file():
         return []
     reachable = (
-        f"{path} is on this machine only: `make ingest` reads it, but not when GitHub retrains. Put it where both can "
-        f"read it, such as s3://bucket/table.parquet, and name that in model/data.py."
+        f"{path} is on this machine only: `make ingest` can read it here, but a retraining on GitHub cannot. Put it "
+        f"where both can, such as s3://bucket/table.parquet, and name that in model/data.py."
     )
     ignored = f"Add {path} to .gitignore: data/ is versioned, the table need not be in git."
     return [reachable, ignored] if path.resolve().is_relative_to(Path.cwd()) else [reachable]
@@ -106,7 +106,7 @@ def _about_registry() -> list[str]:
             return []
         return [f"{remove}."] if git("ls-remote", "--heads", "origin", BRANCH) else []
     except CommandError as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         return [f"{remove}, if there are any: origin did not answer ({reason})."]
 
 

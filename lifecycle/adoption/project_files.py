@@ -1,6 +1,5 @@
 """The texts of the files that a project has of its own."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -10,7 +9,7 @@ from typing import Any
 from lifecycle.adoption import regressors
 from lifecycle.adoption.adoption_plan import Plan
 from lifecycle.shared.columns import Column, Target
-from lifecycle.shared.files import write_json
+from lifecycle.shared.files import sha256, write_json
 from lifecycle.shared.source import Source
 from lifecycle.shared.tasks.kinds import task_of
 
@@ -123,17 +122,13 @@ def features(columns: Columns, codes: Codes) -> NDArray[np.float32]:
 
 def record_written() -> None:
     """Remember the files as they are."""
-    write_json(_WRITTEN, {path: _digest(path) for path in YOURS})
+    write_json(_WRITTEN, {path: sha256(Path(path)) for path in YOURS})
 
 
 def is_as_written(path: str) -> bool:
     """Return whether a file is as adoption has written it."""
     written = json.loads(_WRITTEN.read_text(encoding="utf-8")) if _WRITTEN.exists() else {}
-    return written.get(path) == _digest(path)
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return written.get(path) == sha256(Path(path))
 
 
 def contract_text(plan: Plan) -> str:

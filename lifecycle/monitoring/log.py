@@ -25,7 +25,7 @@ from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, c
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.columns import TYPES
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.inputs import request_columns
 from model import contract
 
@@ -125,12 +125,34 @@ def outcomes_since(url: str, since: datetime) -> int:
             return int(files.view("reported").aggregate("count(*)").fetchall()[0][0])
 
 
+def time_of(url: str, prediction: str) -> datetime | None:
+    """Return the time of a prediction by its id; None if the log does not have it.
+
+    Raises:
+        UserError: If the log cannot be read.
+    """
+    with _errors_for_people():
+        if is_database(url):
+            engine = create_log_engine(url)
+            with engine.connect() as connection:
+                exists = sa.inspect(connection).has_table(PREDICTIONS.name)
+                query = sa.select(PREDICTIONS.c.time).where(PREDICTIONS.c.id == prediction)
+                times = list(connection.execute(query).scalars()) if exists else []
+            engine.dispose()
+        else:
+            with duckdb.connect() as files:
+                _connect_files(files, url, (-math.inf, math.inf, math.inf))
+                rows = files.view("logged").filter(ColumnExpression("id") == ConstantExpression(prediction))
+                times = [time for (time,) in rows.project("time").fetchall()]
+    return datetime.fromtimestamp(times[0], UTC) if times else None
+
+
 @contextmanager
 def _errors_for_people() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(f"the prediction log cannot be read: {reason}") from error
 
 

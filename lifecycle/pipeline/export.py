@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.tasks.task import CLASSES
 from model.features import NAMES
 
@@ -41,7 +41,7 @@ def write_onnx(pipeline: Any, path: Path) -> None:
             target_opset={"": 18, "ai.onnx.ml": 3},  # the newest that all exporters used here support
         )
     except Exception as error:  # the exporters raise errors of many types
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(
             f"{type(estimator).__name__} cannot be exported to ONNX: {reason}\n"
             f"Set `model_format: skops` in params.yaml to save it without an export; the comment there names the cost."

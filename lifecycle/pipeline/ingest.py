@@ -4,7 +4,6 @@ PART is a period such as 2030-07, or the number of a batch such as 0002; by defa
 """
 
 import argparse
-import hashlib
 import re
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from lifecycle.shared import console
 from lifecycle.shared.columns import Column
 from lifecycle.shared.console import UserError
 from lifecycle.shared.conversion import to_arrow
-from lifecycle.shared.files import replacing_file, replacing_folder
+from lifecycle.shared.files import replacing_file, replacing_folder, sha256
 from lifecycle.shared.params import Split, load_params
 from lifecycle.shared.parts import (
     DATA,
@@ -38,12 +37,14 @@ from lifecycle.shared.parts import (
     periods,
 )
 from lifecycle.shared.tables import ARROW_SCHEMA
-from lifecycle.shared.validation import TELL_APART, as_pandas, validate
+from lifecycle.shared.validation import TELL_APART, as_pandas, row_in_words, validate
 from model import contract, data
 
 _BATCH = re.compile(r"(?!0000)\d{4}")
 # Column with the number of a row's fold; 0 if rows are split by time.
 _FOLD = "fold of the row"
+# The identity of a row, in SQL.
+_KEYS = ", ".join(f'"{name}"' for name in contract.IDENTITY)
 _WITH_FOLD = ARROW_SCHEMA.append(pa.field(_FOLD, pa.int8()))
 
 
@@ -155,16 +156,14 @@ def _folds(table: pa.Table, split: Split) -> NDArray[np.intp]:
 
 def _require_unique(rows: DuckDBPyRelation, part: str) -> None:
     """Fail if rows of several chunks have the same identity; within a chunk, validation has compared them."""
-    keys = ", ".join(f'"{name}"' for name in contract.IDENTITY)
-    repeated = rows.aggregate(f"{keys}, count(*) AS count", keys).filter("count > 1")
+    repeated = rows.aggregate(f"{_KEYS}, count(*) AS count", _KEYS).filter("count > 1")
     first = repeated.limit(1).fetchall()
     if first:
         *values, _ = first[0]
         (more,) = repeated.aggregate("sum(count - 1)").fetchall()[0]
-        shown = ", ".join(f"{name} {value}" for name, value in zip(contract.IDENTITY, values, strict=True))
         raise UserError(
-            f"fetch({part!r}) returns {more:,} row{'s' if more > 1 else ''} more than once. The first: {shown}. "
-            f"{TELL_APART}"
+            f"fetch({part!r}) returns {more:,} row{'s' if more > 1 else ''} more than once. The first: "
+            f"{row_in_words(values)}. {TELL_APART}"
         )
 
 
@@ -176,10 +175,9 @@ def _new_rows(rows: DuckDBPyRelation, connection: DuckDBPyConnection, part: str,
     """
     files = [str(file) for batch in batches(folder) if batch.name < part for file in batch.glob("*.parquet")]
     if files:
-        keys = ", ".join(f'"{name}"' for name in contract.IDENTITY)
         rows.create_view("fetched")
         connection.read_parquet(files).create_view("known")
-        rows = connection.query(f"SELECT fetched.* FROM fetched ANTI JOIN known USING ({keys})")  # noqa: S608 - from the contract
+        rows = connection.query(f"SELECT fetched.* FROM fetched ANTI JOIN known USING ({_KEYS})")  # noqa: S608 - from the contract
     if not rows.limit(1).fetchall():
         raise NoRowsError("the source has no new rows; see `fetch` in model/data.py.")
     return rows
@@ -188,15 +186,15 @@ def _new_rows(rows: DuckDBPyRelation, connection: DuckDBPyConnection, part: str,
 def _write_period(rows: DuckDBPyRelation, path: Path) -> bool:
     with replacing_file(path) as aside:
         _write(rows, aside)
-        return not path.exists() or _digest(path) != _digest(aside)
+        return not path.exists() or sha256(path) != sha256(aside)
 
 
 def _write_batch(rows: DuckDBPyRelation, path: Path) -> bool:
-    before = {file.name: _digest(file) for file in path.glob("*.parquet")}
+    before = {file.name: sha256(file) for file in path.glob("*.parquet")}
     with replacing_folder(path) as aside:
         for fold in range(1, FOLDS + 1):
             _write(rows.filter(f'"{_FOLD}" = {fold}'), aside / f"fold-{fold:02}.parquet")
-        return before != {file.name: _digest(file) for file in aside.glob("*.parquet")}
+        return before != {file.name: sha256(file) for file in aside.glob("*.parquet")}
 
 
 def _write(rows: DuckDBPyRelation, path: Path) -> None:
@@ -204,11 +202,6 @@ def _write(rows: DuckDBPyRelation, path: Path) -> None:
     # Sorted, so that the file does not depend on the order in which the source returns rows.
     table = table.sort_by([(name, "ascending") for name in contract.IDENTITY])
     pq.write_table(table.replace_schema_metadata(), path, compression="zstd", compression_level=19)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

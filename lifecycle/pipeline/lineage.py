@@ -3,14 +3,13 @@
 `python -m lifecycle.pipeline.lineage` writes artifacts/lineage.json, next to the model folder.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
-from lifecycle.shared.files import write_json
+from lifecycle.shared.files import sha256, write_json
 from lifecycle.shared.predictor import model_hash
 
 LINEAGE = Path("artifacts/lineage.json")
@@ -31,7 +30,7 @@ def write_lineage(path: Path = LINEAGE) -> dict[str, Any]:
 
     if not (stage.MODEL / "metadata.json").exists() or not track.LOCK.exists():
         raise UserError("there is no trained model yet. `make` trains one.")
-    lock = hashlib.sha256(track.LOCK.read_bytes()).hexdigest()
+    lock = sha256(track.LOCK)
     commit, as_committed = track.checked_out()
     lineage = {
         # Name until the model is registered: the commit, or the lock if uncommitted changes rule out a release.

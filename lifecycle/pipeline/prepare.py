@@ -18,7 +18,7 @@ from lifecycle.shared.files import replacing_folder, require_space, write_json
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.parts import DATA, part_files, read_part, row_count
 from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
-from lifecycle.shared.validation import TELL_APART, as_pandas, validate
+from lifecycle.shared.validation import TELL_APART, as_pandas, row_in_words, validate
 from model import contract
 from model.features import CODED, NAMES, features
 
@@ -123,10 +123,9 @@ def _require_disjoint(window: list[str], holdout: list[str], data: Path) -> None
         if not count:
             return
         values = both.limit(1).fetchall()[0]
-    first = ", ".join(f"{name} {value}" for name, value in zip(contract.IDENTITY, values, strict=True))
     raise UserError(
         f"{count:,} row{'s' if count > 1 else ''} of the holdout {'are' if count > 1 else 'is'} also in the window, so "
-        f"a model would be judged on what it was trained on. The first: {first}. {TELL_APART}"
+        f"a model would be judged on what it was trained on. The first: {row_in_words(values)}. {TELL_APART}"
     )
 
 

@@ -5,7 +5,6 @@ lifecycle.pipeline.track` logs their results to .mlflow/ or to the server that M
 argument `ui` it serves the MLflow pages.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -17,8 +16,8 @@ from typing import Any, NoReturn
 
 from lifecycle.pipeline import stage
 from lifecycle.shared import console
-from lifecycle.shared.console import UserError
-from lifecycle.shared.files import write_json
+from lifecycle.shared.console import UserError, first_line
+from lifecycle.shared.files import sha256, write_json
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.yaml_text import parse_yaml
 from model import contract
@@ -53,7 +52,7 @@ def track() -> str:
     """
     if not LOCK.exists():
         raise UserError(f"there is no {LOCK}, so there is nothing to track. Run the pipeline with `make`.")
-    uri, lock = tracking_uri(), hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    uri, lock = tracking_uri(), sha256(LOCK)
     local = not os.environ.get("MLFLOW_TRACKING_URI")
     if _LAST.exists() and (not local or (STORE / "mlflow.db").exists()):
         last = json.loads(_LAST.read_text(encoding="utf-8"))
@@ -66,7 +65,7 @@ def track() -> str:
     try:
         run = find_or_log(uri)
     except MlflowException as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(
             f"the run could not be tracked at {uri}: {reason}\n"
             f"The model itself is finished. Run `make` to retry; unset MLFLOW_TRACKING_URI to track locally."
@@ -86,7 +85,7 @@ def find_or_log(uri: str) -> str:
     previous_uri = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
-        return _find_or_log(hashlib.sha256(LOCK.read_bytes()).hexdigest(), uri)
+        return _find_or_log(sha256(LOCK), uri)
     finally:
         # `set_tracking_uri` also sets the environment variable, and other code would take the SQLite file for a server.
         mlflow.set_tracking_uri(previous_uri)  # type: ignore[arg-type]  # None unsets it

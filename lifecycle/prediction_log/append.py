@@ -18,7 +18,7 @@ from lifecycle.prediction_log.database import (
     rows_by_table,
     write_records,
 )
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 
 _ARROW: dict[type, pa.DataType] = {str: pa.string(), float: pa.float64(), bool: pa.bool_(), int: pa.int64()}
 
@@ -45,7 +45,7 @@ def append_records(url: str, name: str, batches: Iterable[Sequence[Record]]) -> 
         else:
             _append_files(url, name, batches)
     except (sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(f"nothing was written: the prediction log does not accept records: {reason}") from error
 
 

@@ -25,7 +25,7 @@ from lifecycle.prediction_log.database import Record, create_log_engine, create_
 from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 from lifecycle.prediction_log.spool import DRAIN, SEGMENTS, WRITERS, lock, waiting_bytes
 from lifecycle.shared import console
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 
 logger = logging.getLogger("prediction-log")
 
@@ -136,7 +136,7 @@ class Drain:
             self._write_all(records)
         except SQLAlchemyError as error:
             if not self.is_down:
-                reason = str(error).partition("\n")[0]
+                reason = first_line(error)
                 logger.error("the database is down, records wait in %s: %s", self._folder, reason)  # noqa: TRY400
             self.is_down = True
             self._ready = False  # it may come back without the tables

@@ -4,7 +4,6 @@ The file has the columns prediction_id and outcome. The outcomes go to the same 
 the service receives at /feedback.
 """
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from lifecycle.prediction_log.database import PREDICTIONS, Feedback, Outcome, cr
 from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
+from lifecycle.shared.files import sha256
 
 _BATCH = 500  # outcomes in one statement
 
@@ -47,7 +47,7 @@ def report(source: Path, url: str) -> tuple[int, int | None]:
         parquet = source.suffix == ".parquet"
         table = pq.read_table(source) if parquet else pa.csv.read_csv(source, convert_options=options)
         reports: list[Any] = msgspec.convert(table.select(["prediction_id", "outcome"]).to_pylist(), list[Feedback])  # type: ignore[valid-type]  # made from the contract
-        content = hashlib.sha256(source.read_bytes()).hexdigest()
+        content = sha256(source)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error
     except msgspec.ValidationError as error:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lifecycle.prediction_log.database import PREDICTIONS, create_log_engine
 from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 from lifecycle.shared import console
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
                 for (inputs,) in connection.execute(newest):
                     print(inputs)
     except sa.exc.SQLAlchemyError as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise UserError(f"the prediction log cannot be read: {reason}") from error
 
 

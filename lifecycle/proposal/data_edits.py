@@ -3,7 +3,6 @@
 Rows are matched by the contract's identity, in any order.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
@@ -15,6 +14,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from lifecycle.proposal.row_pairs import aligned, column_types, comparable, duckdb_in_memory, paired, same_value
 from lifecycle.shared.console import UserError
+from lifecycle.shared.files import sha256
 from lifecycle.shared.parts import opened, part_exists, part_files
 from lifecycle.shared.text import foreign, table
 from model import contract
@@ -148,18 +148,13 @@ def _same_bytes(before: Sequence[Path], after: Sequence[Path]) -> bool:
     if len(before) != len(after) or not all(file.exists() for file in after):
         return False
     return all(
-        first.stat().st_size == second.stat().st_size and _digest(first) == _digest(second)
+        first.stat().st_size == second.stat().st_size and sha256(first) == sha256(second)
         for first, second in zip(before, after, strict=True)
     )
 
 
 def _rows(files: Sequence[Path]) -> int:
     return sum(opened(file).metadata.num_rows for file in files if file.exists())
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _differences(before: Sequence[Path], after: Sequence[Path]) -> dict[str, Any]:

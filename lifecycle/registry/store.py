@@ -5,7 +5,6 @@ has no history, but the database has. A change is made in a copy that replaces t
 that loses the race repeats its change on the winner's copy.
 """
 
-import hashlib
 import os
 import shutil
 import sqlite3
@@ -21,6 +20,7 @@ from lifecycle.registry.branch import Branch
 from lifecycle.registry.versions import Registry
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
+from lifecycle.shared.files import sha256
 
 BRANCH = "mlflow"
 _FOLDER = Path(".registry")
@@ -176,7 +176,7 @@ class _Checkout:
                 packed.add(self._folder / _ARTIFACTS / file, file)
         # Named after their run, so that `fetch` finds them. The files of its model are in the directory `models`.
         (run,) = {file.parts[0] for file in added} - {"models"}
-        content = hashlib.sha256(artifacts.read_bytes()).hexdigest()[:12]
+        content = sha256(artifacts)[:12]
         return {_DATABASE: database, f"{_ARTIFACTS}/{run}.{content}.tar.gz": artifacts}
 
     def _files(self) -> set[Path]:

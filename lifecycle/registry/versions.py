@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from model import contract
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Registry:
         try:
             yield
         except (MlflowException, OSError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise UserError(f"the registry at {self.uri} failed: {reason}") from error
 
 

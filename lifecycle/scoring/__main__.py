@@ -31,7 +31,8 @@ from lifecycle.registry.store import existing
 from lifecycle.shared import console
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
+from lifecycle.shared.files import sha256
 
 _ID = "prediction_id"
 
@@ -121,8 +122,7 @@ def _new_files(source: str, target: str) -> list[str]:
     if source == target:
         raise UserError(f"FROM and TO are both {source}; scored files need a directory of their own.")
     with _errors_for_people():
-        names, scored = (_names(directory, required=directory == source) for directory in (source, target))
-        return sorted(names - scored)
+        return sorted(_names(source, required=True) - _names(target, required=False))
 
 
 def _names(directory: str, *, required: bool) -> set[str]:
@@ -161,21 +161,20 @@ def _score_file(name: str, source: str, target: str, log: str, scorer: _Scorer) 
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        rows, scored, finished = (folder / f"{stem}{Path(name).suffix}" for stem in ("rows", "scored", "finished"))
-        scored = scored.with_suffix(".parquet")
+        ending = Path(name).suffix
+        rows, scored, finished = folder / f"rows{ending}", folder / "scored.parquet", folder / f"finished{ending}"
         with _errors_for_people():
             files, path = fsspec.core.url_to_fs(f"{source}/{name}")
             files.get_file(path, str(rows))
         scorer.score(rows, scored)
-        with rows.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        content = sha256(rows)
         seed = f"{scorer.version} {content}"
-        append_records(log, f"{Path(name).stem}-{content[:12]}", _records(scored, seed, scorer))
+        append_records(log, f"version-{scorer.version}-{content[:16]}", _records(scored, seed, scorer))
         with ExitStack() as stack:
             writer = None
             for ids, batch in _batches(scored, seed):
                 table = pa.Table.from_batches([batch]).add_column(0, _ID, pa.array(ids))
-                writer = writer or stack.enter_context(table_writer(finished, table.schema, finished.suffix))
+                writer = writer or stack.enter_context(table_writer(finished, table.schema, ending))
                 writer.write_table(table)
         with _errors_for_people():
             upload(finished, f"{target}/{name}")
@@ -211,7 +210,7 @@ def _errors_for_people() -> Iterator[None]:
     try:
         yield
     except (OSError, ImportError, ValueError) as error:
-        raise UserError(str(error).strip().partition("\n")[0]) from error
+        raise UserError(first_line(error)) from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,11 @@ class UserError(Exception):
     """An error that the user can fix. The message says what is wrong, where, and what to do."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message; those of libraries often have many."""
+    return str(error).strip().partition("\n")[0]
+
+
 def run_main(command: Callable[[], None]) -> None:
     """Run a command and exit with status 1 and a message, without a traceback, on an error that the user can fix."""
     try:

@@ -1,5 +1,6 @@
 """Atomic writes: a reader sees the old output or the new one, never a partial one."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -48,6 +49,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON atomically; the same value always gives the same bytes."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.columns import Columns
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.schema import json_schema
 from lifecycle.shared.tasks.task import Predictions
 from model import features
@@ -58,7 +58,7 @@ class Predictor:
         except UserError:
             raise
         except Exception as error:  # the libraries raise all kinds of exceptions for a damaged file
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise UserError(f"the model in {folder} cannot be loaded: {reason}. `make` trains it again.") from error
         if trained_under != json_schema():
             raise UserError(

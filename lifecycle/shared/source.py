@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.parts import end_of, first_day, is_fold, kind_of
 
 # Name of the table in SQL expressions.
@@ -90,7 +90,7 @@ def readable_errors(location: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError, ImportError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         if isinstance(error, UnicodeDecodeError) or "not utf-8 encoded" in str(error):
             reason = "it is not encoded in UTF-8, into which `iconv --from latin1 --to utf-8` converts it"
         elif "automatically detect the CSV" in str(error):
@@ -180,7 +180,7 @@ def _copy_query(source: Source, connection: DuckDBPyConnection) -> None:
             # A column may have no value in a chunk, so that its type follows from the others.
             schema = pa.unify_schemas(schemas, promote_options="permissive")
         except (sa.exc.SQLAlchemyError, pa.ArrowException, ImportError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise UserError(f"the query cannot be read from the database: {reason}") from error
         connection.from_arrow(pyarrow.dataset.dataset(folder, schema)).to_table(TABLE)
 

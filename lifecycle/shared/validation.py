@@ -1,6 +1,7 @@
 """Data validation, derived from the contract with pandera."""
 
 import re
+from collections.abc import Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -30,6 +31,11 @@ _HOW_TO_FIX = (
     "Fix the source, or model/contract.py if the rule itself is wrong. "
     "`dvc checkout --force data.dvc` restores the versioned data."
 )
+
+
+def row_in_words(values: Sequence[object]) -> str:
+    """Name a row by the values of its identity."""
+    return ", ".join(f"{name} {value}" for name, value in zip(contract.IDENTITY, values, strict=True))
 
 
 def as_pandas(table: pa.Table) -> pd.DataFrame:
