@@ -17,7 +17,7 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation, FunctionExpression
 from numpy.typing import NDArray
 
-from lifecycle.monitoring.log import open_log
+from lifecycle.monitoring.log import open_log, time_of
 from lifecycle.monitoring.watched import model_of
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.chosen_task import TASK
@@ -85,15 +85,13 @@ def explain(url: str, prediction: str, params: Params) -> Explanation:
     """
     if not _ID.fullmatch(prediction):
         raise UserError(f"{prediction!r} is not a prediction id. Each answer of the service has one per row, as `id`.")
-    # The first digits of the id are the time of the prediction, in milliseconds.
-    predicted_at = datetime.fromtimestamp(int(prediction[:12], 16) / 1000, UTC)
+    predicted_at = time_of(url, prediction)
+    if predicted_at is None:
+        raise UserError(f"the prediction log does not contain the prediction {prediction}.")
     with open_log(url, predicted_at - _BEFORE, predicted_at + timedelta(seconds=1)) as log:
         key = FunctionExpression("hash", ConstantExpression(prediction))
         rows = log.predictions.filter(ColumnExpression("key") == key)
-        predictions = rows.project("time, model_version, prediction").fetchall()
-        if not predictions:
-            raise UserError(f"the prediction log does not contain the prediction {prediction}.")
-        time, version, prediction_of_row = predictions[0]
+        time, version, prediction_of_row = rows.project("time, model_version, prediction").fetchall()[0]
         of = np.array(prediction_of_row)
         outcomes = log.outcomes.filter(ColumnExpression("key") == key).project("outcome").fetchall()
         others = log.of(version).sample(_OTHERS)

@@ -1,5 +1,6 @@
 """Scoring on a schedule: what is new is scored once, by the champion's own code, and logged like any prediction."""
 
+import re
 import sqlite3
 import tempfile
 from datetime import UTC, datetime
@@ -114,6 +115,10 @@ def test_log_of_files(deployed: Repository, incoming: Path, tmp_path: Path) -> N
     assert "40 predictions" in checked[1]
     assert "outcomes are known (50%)" in checked[1]
     assert f"{datetime.now(UTC):%Y-%m-%d}" in checked[1]
+    explained = in_process.must(
+        deployed, "lifecycle.monitoring.__main__", "explain", ids[0], PREDICTION_LOG_URL=str(log)
+    )
+    assert re.match(r"probability of late: 0\.\d{4}, at .*; outcome: late\nversion 1: ", explained), explained
 
 
 @pytest.mark.parametrize(
