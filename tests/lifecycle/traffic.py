@@ -13,8 +13,8 @@ _PAUSE = 0.04  # seconds; two clients send about 50 requests a second
 
 
 @dataclass
-class Traffic:
-    """The responses that clients have received.
+class Client:
+    """What one client has seen, which sends its next request after the answer to the last one.
 
     Attributes:
         versions: Model versions that have answered, in order.
@@ -40,18 +40,47 @@ class Traffic:
             self.versions.append(version)
 
 
+class Traffic:
+    """The responses that the clients have received.
+
+    Each client has its own record: at a switch, one may already have the answer of the new version while the other
+    still waits for that of the old one.
+    """
+
+    def __init__(self) -> None:
+        self.keeps_connection, self.opens_connections = self.clients = Client(), Client()
+
+    @property
+    def versions(self) -> list[list[str]]:
+        """For each client, the versions that have answered it, in order."""
+        return [client.versions for client in self.clients]
+
+    @property
+    def failed(self) -> list[str]:
+        """The failures of all clients."""
+        return [failure for client in self.clients for failure in client.failed]
+
+    @property
+    def requests(self) -> int:
+        """The number of requests of all clients."""
+        return sum(client.requests for client in self.clients)
+
+
 @contextmanager
 def traffic(url: str) -> Iterator[Traffic]:
     """Send 50 requests a second; one client keeps its connection, the other opens one for each request."""
     seen, stopped = Traffic(), threading.Event()
 
-    def keep_asking(*, keeps: bool) -> None:
-        limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
+    def keep_asking(record: Client, connections: int) -> None:
+        limits = httpx.Limits(max_keepalive_connections=connections)
         with httpx.Client(limits=limits, timeout=10) as client:
             while not stopped.wait(_PAUSE):
-                seen.ask(client, url)
+                record.ask(client, url)
 
-    threads = [threading.Thread(target=keep_asking, kwargs={"keeps": keeps}) for keeps in (True, False)]
+    threads = [
+        threading.Thread(target=keep_asking, args=(seen.keeps_connection, 1)),
+        threading.Thread(target=keep_asking, args=(seen.opens_connections, 0)),
+    ]
     for thread in threads:
         thread.start()
     try:
