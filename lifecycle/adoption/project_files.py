@@ -341,6 +341,7 @@ monitoring:
   missing: 0.05
   unseen: 0.02
   out_of_range: 0.02
+  repeated: 0.1
   # The largest loss of live metrics against the holdout; the whole interval must lie beyond it for a warning.
   worse_by_at_most: {live}
 

@@ -4,22 +4,36 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lifecycle.monitoring.drift import Drift, drifted_importance, drifts
-from lifecycle.monitoring.findings import KNOWN_ANYWAY, KNOWN_OF_OUTCOMES, KNOWN_OF_ROWS, Finding, Level
+from scipy.special import pdtr
+
+from lifecycle.monitoring.drift import Drift
+from lifecycle.monitoring.findings import (
+    KNOWN_ANYWAY,
+    KNOWN_OF_OUTCOMES,
+    KNOWN_OF_ROWS,
+    KNOWN_OF_SOME_OUTCOMES,
+    Finding,
+    Level,
+)
+from lifecycle.monitoring.input_check import check_inputs
 from lifecycle.monitoring.log import Log
-from lifecycle.monitoring.performance import Performance, judge, performance
-from lifecycle.monitoring.quality import quality
+from lifecycle.monitoring.outcome_check import check_outcomes
+from lifecycle.monitoring.performance import Performance, judge, performance, widest
+from lifecycle.monitoring.selected_outcomes import find_selection
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import PREDICTION, Distributions, count_distributions
-from lifecycle.shared.params import Monitoring, Params
-from lifecycle.shared.parts import kind_of
+from lifecycle.shared.distributions import Distributions
+from lifecycle.shared.params import Params
+from model import contract
 
 # Number of days before the last one; the quietest of them sets the least number of predictions of a day.
 _DAYS_BEFORE = 7
 _HALF = 0.5
+_CHANCE = 1e-4
 # Share of refused requests from which a changed schema is reported: fewer are mistakes of single clients.
 _REFUSED = 0.01
-# Share of outcomes with an impossible time from which a wrong clock is reported.
+# Days from the time of a prediction to that of its event: more than a season's, and less than a year.
+_PRESENT = 300
+# Share of times that are impossible from which they are reported.
 _EARLY = 0.01
 
 
@@ -73,23 +87,23 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     settings, of_version = params.monitoring, log.of(version)
     others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
     rows = others.pop(version, 0)
-    findings = [*_volume(of_version, rows), *_schema(of_version, rows), *_clocks(log)]
-    all_drifts, importance = list[Drift](), 0.0
-    judged, live = [*KNOWN_ANYWAY], None
+    findings = [*_volume(of_version, rows), *_schema(of_version, rows), *_clocks(log, of_version, rows)]
+    judged, inputs = [*KNOWN_ANYWAY], None
     if rows >= settings.rows:
-        live = count_distributions(of_version.predictions, reference.bins)
-        all_drifts = drifts(reference, live, (log.since + (log.until - log.since) / 2).month, settings)
-        broken = list(quality(reference, live, all_drifts, settings))
-        # A column with a fault is not reported as drifted, too.
-        faulty = {finding.subject for finding in broken}
-        unexplained = [drift for drift in all_drifts if drift.variable.name not in faulty]
-        importance = drifted_importance(reference, unexplained)
-        findings += [*broken, *_drift(unexplained, importance, settings)]
+        inputs = check_inputs(of_version, reference, settings)
+        findings += inputs.findings
         judged += KNOWN_OF_ROWS
     live_performance = performance(of_version.outcomes, rows, params)
-    if live_performance and live_performance.labelled >= settings.rows:
-        findings += judge(live_performance, reference.metrics, params)
-        judged += KNOWN_OF_OUTCOMES
+    if live_performance and rows >= settings.rows:
+        group, confidence = widest(of_version.outcomes), params.metrics.confidence
+        selected = find_selection(of_version, group, live_performance.delay[1], confidence)
+        if selected:
+            findings.append(Finding("labels", "outcomes", Level.WARN, selected))
+        judged += KNOWN_OF_SOME_OUTCOMES
+        if live_performance.labelled >= settings.rows:
+            findings += judge(live_performance, reference.metrics, params)
+            findings += check_outcomes(of_version, group, reference.calibration, confidence, selected=bool(selected))
+            judged += KNOWN_OF_OUTCOMES
     findings.sort(key=lambda finding: -finding.level)
     return CheckResult(
         version=version,
@@ -100,10 +114,10 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         elsewhere=log.elsewhere,
         findings=findings,
         judged=judged,
-        drifts=all_drifts,
-        importance=importance,
+        drifts=inputs.drifts if inputs else [],
+        importance=inputs.importance if inputs else 0.0,
         performance=live_performance,
-        live=live,
+        live=inputs.live.seen if inputs else None,
     )
 
 
@@ -116,7 +130,9 @@ def _volume(log: Log, rows: int) -> Iterator[Finding]:
     by_day = dict(log.predictions.project(day).aggregate("days_ago, count(*)", "days_ago").fetchall())
     before = [by_day.get(days_ago, 0) for days_ago in range(1, _DAYS_BEFORE + 1)]
     last = by_day.get(0, 0)
-    if last < min(before) * _HALF:
+    # Probability of so few, if as many were expected as on the quietest day.
+    chance = pdtr(last, min(before))
+    if last < min(before) * _HALF and chance < _CHANCE:
         evidence = (
             f"the last day has {last:,}, each of the {_DAYS_BEFORE} days before has at least {min(before):,}. "
             "Are requests refused? See the metric model_requests_total."
@@ -132,8 +148,22 @@ def _schema(log: Log, rows: int) -> Iterator[Finding]:
             yield Finding("schema", field or "body", Level.ACT, f"made {number:,} requests invalid: {error}.")
 
 
-def _clocks(log: Log) -> Iterator[Finding]:
+def _clocks(log: Log, of_version: Log, rows: int) -> Iterator[Finding]:
     """Report impossible times."""
+    if contract.TIME:
+        days = f'(epoch("{contract.TIME}") - time) / 86400'
+        counted = of_version.predictions.aggregate(
+            f"count(*) FILTER (abs({days}) > {_PRESENT}), min({days}), max({days})"
+        )
+        ((away, least, most),) = counted.fetchall()
+        if away > _EARLY * rows:
+            yield Finding(
+                "clock",
+                contract.TIME,
+                Level.WARN,
+                f"is more than {_PRESENT} days away from the time of the prediction in {away / rows:.1%} of the rows: "
+                f"from {_away(least)} to {_away(most)}.",
+            )
     if log.ahead:
         yield Finding(
             "clock",
@@ -148,16 +178,5 @@ def _clocks(log: Log) -> Iterator[Finding]:
         )
 
 
-def _drift(unexplained: Sequence[Drift], importance: float, settings: Monitoring) -> Iterator[Finding]:
-    drifted = [drift for drift in unexplained if drift.drifted]
-    if importance >= settings.drifted_importance:
-        names = ", ".join(drift.variable.name for drift in drifted if drift.variable.column != PREDICTION)
-        unit = kind_of(drifted[0].compared[0])
-        evidence = f"differ from every {unit} that the model knows, with {importance:.0%} of the importance: {names}."
-        yield Finding("drift", "inputs", Level.WARN, evidence)
-    for drift in drifted:
-        if drift.variable.column == PREDICTION:
-            unit = kind_of(drift.compared[0])
-            nearest = f"{drift.compared[0]}, by {drift.found:.2f} ({drift.distance.method})"
-            evidence = f"differs from every {unit} that the model knows; the nearest is {nearest}."
-            yield Finding("prediction drift", drift.variable.name, Level.WARN, evidence)
+def _away(days: float) -> str:
+    return f"{abs(days):,.0f} days {'before' if days < 0 else 'after'}"

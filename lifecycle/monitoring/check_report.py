@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.monitoring.check import CheckResult
+from lifecycle.monitoring.findings import Finding
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.distributions import PREDICTION
@@ -40,7 +41,7 @@ def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> d
             "rows_of_other_versions": check.others,
             "outcomes_of_other_predictions": check.elsewhere,
             "judged": list(check.judged),
-            "findings": [{**finding._asdict(), "level": finding.level.name.lower()} for finding in check.findings],
+            "findings": [_as_json(finding) for finding in check.findings],
             "drifted_importance": check.importance,
             "drift": [
                 {
@@ -62,6 +63,10 @@ def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> d
         }
     )
     return whole
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {**finding._asdict(), "level": finding.level.name.lower(), "variables": list(finding.variables)}
 
 
 def _rounded(value: Any) -> Any:
@@ -109,10 +114,7 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
     ]
     if drifted_inputs:
         lines.append(f"Drifted inputs, with {check.importance:.1%} of the importance: {', '.join(drifted_inputs)}.")
-    lines += [
-        f"{finding.level.name.lower()}: {finding.kind}: {finding.subject} {finding.evidence}"
-        for finding in check.findings
-    ]
+    lines += [f"{finding.level.name.lower()}: {finding.kind}: {finding.in_words()}" for finding in check.findings]
     return "\n".join([*lines, f"status: {check.status.name.lower()}"])
 
 

@@ -4,25 +4,29 @@ Each variable is compared with each period of the window and the holdout (or eac
 one counts. The variable has drifted if its distance even from that period exceeds the threshold and the distances of
 the periods from one another: a season is no drift for a model that was trained on January and June. It has not drifted
 if it is close to the window as a whole. The difference must also be significant, so that a few rows are not taken for a
-distribution: by a chi-squared test of homogeneity, corrected for the number of variables (Holm 1979).
+distribution: by a chi-squared test of homogeneity of the independent rows (Rao and Scott 1981), corrected for
+the number of variables (Holm 1979).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import VARIABLES, Distributions, Variable
+from lifecycle.monitoring.live import Live
+from lifecycle.pipeline.reference import Alikeness, Reference
+from lifecycle.shared.distributions import VARIABLES, Variable
 from lifecycle.shared.histograms import DISTANCES, Shares, shares
+from lifecycle.shared.metrics import Floats
 from lifecycle.shared.params import Distance, Monitoring
 from lifecycle.shared.parts import first_day
 
 # Factor by which the distance must exceed that between periods: no period is exactly like another.
 _TOLERANCE = 1.25
 _SIGNIFICANCE = 0.01
+# How much alike rows of a cluster are, for `Drift.far` and for `Drift.certain`.
+_EFFECTS: tuple[Alikeness, Alikeness] = ("share", "level")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Drift:
         found: Distance to the nearest period.
         compared: Periods that it was compared with, the nearest first.
         usual: Distance of the periods of the reference from one another.
-        drifted: Whether the variable has drifted.
+        far: Whether the variable is further than `distance.threshold` from what it was compared with and from the
+            window as a whole, beyond chance.
+        certain: Whether that is beyond chance also if all values of a cluster may move together.
     """
 
     variable: Variable
@@ -43,31 +49,48 @@ class Drift:
     found: float
     compared: tuple[str, ...]
     usual: float
-    drifted: bool
+    far: bool
+    certain: bool
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the variable has drifted: it is certainly further than the periods are from one another."""
+        return self.far and self.certain and self.found > self.threshold
 
     @property
     def threshold(self) -> float:
         """The distance above which the variable has drifted."""
         return max(self.distance.threshold, _TOLERANCE * self.usual)
 
+    def distance_of(self, now: Shares, reference: Reference) -> float:
+        """Return the distance of a distribution from the nearest of `compared`, or from the window as a whole.
 
-def drifts(reference: Reference, live: Distributions, month: int, settings: Monitoring) -> list[Drift]:
+        Args:
+            now: Share of each bin.
+            reference: Reference of the model.
+        """
+        name, periods = self.variable.name, reference.periods
+        window = np.sum([seen.counts[name] for key, seen in periods.items() if key not in reference.holdout], axis=0)
+        known = [periods[period].counts[name] for period in self.compared]
+        return min(DISTANCES[self.distance.method](now, shares(counts)) for counts in [*known, window])
+
+
+def drifts(live: Live, month: int, settings: Monitoring) -> list[Drift]:
     """Compute the drift of each variable.
 
     Args:
-        reference: Reference of the model.
-        live: Distributions of production.
+        live: Rows of production.
         month: Month of the year of the live data, 1 to 12.
         settings: Methods, thresholds and seasonal columns.
 
     Returns:
         The drift of each variable, in the order of the contract.
     """
-    compared = [_compare(variable, reference, live, month, settings) for variable in VARIABLES]
-    significant = _holm([p_value for _, p_value in compared])
+    compared = [_compare(variable, live, month, settings) for variable in VARIABLES]
+    far, certain = (_holm(p_values) for p_values in zip(*(p_values for _, p_values in compared), strict=True))
     return [
-        replace(drift, drifted=drift.drifted and certain)
-        for (drift, _), certain in zip(compared, significant, strict=True)
+        replace(drift, far=drift.far and is_far, certain=is_certain)
+        for (drift, _), is_far, is_certain in zip(compared, far, certain, strict=True)
     ]
 
 
@@ -78,14 +101,13 @@ def drifted_importance(reference: Reference, all_drifts: Sequence[Drift]) -> flo
     return sum(reference.importance.get(column, 0.0) for column in drifted) / whole if whole else 0.0
 
 
-def _compare(
-    variable: Variable, reference: Reference, live: Distributions, month: int, settings: Monitoring
-) -> tuple[Drift, float]:
-    """Return the drift of a variable as if it were significant, and the p-value of the difference."""
+def _compare(variable: Variable, live: Live, month: int, settings: Monitoring) -> tuple[Drift, tuple[float, float]]:
+    """Return the drift of a variable as if it were significant, and the p-values of the difference."""
+    reference, now = live.reference, np.array(live.seen.counts[variable.name])
     distance = settings.columns.get(variable.column, settings.drift)
     measure = DISTANCES[distance.method]
     counts = {name: np.array(period.counts[variable.name]) for name, period in reference.periods.items()}
-    known, now = {name: shares(of_period) for name, of_period in counts.items()}, np.array(live.counts[variable.name])
+    known = {name: shares(of_period) for name, of_period in counts.items()}
     if variable.column in settings.season:
         candidates, usual = _of_the_season(known, month, measure)
     else:
@@ -94,9 +116,18 @@ def _compare(
     distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
     window = np.sum([of_period for name, of_period in counts.items() if name not in reference.holdout], axis=0)
-    unlike_all = measure(shares(now), shares(window)) > distance.threshold
-    drift = Drift(variable, distance, distances[compared[0]], compared, usual, drifted=False)
-    return replace(drift, drifted=drift.found > drift.threshold and unlike_all), _p_value(now, counts[compared[0]])
+    found = distances[compared[0]]
+    far = found > distance.threshold and measure(shares(now), shares(window)) > distance.threshold
+    drift = Drift(variable, distance, found, compared, usual, far=far, certain=False)
+    size, nearest = reference.cluster_size, counts[compared[0]]
+    share, level = (
+        [
+            _p_value(now / live.effect(variable, of), before / reference.effect(variable.name, size, of))
+            for before in (nearest, window)
+        ]
+        for of in _EFFECTS
+    )
+    return drift, (share[0], max(level))
 
 
 def _of_the_season(
@@ -104,24 +135,24 @@ def _of_the_season(
 ) -> tuple[list[str], float]:
     """Return the periods nearest to a month of the year, and the largest distance between periods equally far apart."""
     months = {name: first_day(name).month for name in known}
-    gap = min(_months_between(known_month, month) for known_month in months.values())
+    gap = min(months_between(known_month, month) for known_month in months.values())
     apart = [
         measure(known[name], known[other])
         for name in known
         for other in known
-        if name < other and _months_between(months[name], months[other]) <= max(gap, 1)
+        if name < other and months_between(months[name], months[other]) <= max(gap, 1)
     ]
-    nearest = [name for name, known_month in months.items() if _months_between(known_month, month) == gap]
+    nearest = [name for name, known_month in months.items() if months_between(known_month, month) == gap]
     return nearest, max(apart, default=0.0)
 
 
-def _months_between(month: int, other: int) -> int:
+def months_between(month: int, other: int) -> int:
     """Return the number of months between two months of the year, from 0 to 6."""
     return min((month - other) % 12, (other - month) % 12)
 
 
-def _p_value(counts: NDArray[np.int64], other_counts: NDArray[np.int64]) -> float:
-    """Return the p-value of the chi-squared test of homogeneity of two histograms."""
+def _p_value(counts: Floats, other_counts: Floats) -> float:
+    """Return the p-value of the chi-squared test of homogeneity of two histograms of independent rows."""
     table = np.array([counts, other_counts], dtype=np.float64)
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2 or not table.sum(axis=1).all():  # noqa: PLR2004 - a single bin cannot differ

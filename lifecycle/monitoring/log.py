@@ -23,7 +23,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from lifecycle.pipeline import stage
 from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine, is_database
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.clusters import cluster_sql
+from lifecycle.shared.clusters import cluster_sql, group_sql
 from lifecycle.shared.columns import TYPES
 from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.inputs import request_columns
@@ -244,7 +244,7 @@ def _read(connection: DuckDBPyConnection, folder: Path, since: datetime, until: 
     # The hash of an id takes a fifth of its memory; collisions are too unlikely to matter.
     outcome = f"outcome::{contract.TARGET.forms.duckdb} AS outcome"
     reported = f"hash(prediction_id) AS key, time AS reported, {outcome}"
-    clusters = "".join(f', {sql} AS "{CLUSTERED}{unit}"' for unit, sql in cluster_sql("key").items())
+    clusters = "".join(f', {group_sql(sql)} AS "{CLUSTERED}{unit}"' for unit, sql in cluster_sql("key").items())
     predicted = predictions.project(f"key, time, model_version, prediction{clusters}")
     connection.view("reported").project(reported).join(predicted, "key", "left").to_table("matched")
     matched = connection.table("matched")

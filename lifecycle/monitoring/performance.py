@@ -62,7 +62,7 @@ def performance(outcomes: DuckDBPyRelation, predictions: int, params: Params) ->
 
 
 def _live_metrics(outcomes: DuckDBPyRelation, confidence: float) -> dict[str, Interval]:
-    names, whole, without = TASK.live(outcomes, _widest(outcomes))
+    names, whole, without = TASK.live(outcomes, widest(outcomes))
     return {
         name: jackknife(whole[position], without[:, position], confidence)
         for position, name in enumerate(names)
@@ -70,8 +70,12 @@ def _live_metrics(outcomes: DuckDBPyRelation, confidence: float) -> dict[str, In
     }
 
 
-def _widest(outcomes: DuckDBPyRelation) -> str:
-    """Return the cluster column with the fewest groups."""
+def widest(outcomes: DuckDBPyRelation) -> str:
+    """Return the column of the largest clusters: that with the fewest groups.
+
+    Args:
+        outcomes: Rows with outcomes, with the columns that `log.Log` describes.
+    """
     columns = [name for name in outcomes.columns if name.startswith(CLUSTERED)]
     counted = outcomes.aggregate(", ".join(f'count(DISTINCT "{name}")' for name in columns)).fetchall()[0]
     return min(zip(counted, columns, strict=True))[1]

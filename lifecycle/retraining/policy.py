@@ -19,7 +19,7 @@ def due(check: Mapping[str, Any], last_proposed: datetime | None, policy: Retrai
     if last_proposed and until - last_proposed < timedelta(days=policy.cooldown_days):
         return ""
     kinds = {finding["kind"] for finding in check["findings"]}
-    if "performance" in kinds and kinds & {"drift", "prediction drift"}:
+    if kinds & {"performance", "base rate", "calibration"} and kinds & {"drift", "prediction drift"}:
         return "production has drifted, and the model is worse than promised"
     age = (until - known_until).days
     if policy.max_age_days is not None and age >= policy.max_age_days:

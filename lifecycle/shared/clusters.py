@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.intervals import MOST_GROUPS
+from lifecycle.shared.metrics import Floats
 from lifecycle.shared.tables import to_codes, to_timestamps
 from model import contract
 
@@ -73,7 +74,7 @@ def _of_column(column: pa.ChunkedArray, name: str) -> Clusters:
 
 
 def cluster_sql(row: str) -> dict[str, str]:
-    """Return the contract's clusters as groups for DuckDB: by unit, an SQL expression with values from 0 to 99.
+    """Return the contract's clusters for DuckDB: by unit, an SQL expression that is the same for rows of one cluster.
 
     Args:
         row: SQL expression that differs from row to row.
@@ -85,5 +86,31 @@ def cluster_sql(row: str) -> dict[str, str]:
             expressions[DAY] = f"date_diff('day', DATE '1970-01-01', \"{name}\"::DATE)"
         else:
             expressions[name] = f'hash(coalesce("{name}"::VARCHAR, ({row})::VARCHAR))'
-    expressions = expressions or {ROW: f"hash({row})"}
-    return {unit: f"(({sql}) % {MOST_GROUPS})::TINYINT" for unit, sql in expressions.items()}
+    return expressions or {ROW: f"hash({row})"}
+
+
+def group_sql(cluster: str) -> str:
+    """Return an SQL expression for the group of a cluster, from 0 to 99; see `intervals.groups_of`."""
+    return f"(({cluster}) % {MOST_GROUPS})::TINYINT"
+
+
+def intraclass_correlation(counts: Floats, scores: Floats, size: float) -> float:
+    """Return the intraclass correlation of scores, with several scores added up.
+
+    By how much the means of groups of clusters vary, compared with groups of independent rows, is the design effect
+    (Kish 1965, section 5.4). Dividing by the size of the clusters gives the correlation.
+
+    Args:
+        counts: Number of rows in each bin, of shape (groups, bins).
+        scores: Scores of the rows of each bin, of shape (bins, scores).
+        size: Number of rows in the cluster of a row, on average.
+    """
+    rows = counts.sum(axis=1)
+    counts, rows = counts[rows > 0], rows[rows > 0]
+    share = counts.sum(axis=0) / max(rows.sum(), 1)
+    variance = share @ scores**2 - (share @ scores) ** 2
+    expected = (len(rows) - 1) * float(variance.sum())
+    if expected <= 0:
+        return 0.0
+    between = rows[:, None] * (counts @ scores / rows[:, None] - share @ scores) ** 2
+    return float(np.clip((float(between.sum()) / expected - 1) / (size - 1), 0, 1))

@@ -1,20 +1,24 @@
 """Distributions of inputs and predictions in parts of the data and in logs, counted by DuckDB in the training's bins.
 
-The bins are those of histograms.py; a timestamp is counted by hour and by weekday. A part is reduced to a few hundred
-counts; no row is kept.
+The bins are those of histograms.py. A timestamp is counted by hour, by weekday and by how long it is before the event
+of its row. A part is reduced to a few hundred counts; no row is kept.
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from duckdb import DuckDBPyRelation
+from numpy.typing import ArrayLike
 
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.histograms import QUANTILES, Bins
-from lifecycle.shared.inputs import feature_columns
+from lifecycle.shared.histograms import QUANTILES, Bins, shares
+from lifecycle.shared.inputs import feature_columns, request_columns
 from lifecycle.shared.settings import Settings
+from model import contract
 
 # Column of the predictions, in logs that are read and in parts that are counted.
 PREDICTION = "prediction"
@@ -41,11 +45,15 @@ class Variable:
 
 def _variables() -> tuple[Variable, ...]:
     variables = []
+    event = next((column.name for column in request_columns() if column.name == contract.TIME), None)
     for column in feature_columns():
         name, sql = column.name, f'"{column.name}"'
         if column.type == "timestamp":
-            variables.append(Variable(f"{name} (hour)", name, "category", f"strftime({sql}, '%H')"))
-            variables.append(Variable(f"{name} (weekday)", name, "category", f"strftime({sql}, '%a')"))
+            variables.append(Variable(f"{name} (hour)", name, "category", f"strftime({sql}::TIMESTAMP, '%H')"))
+            variables.append(Variable(f"{name} (weekday)", name, "category", f"strftime({sql}::TIMESTAMP, '%a')"))
+            if event and name != event:
+                days = f"date_diff('second', {sql}::TIMESTAMP, \"{event}\"::TIMESTAMP) / 86400"
+                variables.append(Variable(f"{name} (days before {event})", name, "number", days))
         elif column.type in {"category", "boolean"}:
             variables.append(Variable(name, name, "category", f"{sql}::VARCHAR"))
         else:
@@ -112,26 +120,128 @@ def count_distributions(rows: DuckDBPyRelation, bins: Mapping[str, Bins]) -> Dis
         rows: Rows to count. They are scanned once for all numbers and once for each category.
         bins: Bins of each variable, by its name.
     """
-    counts, unseen = dict[str, tuple[int, ...]](), dict[str, dict[str, int]]()
+    counted = count_parts(rows, bins, "0")
+    return counted[0] if counted else _nothing(bins)
+
+
+def count_parts(rows: DuckDBPyRelation, bins: Mapping[str, Bins], part: str) -> dict[int, Distributions]:
+    """Count rows by part, as `count_distributions` does.
+
+    Args:
+        rows: Rows to count.
+        bins: Bins of each variable, by its name.
+        part: SQL expression of the part of a row, an integer.
+
+    Returns:
+        The distributions by part, in ascending order; parts without rows are left out.
+    """
     numbers = [variable for variable in VARIABLES if variable.kind == "number"]
-    moments = dict[str, Moments]()
-    counted = rows.aggregate(", ".join(["count(*)", *(_summary(number, bins[number.name]) for number in numbers)]))
-    total, *summaries = counted.fetchall()[0]
-    for number, summary in zip(numbers, summaries, strict=True):
-        in_bins = summary.pop("bins") or [0] * (bins[number.name].size - 1)
-        counts[number.name] = (*in_bins, total - sum(in_bins))
-        if summary["mean"] is not None:
-            moments[number.name] = Moments(**summary)
+    summaries = [_summary(number, bins[number.name]) for number in numbers]
+    counted = rows.aggregate(", ".join([f"({part})::BIGINT AS part", "count(*)", *summaries]), "part").fetchall()
+    parts = {number: _nothing(bins, rows=total) for number, total, *_ in sorted(counted)}
+    for number, total, *of_numbers in counted:
+        for variable, summary in zip(numbers, of_numbers, strict=True):
+            in_bins = summary.pop("bins") or [0] * (bins[variable.name].size - 1)
+            parts[number].counts[variable.name] = (*in_bins, total - sum(in_bins))
+            if summary["mean"] is not None:
+                parts[number].moments[variable.name] = Moments(**summary)
     for variable in VARIABLES:
         if variable.kind == "category":
-            by_value = dict(rows.aggregate(f"{variable.sql} AS value, count(*)", "value").fetchall())
-            missing = by_value.pop(None, 0)
-            seen = [by_value.pop(label, 0) for label in bins[variable.name].labels]
-            counts[variable.name] = (*seen, sum(by_value.values()), missing)
-            if by_value:
-                unseen[variable.name] = _most_frequent(by_value)
-    in_order = {variable.name: counts[variable.name] for variable in VARIABLES}
-    return Distributions(rows=total, counts=in_order, moments=moments, unseen=unseen)
+            for number, (counts, unseen) in _count_category(rows, variable, bins[variable.name], part).items():
+                parts[number].counts[variable.name] = counts
+                if unseen:
+                    parts[number].unseen[variable.name] = unseen
+    return parts
+
+
+def count_in_bins(rows: DuckDBPyRelation, variable: Variable, bins: Bins) -> tuple[int, ...]:
+    """Count the values of a variable in the bins of another one."""
+    if variable.kind == "category":
+        return _count_category(rows, variable, bins, "0")[0][0]
+    ((total, summary),) = rows.aggregate(f"count(*), {_summary(variable, bins)}").fetchall()
+    in_bins = summary["bins"] or [0] * (bins.size - 1)
+    return (*in_bins, total - sum(in_bins))
+
+
+def merge(parts: Sequence[Distributions]) -> Distributions:
+    """Add up the distributions of parts; of unseen values, the most frequent ones of each part."""
+    counts = {name: tuple(np.sum([part.counts[name] for part in parts], axis=0).tolist()) for name in parts[0].counts}
+    moments = {}
+    for name in counts:
+        known = [(sum(part.counts[name][:-1]), part.moments[name]) for part in parts if name in part.moments]
+        if known:
+            moments[name] = merge_moments(*zip(*known, strict=True))
+    unseen = dict[str, dict[str, int]]()
+    for name in counts:
+        values = sum((Counter(part.unseen.get(name, {})) for part in parts), Counter[str]())
+        if values:
+            unseen[name] = _most_frequent(values)
+    return Distributions(rows=sum(part.rows for part in parts), counts=counts, moments=moments, unseen=unseen)
+
+
+def cluster_size(rows: DuckDBPyRelation, cluster: str) -> float:
+    """Return the number of rows in the cluster of a row, on average over the rows; 1 if there are none.
+
+    Args:
+        rows: Rows.
+        cluster: SQL expression of the cluster of a row; see `clusters.cluster_sql`.
+    """
+    sizes = rows.aggregate(f"({cluster}) AS cluster, count(*)::DOUBLE AS rows", "cluster")
+    (size,) = sizes.aggregate("sum(rows * rows) / sum(rows)").fetchall()[0]
+    return float(size or 1.0)
+
+
+def _nothing(bins: Mapping[str, Bins], rows: int = 0) -> Distributions:
+    counts = {variable.name: (0,) * bins[variable.name].size for variable in VARIABLES}
+    return Distributions(rows=rows, counts=counts, moments={}, unseen={})
+
+
+def merge_moments(rows: ArrayLike, moments: Sequence[Moments]) -> Moments:
+    """Merge the moments of parts.
+
+    Args:
+        rows: Number of values of each part.
+        moments: Moments of each part.
+    """
+    weights = shares(rows)
+    means, deviations = (np.array([getattr(part, name) for part in moments]) for name in ("mean", "deviation"))
+    mean = float(weights @ means)
+    return Moments(
+        mean=mean,
+        deviation=math.sqrt(float(weights @ (deviations**2 + (means - mean) ** 2))),
+        minimum=min(part.minimum for part in moments),
+        maximum=max(part.maximum for part in moments),
+    )
+
+
+def _count_category(
+    rows: DuckDBPyRelation, variable: Variable, bins: Bins, part: str
+) -> dict[int, tuple[tuple[int, ...], dict[str, int]]]:
+    """Return the number of rows in each bin and the most frequent unseen values, by part."""
+    labels = ", ".join("'" + label.replace("'", "''") + "'" for label in bins.labels) or "NULL"
+    valued = rows.project(f"({part})::BIGINT AS part, {variable.sql} AS value")
+    marked = valued.project(f"part, value, value IS NOT NULL AND coalesce(value NOT IN ({labels}), true) AS unseen")
+    counted = marked.aggregate("part, CASE WHEN NOT unseen THEN value END AS label, unseen, count(*) AS rows")
+    by_part = dict[int, dict[tuple[str | None, bool], int]]()
+    for number, label, unseen, count in counted.fetchall():
+        by_part.setdefault(number, {})[label, unseen] = count
+    values = dict[int, dict[str, int]]()
+    if any((None, True) in counts for counts in by_part.values()):
+        by_value = marked.filter("unseen").aggregate("part, value, count(*) AS rows")
+        rank = "row_number() OVER (PARTITION BY part ORDER BY rows DESC, value) AS rank"
+        for number, value, count, _ in by_value.project(f"*, {rank}").filter(f"rank <= {_SHOWN}").fetchall():
+            values.setdefault(number, {})[value] = count
+    return {
+        number: (
+            (
+                *(counts.get((label, False), 0) for label in bins.labels),
+                counts.get((None, True), 0),
+                counts.get((None, False), 0),
+            ),
+            _most_frequent(values.get(number, {})),
+        )
+        for number, counts in by_part.items()
+    }
 
 
 def _summary(number: Variable, bins: Bins) -> str:

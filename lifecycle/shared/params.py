@@ -213,6 +213,7 @@ class Monitoring(Settings):
         drifted_importance: Share of the importance of all columns from which the drifted columns are a warning.
         missing: Largest tolerated increase of the share of rows with a missing value.
         unseen: Largest tolerated increase of the share of rows with an unseen category.
+        repeated: Largest tolerated share of rows whose identity an earlier row has.
         out_of_range: Largest tolerated increase of the share of rows outside of the range of the training data.
         worse_by_at_most: The largest loss against the holdout that is tolerated, by metric. A loss is a finding if its
             whole interval lies beyond.
@@ -227,6 +228,7 @@ class Monitoring(Settings):
     missing: Share
     unseen: Share
     out_of_range: Share
+    repeated: Share = 0.1  # the params.yaml of a commit before this setting lacks it
     worse_by_at_most: dict[LiveMetricName, Margin]
 
 

@@ -210,6 +210,10 @@ class Binary(Task):
         names = [BINARY_METRICS[position].name for position in live]
         return names, scores.metrics(everything[None])[0, live], scores.metrics(everything - by_group)[:, live]
 
+    def answer_sql(self) -> dict[str, tuple[str, str]]:
+        """Return the positive outcomes and their probability."""
+        return {self.target.name: ("outcome::INT", "prediction")}
+
     def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
         """Return the share of positive outcomes and the mean probability."""
         ((observed, predicted),) = outcomes.aggregate("avg(outcome::INT), avg(prediction)").fetchall()

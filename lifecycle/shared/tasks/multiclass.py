@@ -227,6 +227,13 @@ class Multiclass(Task):
         names = ["log_loss", "brier_score", "balanced_accuracy", *(f"recall_{name}" for name in self._position)]
         return names, metrics_of_class_sums(whole)[0], metrics_of_class_sums(whole - by_group)
 
+    def answer_sql(self) -> dict[str, tuple[str, str]]:
+        """Return the outcomes of each class and its probability."""
+        return {
+            name: (f"(outcome = {quoted})::INT", f"prediction[{position + 1}]")
+            for (name, position), quoted in zip(self._position.items(), self._quoted(), strict=True)
+        }
+
     def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
         """Return the share of each class among the outcomes, and its mean probability."""
         shares = [f"avg((outcome = {name})::INT)" for name in self._quoted()]

@@ -183,6 +183,10 @@ class Regression(Task):
         whole = by_group.sum(axis=0, keepdims=True)
         return ["rmse", "mae", "r2", "bias"], metrics_of_sums(whole)[0], metrics_of_sums(whole - by_group)
 
+    def answer_sql(self) -> dict[str, tuple[str, str]]:
+        """Return the numbers themselves."""
+        return {self.target.name: ("outcome", "prediction")}
+
     def live_summaries(self, outcomes: Any) -> tuple[dict[str, float], dict[str, float]]:
         """Return mean and standard deviation of outcomes and predictions."""
         sql = "avg(outcome), stddev_pop(outcome), avg(prediction), stddev_pop(prediction)"

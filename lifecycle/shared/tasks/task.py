@@ -219,6 +219,15 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def answer_sql(self) -> dict[str, tuple[str, str]]:
+        """Return each number that the model answers and the outcome that it predicts.
+
+        Returns:
+            By name, SQL expressions of the outcome as a number, in terms of `outcome`, and of its prediction, in terms
+            of `prediction`. The mean of such outcomes is what a calibrated model predicts.
+        """
+
+    @abstractmethod
     def guess(self) -> tuple[str, float]:
         """Return a live metric, and its value for a model that guesses."""
 

@@ -280,3 +280,19 @@ def test_distances_have_known_answers() -> None:
 def test_shares_of_no_rows_are_zero() -> None:
     assert shares((1, 3, 0)).tolist() == [0.25, 0.75, 0]
     assert shares((0, 0)).tolist() == [0, 0]
+
+
+def test_parts_add_up_to_the_whole(small: Path) -> None:
+    months = [CONNECTION.read_parquet(str(part_files(month, small)[0])) for month in ("2013-01", "2013-02", "2013-04")]
+    january, *_ = scored = [month.project(f"*, 0.25 AS {distributions.PREDICTION}") for month in months]
+    bins = distributions.make_variable_bins(january)
+    rows = scored[0].union(scored[1]).union(scored[2])
+    whole = distributions.count_distributions(rows, bins)
+    parts = distributions.count_parts(rows, bins, "month(scheduled_departure)")
+    assert [*parts] == [1, 2, 4]
+    assert parts[2] == distributions.count_distributions(scored[1], bins)
+    merged = distributions.merge([*parts.values()])
+    assert (merged.rows, merged.counts) == (whole.rows, whole.counts)
+    assert any(values for values in merged.unseen.values())
+    for name, moments in whole.moments.items():
+        assert merged.moments[name].model_dump() == pytest.approx(moments.model_dump())
