@@ -93,17 +93,17 @@ def write_rows(folder: Path, rows: int) -> None:
     queries = {
         "log/predictions": f"SELECT printf('%032x', i) AS id, ({SINCE.timestamp()} + i * {seconds})::DOUBLE AS time, "
         f"'{VERSION}' AS model_version, '{contract_version()}' AS contract_version, printf('%016x', i) AS request_id, "
-        f"json_object({inputs})::VARCHAR AS inputs, probability::DOUBLE AS probability {source}",
+        f"json_object({inputs})::VARCHAR AS inputs, {PREDICTION}::DOUBLE AS probability {source}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
         f"::DOUBLE AS time, {contract.TARGET.name} AS outcome {source} WHERE i % 2 = 0",
-        "typed": f"SELECT {typed}, probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END "
+        "typed": f"SELECT {typed}, {PREDICTION} AS probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END "
         f"AS {contract.TARGET.name} {source}",
     }
     for path, query in queries.items():
         (folder / path).mkdir(parents=True)
         connection.execute(f"COPY ({query}) TO '{folder / path / 'rows.parquet'}' (FORMAT parquet)")
     plain = ", ".join(f'"{name}"' for name in names)
-    reference = f"SELECT {plain}, probability, {contract.TARGET.name} FROM base"  # noqa: S608
+    reference = f"SELECT {plain}, {PREDICTION} AS probability, {contract.TARGET.name} FROM base"  # noqa: S608
     connection.execute(f"COPY ({reference}) TO '{folder / 'reference.parquet'}'")
 
 

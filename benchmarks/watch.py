@@ -4,15 +4,10 @@ The rows are real ones that the model knows. Each trial writes a log as Parquet 
 checked.
 """
 
-import argparse
-import dataclasses
-import json
+import math
 import os
-import platform
-import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -24,14 +19,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.random import Generator
-from scipy.stats import beta
 from tqdm import tqdm
 
 from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline import stage
-from lifecycle.pipeline.reference import Reference, make_reference
+from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.params import load_params
 from lifecycle.shared.parts import DATA, read_part
@@ -56,8 +50,9 @@ WEATHER = (
     "visibility",
 )
 
-# Rows with the columns of the contract, the target, the `time` of the prediction, and whether the outcome is `known`.
-Rows = pd.DataFrame
+# A data frame with the columns of the contract, the target, the `time` of the prediction, and whether the outcome is
+# `known`; pandas has no types.
+Rows = Any
 Draw = Callable[[int, int, Generator], Rows]
 Change = Callable[[Rows, Generator], Rows]
 
@@ -83,7 +78,9 @@ def known() -> Rows:
     """Return the rows of window and holdout."""
     params = load_params()
     table = pa.concat_tables([read_part(part, DATA) for part in (*params.window.parts(), *params.holdout.parts())])
-    rows = table.to_pandas(date_as_object=False)
+    rows = table.to_pandas()
+    # Nanoseconds end in the year 2262.
+    rows[contract.TIME] = rows[contract.TIME].astype("datetime64[ms]")
     rows["time"] = rows[contract.TIME] - LEAD
     rows["known"] = True
     return rows
@@ -97,23 +94,31 @@ def of_month(month: int) -> Rows:
     return rows[(at.month == month) & (at.day <= DAYS)].reset_index(drop=True)
 
 
+def first_day(month: int) -> pd.Timestamp:
+    """Return the first day of a month."""
+    return pd.Timestamp(year=int(known()[contract.TIME].dt.year.iloc[0]), month=month, day=1)
+
+
 def by_row(rows: int, month: int, random: Generator) -> Rows:
     """Draw rows of a month at random."""
     return of_month(month).sample(rows, random_state=random).sort_values("time")
 
 
 def by_day(rows: int, month: int, random: Generator) -> Rows:
-    """Draw whole days of a month at random, until there are enough rows."""
-    of_day = {day: part for day, part in of_month(month).groupby(of_month(month)[contract.TIME].dt.day)}
-    days = random.permutation(np.array([*of_day]))
-    return pd.concat([of_day[day] for day in days]).head(rows).sort_values("time")
+    """Draw as many days of a month as have these rows, and the rows of these days only."""
+    day = of_month(month)[contract.TIME].dt.day
+    # The last day among them, because a log that ends earlier has stopped.
+    days = [DAYS, *(random.permutation(DAYS - 1) + 1)][: math.ceil(rows * DAYS / len(day))]
+    of_days = of_month(month)[day.isin(days)]
+    return of_days.sample(min(rows, len(of_days)), random_state=random).sort_values("time")
 
 
 def any_time(rows: int, month: int, random: Generator) -> Rows:
     """Draw rows of all months, predicted evenly over 28 days of one of them."""
     drawn = known().sample(rows, random_state=random)
-    start = pd.Timestamp(year=drawn[contract.TIME].dt.year.iloc[0], month=month, day=1)
-    return drawn.assign(time=start + pd.to_timedelta(np.linspace(0, DAYS * 86_400, rows, endpoint=False), unit="s"))
+    return drawn.assign(
+        time=first_day(month) - LEAD + pd.to_timedelta(np.linspace(0, DAYS * 86_400, rows, endpoint=False), unit="s")
+    )
 
 
 DRAWS: Mapping[str, Draw] = {"rows": by_row, "days": by_day, "any": any_time}
@@ -140,15 +145,21 @@ def swapped(*columns: str) -> Change:
 
 def gone(column: str, value: str) -> Change:
     """Remove the rows with a value."""
-    return lambda rows, random: rows[rows[column] != value]
+
+    def change(rows: Rows, random: Generator) -> Rows:
+        del random
+        return rows[rows[column] != value]
+
+    return change
 
 
 def shifted(years: int, share: float) -> Change:
     """Move a share of the times by years."""
 
     def change(rows: Rows, random: Generator) -> Rows:
-        wrong = rows[contract.TIME] + pd.DateOffset(years=years)
-        return rows.assign(**{contract.TIME: rows[contract.TIME].mask(random.random(len(rows)) < share, wrong)})
+        time = str(contract.TIME)
+        wrong = rows[time] + pd.DateOffset(years=years)
+        return rows.assign(**{time: rows[time].mask(random.random(len(rows)) < share, wrong)})
 
     return change
 
@@ -216,7 +227,12 @@ def since_last(days: int, change: Change) -> Change:
 
 def converted(column: str, factor: float, summand: float = 0) -> Change:
     """Send another unit."""
-    return lambda rows, random: rows.assign(**{column: rows[column] * factor + summand})
+
+    def change(rows: Rows, random: Generator) -> Rows:
+        del random
+        return rows.assign(**{column: rows[column] * factor + summand})
+
+    return change
 
 
 def as_any(*findings: tuple[str, str]) -> frozenset[tuple[str, str]]:
@@ -232,27 +248,41 @@ _SWAPPED = [
     ("temperature", "humidity", "dew_point"),
 ]
 FAULTS = (
-    Fault("temperature -50 in 40%", some(0.4, "temperature", -50.0), as_any(("range", "temperature"), ("filled", "temperature"))),
+    Fault(
+        "temperature -50 in 40%",
+        some(0.4, "temperature", -50.0),
+        as_any(("range", "temperature"), ("filled", "temperature")),
+    ),
     Fault("humidity 0 in 30%", some(0.3, "humidity", 0.0), as_any(("range", "humidity"), ("filled", "humidity"))),
-    Fault("wind of 150 mph in 10%", some(0.1, "wind_speed", 150.0), as_any(("range", "wind_speed"), ("filled", "wind_speed"))),
+    Fault(
+        "wind of 150 mph in 10%",
+        some(0.1, "wind_speed", 150.0),
+        as_any(("range", "wind_speed"), ("filled", "wind_speed")),
+    ),
     Fault("January's weather in June", weather_of(1), as_any(("season", "inputs")), month=6),
     *(
         Fault(f"swapped: {', '.join(columns)}", swapped(*columns), as_any(("swapped", ", ".join(sorted(columns)))))
         for columns in _SWAPPED
     ),
-    Fault("1913 in 5%", shifted(-100, 0.05), as_any(("clock", contract.TIME))),
-    Fault("2313", shifted(300, 1), as_any(("clock", contract.TIME))),
-    Fault("a year ago", shifted(-1, 1), as_any(("clock", contract.TIME))),
+    Fault("1913 in 5%", shifted(-100, 0.05), as_any(("clock", str(contract.TIME)))),
+    Fault("2313", shifted(300, 1), as_any(("clock", str(contract.TIME)))),
+    Fault("a year ago", shifted(-1, 1), as_any(("clock", str(contract.TIME)))),
     Fault("carrier UA gone", gone("carrier", "UA"), as_any(("vanished", "carrier"))),
     Fault("airport JFK gone", gone("origin", "JFK"), as_any(("vanished", "origin"))),
-    Fault("half of the rows doubled", doubled, as_any(("duplicates", "predictions"))),
+    Fault("half of the rows doubled", doubled, as_any(("repeated", "predictions"))),
     Fault("8% late", rate(0.08), as_any(("base rate", contract.TARGET.name))),
     Fault("60% late", rate(0.6), as_any(("base rate", contract.TARGET.name))),
     Fault("outcomes of late flights only", labels_of(0), as_any(("labels", "outcomes"))),
     Fault("outcomes of late flights and 20% of others", labels_of(0.2), as_any(("labels", "outcomes"))),
     Fault("random outcomes for 10 days", random_outcomes(10), as_any(("break", "outcomes"))),
-    Fault("humidity 0 in 30%, 7 days", since_last(7, some(0.3, "humidity", 0.0)), as_any(("range", "humidity"), ("filled", "humidity"))),
-    Fault("pressure missing in 30%, 7 days", since_last(7, some(0.3, "pressure", np.nan)), as_any(("missing", "pressure"))),
+    Fault(
+        "humidity 0 in 30%, 7 days",
+        since_last(7, some(0.3, "humidity", 0.0)),
+        as_any(("range", "humidity"), ("filled", "humidity")),
+    ),
+    Fault(
+        "pressure missing in 30%, 7 days", since_last(7, some(0.3, "pressure", np.nan)), as_any(("missing", "pressure"))
+    ),
     Fault("kilometres, 7 days", since_last(7, converted("distance", 1.609344)), as_any(("unit", "distance"))),
     Fault("carrier UA gone, 7 days", since_last(7, gone("carrier", "UA")), as_any(("vanished", "carrier"))),
 )
@@ -267,8 +297,8 @@ def write_log(folder: Path, rows: Rows, predictor: Predictor) -> None:
     connection.register("inputs", inputs)
     values = ", ".join(f"'{name}', {_as_json(name)}" for name in names)
     as_json = connection.sql(f"SELECT json_object({values})::VARCHAR AS inputs FROM inputs").fetchnumpy()["inputs"]  # noqa: S608
-    ids, times = np.array([f"{number:032x}" for number in range(len(rows))]), rows["time"].astype("int64").to_numpy()
-    seconds = times / (10**9 if rows["time"].dt.unit == "ns" else 10**6)
+    ids = np.array([f"{number:032x}" for number in range(len(rows))])
+    seconds = rows["time"].astype("datetime64[ms]").astype("int64").to_numpy() / 1_000
     predictions = predictor.predict(to_columns(inputs))
     logged = {
         "id": ids,
@@ -287,7 +317,7 @@ def write_log(folder: Path, rows: Rows, predictor: Predictor) -> None:
 
 def _as_json(name: str) -> str:
     is_time = next(column.type == "timestamp" for column in contract.INPUTS if column.name == name)
-    return f"strftime(\"{name}\", '%Y-%m-%dT%H:%M:%S')" if is_time else f'"{name}"'
+    return f"strftime(\"{name}\"::TIMESTAMP, '%Y-%m-%dT%H:%M:%S')" if is_time else f'"{name}"'
 
 
 @cache
@@ -296,13 +326,13 @@ def model(path: Path) -> tuple[Reference, Predictor]:
     return Reference.model_validate_json(path.read_text(encoding="utf-8")), Predictor.load(stage.MODEL)
 
 
-def checked(rows: Rows, reference: Reference, predictor: Predictor) -> CheckResult:
-    """Check a log of these rows."""
-    start = rows["time"].quantile(0.5).to_period("M").start_time.tz_localize(UTC) - LEAD
-    until = datetime.fromtimestamp(start.timestamp(), UTC) + timedelta(days=DAYS + 1)
+def checked(rows: Rows, month: int, reference: Reference, predictor: Predictor) -> CheckResult:
+    """Check a log of rows that were predicted in the first 28 days of a month."""
+    since = datetime.fromtimestamp((first_day(month) - LEAD).timestamp(), UTC)
+    until = since + timedelta(days=DAYS)
     with tempfile.TemporaryDirectory() as name:
         write_log(Path(name) / "log", rows, predictor)
-        with open_log(f"{name}/log", until - timedelta(days=DAYS + 1), until) as log:
+        with open_log(f"{name}/log", since, until) as log:
             return check(log, VERSION, reference, load_params())
 
 
@@ -313,11 +343,14 @@ def trial(task: tuple[str, int, int, int], path: Path) -> dict[str, Any]:
     fault = FAULTS[number] if number >= 0 else None
     random = np.random.default_rng([seed, size])
     months = known()[contract.TIME].dt.month.unique()
-    rows = DRAWS[draw](size, (fault and fault.month) or int(months[seed % len(months)]), random)
+    month = (fault and fault.month) or int(months[seed % len(months)])
+    rows = DRAWS[draw](size, month, random)
     if fault:
         rows = fault.change(rows, random)
-    result = checked(rows.reset_index(drop=True), reference, predictor)
-    found = [(finding.kind, finding.subject, finding.evidence) for finding in result.findings if finding.level > Level.OK]
+    result = checked(rows.reset_index(drop=True), month, reference, predictor)
+    found = [
+        (finding.kind, finding.subject, finding.evidence) for finding in result.findings if finding.level > Level.OK
+    ]
     return {"draw": draw, "size": size, "seed": seed, "fault": fault and fault.name, "found": found}
 
 
