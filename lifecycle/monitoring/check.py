@@ -7,6 +7,7 @@ from datetime import datetime
 from scipy.special import pdtr
 
 from lifecycle.monitoring.drift import Drift
+from lifecycle.monitoring.estimate import Estimate, estimate, judge_estimate
 from lifecycle.monitoring.findings import (
     KNOWN_ANYWAY,
     KNOWN_OF_OUTCOMES,
@@ -54,6 +55,8 @@ class CheckResult:
         importance: Share of the drifted columns in the importance of all columns, from 0 to 1.
         performance: Performance on the rows with known outcomes; None if no outcome is known.
         live: Distributions of inputs and predictions; None if there are too few rows.
+        expected: What the metrics of all predictions are expected to be; None if there are too few rows, or if the
+            predictions are no probabilities.
     """
 
     version: str
@@ -68,6 +71,7 @@ class CheckResult:
     importance: float
     performance: Performance | None
     live: Distributions | None
+    expected: Estimate | None = None
 
     @property
     def status(self) -> Level:
@@ -104,6 +108,9 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
             findings += judge(live_performance, reference.metrics, params)
             findings += check_outcomes(of_version, group, reference.calibration, confidence, selected=bool(selected))
             judged += KNOWN_OF_OUTCOMES
+    expected = estimate(of_version, reference, findings, params.metrics.confidence) if inputs else None
+    if expected:
+        findings += judge_estimate(expected, reference.metrics, params)
     findings.sort(key=lambda finding: -finding.level)
     return CheckResult(
         version=version,
@@ -117,6 +124,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         drifts=inputs.drifts if inputs else [],
         importance=inputs.importance if inputs else 0.0,
         performance=live_performance,
+        expected=expected,
         live=inputs.live.seen if inputs else None,
     )
 

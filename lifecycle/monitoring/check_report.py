@@ -1,6 +1,7 @@
 """The result of a check as JSON, as text for a terminal, and as Markdown for GitHub."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from lifecycle.monitoring.findings import Finding
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.chosen_task import METRICS, TASK
 from lifecycle.shared.distributions import PREDICTION
+from lifecycle.shared.intervals import Interval
 from lifecycle.shared.text import clean, table
 from model import contract
 
@@ -54,6 +56,11 @@ def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> d
                 }
                 for drift in check.drifts
             ],
+            "expected": check.expected
+            and {
+                "metrics": {name: interval._asdict() for name, interval in check.expected.metrics.items()},
+                "doubts": list(check.expected.doubts),
+            },
             "performance": known
             and {
                 **asdict(known),
@@ -88,22 +95,23 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
     ]
     if not check.drifts:
         lines.append("There are too few predictions to check their distribution.")
-    known = check.performance
+    known, expected = check.performance, check.expected
     if known:
         lines.append(
             f"{known.labelled:,} outcomes are known ({known.coverage:.0%}), half of them reported within "
             f"{known.delay[0]:.1f} days and 90% within {known.delay[1]:.1f}: {TASK.summary_in_words(known.observed)}; "
             f"predicted: {TASK.summary_in_words(known.predicted)}"
         )
-        width = max(18, *(len(METRICS[name].label) for name in known.metrics))
-        for name, live in known.metrics.items():
-            promised = reference.metrics[name]
-            lines.append(
-                f"  {METRICS[name].label:{width}} {live.value:.3f} [{_digits(live.low)}, {_digits(live.high)}], "
-                f"promised {_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
-            )
+        lines += _metrics_in_words(known.metrics, reference)
     else:
         lines.append("No outcome is known yet.")
+    if expected:
+        lines.append("Expected of all predictions, by their probabilities alone:")
+        lines += _metrics_in_words(expected.metrics, reference)
+        if expected.doubts:
+            lines.append(f"  Do not rely on these: {'; '.join(expected.doubts)}.")
+    elif not TASK.has_probabilities:
+        lines.append("Metrics are known from outcomes only: this model says nothing of its uncertainty.")
     if check.elsewhere:
         lines.append(f"{check.elsewhere:,} outcomes were reported for predictions that are earlier or not in the log.")
     faulty = {finding.subject for finding in check.findings}  # a column with a fault is not reported as drifted, too
@@ -116,6 +124,16 @@ def check_in_words(check: CheckResult, reference: Reference) -> str:
         lines.append(f"Drifted inputs, with {check.importance:.1%} of the importance: {', '.join(drifted_inputs)}.")
     lines += [f"{finding.level.name.lower()}: {finding.kind}: {finding.in_words()}" for finding in check.findings]
     return "\n".join([*lines, f"status: {check.status.name.lower()}"])
+
+
+def _metrics_in_words(metrics: Mapping[str, Interval], reference: Reference) -> list[str]:
+    width = max(18, *(len(METRICS[name].label) for name in metrics)) if metrics else 0
+    return [
+        f"  {METRICS[name].label:{width}} {live.value:.3f} [{_digits(live.low)}, {_digits(live.high)}], "
+        f"promised {_digits(promised['value'])} [{_digits(promised['low'])}, {_digits(promised['high'])}]"
+        for name, live in metrics.items()
+        for promised in [reference.metrics[name]]
+    ]
 
 
 def _digits(value: float | None) -> str:

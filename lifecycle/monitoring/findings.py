@@ -21,6 +21,7 @@ KNOWN_OF_ROWS = {
     "season": "Columns are those of another season",
     "range": "Values are outside of the training range",
     "repeated": "Predictions are repeated",
+    "expected performance": "The model is expected to be worse than promised",
     "drift": "The inputs have drifted",
     "prediction drift": "The predictions have drifted",
 }

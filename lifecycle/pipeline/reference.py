@@ -31,6 +31,7 @@ from lifecycle.shared.distributions import (
     make_variable_bins,
     merge,
 )
+from lifecycle.shared.expectation import Gap, find_gaps
 from lifecycle.shared.histograms import Bins
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.params import Params
@@ -74,6 +75,7 @@ class Reference(Settings):
         alike: By variable, how much alike the rows of a cluster are; empty in the reference of an older version.
         cluster_size: Number of rows in the cluster of a row of the window, on average.
         calibration: How outcomes agreed with the predictions on the holdout; None in that of an older version.
+        gaps: By metric, how far the holdout was from what its probabilities let expect; empty if they do not.
         data_from: When the data was last changed, in ISO 8601; empty if it is split by time.
         importance: By how much `Task.loss` gets worse when a column is shuffled, for each column; at least 0.
         metrics: Metrics of the holdout with their intervals, as in metrics.json.
@@ -88,6 +90,7 @@ class Reference(Settings):
     alike: dict[str, Alike] = {}  # noqa: RUF012 - of a frozen model
     cluster_size: float = 1.0
     calibration: Calibration | None = None
+    gaps: dict[str, Gap] = {}  # noqa: RUF012 - of a frozen model
     data_from: str = ""
 
     @property
@@ -144,6 +147,8 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
         else:
             for number, distributions in of_groups.items():
                 by_group.setdefault(number, []).append(distributions)
+    outcomes = f'*, "{contract.TARGET.name}" AS outcome, {group} AS cluster'
+    known = connection.from_arrow(pa.concat_tables(judged)).project(outcomes)
     with (stage.REPORTS / "plots/importance.csv").open(encoding="utf-8", newline="") as file:
         importance = {row["column"]: max(0.0, float(row[IMPORTANCE[-1]])) for row in csv.DictReader(file)}
     return Reference(
@@ -153,7 +158,8 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
         cluster=cluster,
         alike=_alike([merge(parts) for parts in by_group.values()], sizes[cluster]),
         cluster_size=sizes[cluster],
-        calibration=_calibration(connection, judged, group, params),
+        calibration=calibrate(known, "cluster", params.metrics.confidence),
+        gaps=find_gaps(known, "cluster"),
         importance=importance,
         metrics=json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))["model"],
         data_from="" if params.split.by == "time" else _data_changed(),
@@ -184,13 +190,6 @@ def _alike(groups: Sequence[Distributions], size: float) -> dict[str, Alike]:
             share=share, level=max(share, level), missing=intraclass_correlation(is_missing, np.eye(2), size)
         )
     return alike
-
-
-def _calibration(
-    connection: duckdb.DuckDBPyConnection, judged: Sequence[pa.Table], group: str, params: Params
-) -> Calibration:
-    rows = connection.from_arrow(pa.concat_tables(judged)).project(f'*, "{contract.TARGET.name}" AS outcome')
-    return calibrate(rows, group, params.metrics.confidence)
 
 
 def _data_changed() -> str:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from lifecycle.shared import curves
 from lifecycle.shared.columns import ColumnType, Target
 from lifecycle.shared.metrics import Floats, OwnMetric, Scores
-from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores
+from lifecycle.shared.tasks.binary_scores import BINARY_METRICS, BinaryScores, expected_metrics
 from lifecycle.shared.tasks.task import TENTHS, TWENTIETHS, Curve, Predictions, Targets, Task
 
 # Number of steps of the probability in live metrics. The error of a metric is a fraction of a step.
 _STEPS = 2048
+# Least probability whose logarithm is computed; the metrics of rows have the same one.
+_LEAST = float(np.finfo(np.float64).eps)
 
 
 class Binary(Task):
@@ -209,6 +211,24 @@ class Binary(Task):
         live = [position for position, metric in enumerate(BINARY_METRICS) if metric.live]
         names = [BINARY_METRICS[position].name for position in live]
         return names, scores.metrics(everything[None])[0, live], scores.metrics(everything - by_group)[:, live]
+
+    def expected(self, rows: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the expected metrics from counts by probability and cluster.
+
+        A row with probability p counts as p positive rows and 1 - p negative ones.
+        """
+        step = f"least((prediction * {_STEPS})::INT, {_STEPS - 1})"
+        p, not_p = "prediction", "(1 - prediction)"
+        entropy = " - ".join(f"{share} * ln(greatest({share}, {_LEAST!r}))" for share in (p, not_p))
+        sums = f"count(*), sum({p}), sum(-{entropy}), sum({p} * {not_p})"
+        cells = rows.aggregate(f'"{cluster}" AS cluster, {step} AS step, {sums}', "cluster, step").fetchall()
+        cluster_of, step_of, *values = np.array(sorted(cells), dtype=np.float64).T
+        groups, group = np.unique(cluster_of, return_inverse=True)
+        by_group = np.zeros((4, len(groups), _STEPS))
+        by_group[:, group, step_of.astype(np.intp)] = values
+        everything = by_group.sum(axis=1)
+        names = ["roc_auc", "average_precision", "log_loss", "brier_score"]
+        return names, expected_metrics(everything[:, None])[0], expected_metrics(everything[:, None] - by_group)
 
     def answer_sql(self) -> dict[str, tuple[str, str]]:
         """Return the positive outcomes and their probability."""

@@ -85,3 +85,31 @@ class BinaryScores:
     def _ranked(self, weights: Weights) -> Floats:
         counts = self._ranking.count(weights)
         return np.column_stack([roc_auc(counts), average_precision(counts)])
+
+
+def expected_metrics(sums: Floats) -> Floats:
+    """Compute the metrics that probabilities let expect, if they are right.
+
+    In the expected ROC AUC, no row is compared with itself.
+
+    Args:
+        sums: Number of rows, and sums of their probabilities p, of their entropies and of p (1 - p), by draw and step
+            of the probability in ascending order, of shape (4, draws, steps).
+
+    Returns:
+        Expected ROC AUC, average precision, log loss and Brier score of each draw, of shape (draws, 4); NaN where one
+        is undefined.
+    """
+    rows, positives, entropies, variances = sums
+    negatives = rows - positives
+    total, all_positives, all_negatives, variance = (
+        part.sum(axis=1) for part in (rows, positives, negatives, variances)
+    )
+    below = np.cumsum(negatives, axis=1) - negatives
+    above = np.cumsum(positives[:, ::-1], axis=1)[:, ::-1]
+    rows_above = np.cumsum(rows[:, ::-1], axis=1)[:, ::-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pairs = (positives * (below + negatives / 2)).sum(axis=1) - variance / 2
+        auc = pairs / (all_positives * all_negatives - variance)
+        precision = (positives * above / np.maximum(rows_above, 1)).sum(axis=1) / all_positives
+        return np.column_stack([auc, precision, entropies.sum(axis=1) / total, variance / total])

@@ -224,8 +224,28 @@ class Multiclass(Task):
         ]
         by_group = np.array(outcomes.aggregate(", ".join(sums), f'"{cluster}"').fetchall(), dtype=np.float64)
         whole = by_group.sum(axis=0, keepdims=True)
-        names = ["log_loss", "brier_score", "balanced_accuracy", *(f"recall_{name}" for name in self._position)]
-        return names, metrics_of_class_sums(whole)[0], metrics_of_class_sums(whole - by_group)
+        return self._live_names(), metrics_of_class_sums(whole)[0], metrics_of_class_sums(whole - by_group)
+
+    def expected(self, rows: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute the expected metrics from sums by cluster: a row counts as p rows of each class."""
+        most = "list_max(prediction)"
+        logarithms = f"list_transform(prediction, lambda p: p * ln(greatest(p, {float(np.finfo(np.float64).eps)!r})))"
+        sums = [
+            f"sum(-list_sum({logarithms}))",
+            "sum(1 - list_sum(list_transform(prediction, lambda p: p ** 2)))",
+            *(f"sum(prediction[{position + 1}])" for position in self._position.values()),
+            *(
+                f"sum(CASE WHEN list_position(prediction, {most}) = {position + 1} THEN {most} ELSE 0 END)"
+                for position in self._position.values()
+            ),
+        ]
+        by_group = np.array(rows.aggregate(", ".join(sums), f'"{cluster}"').fetchall(), dtype=np.float64)
+        whole = by_group.sum(axis=0, keepdims=True)
+        return self._live_names(), metrics_of_class_sums(whole)[0], metrics_of_class_sums(whole - by_group)
+
+    def _live_names(self) -> list[str]:
+        """Return the names of the metrics that `metrics_of_class_sums` computes."""
+        return ["log_loss", "brier_score", "balanced_accuracy", *(f"recall_{name}" for name in self._position)]
 
     def answer_sql(self) -> dict[str, tuple[str, str]]:
         """Return the outcomes of each class and its probability."""

@@ -19,6 +19,7 @@ class Regression(Task):
 
     loss = "rmse"
     ranks = "r2"
+    has_probabilities = False
     output = "value"
     gated = ("rmse", "mae", "r2")
     output_type: ClassVar[ColumnType] = "number"
@@ -182,6 +183,11 @@ class Regression(Task):
         by_group = np.array(grouped, dtype=np.float64)
         whole = by_group.sum(axis=0, keepdims=True)
         return ["rmse", "mae", "r2", "bias"], metrics_of_sums(whole)[0], metrics_of_sums(whole - by_group)
+
+    def expected(self, rows: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Return nothing: a predicted number says nothing of its uncertainty."""
+        del rows, cluster
+        return [], np.zeros(0), np.zeros((0, 0))
 
     def answer_sql(self) -> dict[str, tuple[str, str]]:
         """Return the numbers themselves."""

@@ -43,6 +43,7 @@ class Task(ABC):
         loss: Name of the metric by which the importance of columns is weighted in monitoring.
         ranks: Name of the metric by which columns and slices are sorted in reports.
         gated: Names of the metrics that a new project judges models by, the primary one first.
+        has_probabilities: Whether predictions are probabilities, so that metrics can be expected; see `expected`.
         has_threshold: Whether a threshold turns predictions into labels.
         output: Name of the column of predictions in the prediction log.
         output_type: Type of that column.
@@ -56,6 +57,7 @@ class Task(ABC):
     ranks: ClassVar[str]
     gated: ClassVar[tuple[str, ...]]
     output: ClassVar[str]
+    has_probabilities: ClassVar[bool] = True
     has_threshold: ClassVar[bool] = False
     output_type: ClassVar[ColumnType]
     observed_in_words: ClassVar[str]
@@ -216,6 +218,18 @@ class Task(ABC):
         Returns:
             Names of the metrics, their values, of shape (metrics,), and those without each cluster, of shape (clusters,
             metrics).
+        """
+
+    @abstractmethod
+    def expected(self, rows: Any, cluster: str) -> tuple[list[str], Floats, Floats]:
+        """Compute what the live metrics are expected to be if the predicted probabilities are right.
+
+        Args:
+            rows: DuckDB relation with `prediction` and a cluster column.
+            cluster: Name of the cluster column.
+
+        Returns:
+            Names, values and values without each cluster, as of `live`; none if predictions are no probabilities.
         """
 
     @abstractmethod

@@ -445,3 +445,42 @@ def test_live_metrics_are_those_of_the_rows(watched: Watched, tmp_path: Path) ->
     assert performance.delay == pytest.approx((1, 1))
     assert performance.observed == pytest.approx({"base_rate": target.mean()})
     assert performance.predicted == pytest.approx({"base_rate": probability.mean()})
+
+
+def test_metrics_are_expected_before_outcomes_arrive(watched: Watched, tmp_path: Path) -> None:
+    """Without any outcome, the estimate is near the metrics that the outcomes show later, and doubts are named."""
+    rows = read_part("2013-03")
+    predictions, feedback = watched.records(rows)
+    with open_log(write_log(tmp_path / "none", predictions, feedback.slice(0, 0)), SINCE, UNTIL) as log:
+        early = check(log, VERSION, watched.reference, watched.params)
+    later = checked(watched, tmp_path / "all", rows)
+    assert early.performance is None
+    assert early.expected
+    assert later.performance
+    assert early.expected.doubts == []
+    for name, expected in early.expected.metrics.items():
+        assert expected.low <= later.performance.metrics[name].value <= expected.high
+        assert expected.low < expected.value < expected.high
+    printed = check_in_words(early, watched.reference)
+    assert "Expected of all predictions, by their probabilities alone:\n  ROC AUC" in printed
+    assert json.loads(json.dumps(as_json(early, UNTIL, 0)))["expected"]["doubts"] == []
+
+    wrong = checked(watched, tmp_path / "wrong", changed("distance", lambda value: value * 1.609344)(rows))
+    assert wrong.expected
+    assert wrong.expected.doubts == ["inputs are wrong"]
+    assert "Do not rely on these: inputs are wrong." in check_in_words(wrong, watched.reference)
+    rate = checked(watched, tmp_path / "rate", late(0.6)(rows))
+    assert rate.expected
+    assert "the outcomes that are known differ from the predictions on average" in rate.expected.doubts
+
+
+def test_expected_loss_is_reported_without_outcomes(watched: Watched, tmp_path: Path) -> None:
+    """A model that was promised to be nearly perfect has probabilities that are too close to one another for that."""
+    metrics = watched.reference.metrics | {"roc_auc": {"value": 0.99, "low": 0.985, "high": 0.995}}
+    gaps = {name: gap.model_copy(update={"value": 0.0, "error": 0.01}) for name, gap in watched.reference.gaps.items()}
+    reference = watched.reference.model_copy(update={"metrics": metrics, "gaps": gaps})
+    predictions, feedback = watched.records(watched.sample(ROWS, 0))
+    with open_log(write_log(tmp_path / "log", predictions, feedback.slice(0, 0)), SINCE, UNTIL) as log:
+        (finding,) = check(log, VERSION, reference, watched.params).findings
+    assert (finding.kind, finding.subject, finding.level) == ("expected performance", "roc_auc", Level.WARN)
+    assert "0.990 was promised, and at most 0.05 less is allowed" in finding.evidence
