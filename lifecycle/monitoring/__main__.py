@@ -15,6 +15,7 @@ from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.check_report import CHECK, FOLDER, as_json, as_markdown, check_in_words
 from lifecycle.monitoring.drift_page import write_page
 from lifecycle.monitoring.findings import Level
+from lifecycle.monitoring.issue_details import details
 from lifecycle.monitoring.issues import keep_issues
 from lifecycle.monitoring.log import Log, open_log, outcomes_since
 from lifecycle.monitoring.site import publish_check
@@ -94,13 +95,14 @@ def _watch(now: datetime, params: Params) -> None:
     with log_url() as url, open_log(url, now - timedelta(days=params.monitoring.days), now) as log:
         result = _checked(log, version, reference, params, draw=True)
         _record(result, reference, url)
+        told = details(log.of(version), result, reference, params)
     if os.environ.get("PAGES"):
         written = json.loads(CHECK.read_text(encoding="utf-8"))
         publish_check(git("remote", "get-url", "origin").strip(), FOLDER, f"{now:%Y-%m-%d}", written)
     about = f"Version {version} of {contract.NAME}, {result.rows:,} predictions up to {now:%Y-%m-%d}"
     command = f"python -m lifecycle.monitoring check --until {now:%Y-%m-%d} --version {version}"
     with github.errors_for_people():
-        for line in keep_issues(result.judged, result.findings, about, command):
+        for line in keep_issues(result.judged, result.findings, about, command, told):
             print(line)
 
 

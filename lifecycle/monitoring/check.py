@@ -1,7 +1,7 @@
 """The check of production: compare its requests, predictions and outcomes with what the model was trained for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from scipy.special import pdtr
@@ -23,6 +23,7 @@ from lifecycle.monitoring.performance import Performance, judge, performance, wi
 from lifecycle.monitoring.selected_outcomes import find_selection
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import Distributions
+from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.params import Params
 from model import contract
 
@@ -57,6 +58,8 @@ class CheckResult:
         live: Distributions of inputs and predictions; None if there are too few rows.
         expected: What the metrics of all predictions are expected to be; None if there are too few rows, or if the
             predictions are no probabilities.
+        by_day: Distributions by day, counted from the start of the period; empty if there are too few rows.
+        cluster_size: Number of rows in the cluster of a row, on average.
     """
 
     version: str
@@ -72,6 +75,8 @@ class CheckResult:
     performance: Performance | None
     live: Distributions | None
     expected: Estimate | None = None
+    by_day: Mapping[int, Distributions] = field(default_factory=dict)
+    cluster_size: float = 1.0
 
     @property
     def status(self) -> Level:
@@ -91,7 +96,7 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
     settings, of_version = params.monitoring, log.of(version)
     others = dict(log.predictions.aggregate("model_version, count(*)", "model_version").order("1").fetchall())
     rows = others.pop(version, 0)
-    findings = [*_volume(of_version, rows), *_schema(of_version, rows), *_clocks(log, of_version, rows)]
+    findings = [*_volume(of_version, rows), *_schema(of_version, rows), *_clocks(log, of_version, rows, reference)]
     judged, inputs = [*KNOWN_ANYWAY], None
     if rows >= settings.rows:
         inputs = check_inputs(of_version, reference, settings)
@@ -126,6 +131,8 @@ def check(log: Log, version: str, reference: Reference, params: Params) -> Check
         performance=live_performance,
         expected=expected,
         live=inputs.live.seen if inputs else None,
+        by_day=inputs.live.by_day if inputs else {},
+        cluster_size=inputs.live.cluster_size if inputs else 1.0,
     )
 
 
@@ -151,27 +158,26 @@ def _volume(log: Log, rows: int) -> Iterator[Finding]:
 def _schema(log: Log, rows: int) -> Iterator[Finding]:
     """Report requests that break the contract, if there are many."""
     by_error = log.refusals.aggregate("field, error, sum(requests)::BIGINT AS number", "field, error")
-    for field, error, number in by_error.order("number DESC, field, error").fetchall():
+    for name, error, number in by_error.order("number DESC, field, error").fetchall():
         if number > _REFUSED * (number + rows):
-            yield Finding("schema", field or "body", Level.ACT, f"made {number:,} requests invalid: {error}.")
+            yield Finding("schema", name or "body", Level.ACT, f"made {number:,} requests invalid: {error}.")
 
 
-def _clocks(log: Log, of_version: Log, rows: int) -> Iterator[Finding]:
-    """Report impossible times."""
-    if contract.TIME:
+def _clocks(log: Log, of_version: Log, rows: int, reference: Reference) -> Iterator[Finding]:
+    """Report impossible times, and rows whose event is neither near their prediction nor in the data of the model."""
+    requested = {column.name for column in request_columns()}
+    if contract.TIME in requested and reference.times:
+        first, last = reference.times
         days = f'(epoch("{contract.TIME}") - time) / 86400'
-        counted = of_version.predictions.aggregate(
-            f"count(*) FILTER (abs({days}) > {_PRESENT}), min({days}), max({days})"
-        )
-        ((away, least, most),) = counted.fetchall()
-        if away > _EARLY * rows:
-            yield Finding(
-                "clock",
-                contract.TIME,
-                Level.WARN,
-                f"is more than {_PRESENT} days away from the time of the prediction in {away / rows:.1%} of the rows: "
-                f"from {_away(least)} to {_away(most)}.",
+        known = f"\"{contract.TIME}\" BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'"
+        away = of_version.predictions.filter(f"abs({days}) > {_PRESENT} AND NOT {known}")
+        ((number, least, most),) = away.aggregate(f"count(*), min({days}), max({days})").fetchall()
+        if number > _EARLY * rows:
+            evidence = (
+                f"is more than {_PRESENT} days away from the time of the prediction in {number / rows:.1%} of the rows "
+                f"({_away(least)} to {_away(most)}), and the data of the model has no such times, either."
             )
+            yield Finding("clock", str(contract.TIME), Level.WARN, evidence)
     if log.ahead:
         yield Finding(
             "clock",

@@ -73,7 +73,8 @@ def as_json(check: CheckResult, known_until: datetime, outcomes_since: int) -> d
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
-    return {**finding._asdict(), "level": finding.level.name.lower(), "variables": list(finding.variables)}
+    values = {**finding._asdict(), "level": finding.level.name.lower(), "variables": list(finding.variables)}
+    return {name: value for name, value in values.items() if name != "affected"}
 
 
 def _rounded(value: Any) -> Any:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from lifecycle.monitoring.drift import Drift, months_between
+from lifecycle.monitoring.drift import Drift
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.live import Live
 from lifecycle.shared.distributions import PREDICTION, Variable, count_in_bins
 from lifecycle.shared.histograms import DISTANCES, shares
 from lifecycle.shared.params import Monitoring
-from lifecycle.shared.parts import first_day
+from lifecycle.shared.parts import first_day, months_between
 
 # Another place explains a distribution if its distance from there is less than this part of the distance from its own.
 _EXPLAINS = 0.5
@@ -99,7 +99,7 @@ def _distance(live: Live, variable: Variable, place: Drift) -> float:
     name, is_own = place.variable.name, variable == place.variable
     bins = live.reference.bins[name]
     now = shares(live.seen.counts[name] if is_own else count_in_bins(live.rows, variable, bins))
-    return place.distance_of(now, live.reference)
+    return place.distance_of(now, live)
 
 
 def _other_season(live: Live, drift: Drift, month: int) -> str:

@@ -20,7 +20,7 @@ from lifecycle.shared.distributions import VARIABLES, Variable
 from lifecycle.shared.histograms import DISTANCES, Shares, shares
 from lifecycle.shared.metrics import Floats
 from lifecycle.shared.params import Distance, Monitoring
-from lifecycle.shared.parts import first_day
+from lifecycle.shared.parts import first_day, months_between
 
 # Factor by which the distance must exceed that between periods: no period is exactly like another.
 _TOLERANCE = 1.25
@@ -62,17 +62,21 @@ class Drift:
         """The distance above which the variable has drifted."""
         return max(self.distance.threshold, _TOLERANCE * self.usual)
 
-    def distance_of(self, now: Shares, reference: Reference) -> float:
-        """Return the distance of a distribution from the nearest of `compared`, or from the window as a whole.
+    def distance_of(self, now: Shares, live: Live) -> float:
+        """Return the distance of a distribution from the known ones that it may be like.
+
+        These are the periods in `compared`, the window as a whole, and the months that the rows are of.
 
         Args:
             now: Share of each bin.
-            reference: Reference of the model.
+            live: Rows of production.
         """
-        name, periods = self.variable.name, reference.periods
-        window = np.sum([seen.counts[name] for key, seen in periods.items() if key not in reference.holdout], axis=0)
-        known = [periods[period].counts[name] for period in self.compared]
-        return min(DISTANCES[self.distance.method](now, shares(counts)) for counts in [*known, window])
+        name, periods = self.variable.name, live.reference.periods
+        window = np.sum(
+            [seen.counts[name] for key, seen in periods.items() if key not in live.reference.holdout], axis=0
+        )
+        known = [shares(counts) for counts in (*(periods[key].counts[name] for key in self.compared), window)]
+        return min(DISTANCES[self.distance.method](now, then) for then in [*known, live.mixture(name)])
 
 
 def drifts(live: Live, month: int, settings: Monitoring) -> list[Drift]:
@@ -144,11 +148,6 @@ def _of_the_season(
     ]
     nearest = [name for name, known_month in months.items() if months_between(known_month, month) == gap]
     return nearest, max(apart, default=0.0)
-
-
-def months_between(month: int, other: int) -> int:
-    """Return the number of months between two months of the year, from 0 to 6."""
-    return min((month - other) % 12, (other - month) % 12)
 
 
 def _p_value(counts: Floats, other_counts: Floats) -> float:

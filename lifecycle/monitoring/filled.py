@@ -3,6 +3,7 @@
 import numpy as np
 
 from lifecycle.monitoring.drift import Drift
+from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.live import Live
 from lifecycle.shared.histograms import shares
 
@@ -10,8 +11,8 @@ from lifecycle.shared.histograms import shares
 _NEARER = 0.5
 
 
-def filled_in_words(live: Live, drift: Drift, by: float) -> str:
-    """Say which value stands in for others.
+def find_filled(live: Live, drift: Drift, by: float) -> Finding | None:
+    """Find the value that stands in for others.
 
     No value can have been more frequent than its bin was. A value with a bin of its own was frequent before, so that
     more of it is a drift.
@@ -22,7 +23,7 @@ def filled_in_words(live: Live, drift: Drift, by: float) -> str:
         by: Largest tolerated increase of the share of such a value.
 
     Returns:
-        The value and its share, as the rest of a sentence that begins with the column; empty if there is none.
+        The finding; None if there is no such value.
     """
     variable, reference = drift.variable, live.reference
     edges, counts = reference.bins[variable.name].edges, live.seen.counts[variable.name]
@@ -38,9 +39,9 @@ def filled_in_words(live: Live, drift: Drift, by: float) -> str:
         ((value, rows),) = by_value.order("rows DESC, value").limit(1).fetchall()
         others = np.array(counts)
         others[place] -= rows
-        is_nearer = drift.distance_of(shares(others), reference) < _NEARER * drift.distance_of(
-            shares(counts), reference
-        )
+        is_nearer = drift.distance_of(shares(others), live) < _NEARER * drift.distance_of(shares(counts), live)
         if is_nearer and live.exceeds(variable, rows / live.seen.rows, before + by):
-            return f"is {value:g} in {rows / live.seen.rows:.1%} of the rows, before in at most {before:.1%}."
-    return ""
+            evidence = f"is {value:g} in {rows / live.seen.rows:.1%} of the rows, before in at most {before:.1%}."
+            affected = f"{variable.sql} = '{value!r}'::DOUBLE"
+            return Finding("filled", variable.name, Level.ACT, evidence, affected=affected)
+    return None

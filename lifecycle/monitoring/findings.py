@@ -61,6 +61,7 @@ class Finding(NamedTuple):
         evidence: Measured facts, as the rest of a sentence that begins with the subject.
         since: First day with the problem, in ISO 8601; empty if it is unknown or no later than the period.
         variables: Names of the variables that it is about, if it is about the inputs.
+        affected: SQL condition of the affected predictions; empty if all are, or if it is about something else.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Finding(NamedTuple):
     evidence: str
     since: str = ""
     variables: tuple[str, ...] = ()
+    affected: str = ""
 
     def in_words(self) -> str:
         """Return subject, evidence and the first day."""

@@ -55,8 +55,11 @@ def check_inputs(log: Log, reference: Reference, settings: Monitoring) -> InputC
     all_drifts = drifts(whole, month, settings)
     faults, explained = _faults(whole, all_drifts, month, settings)
     if last and last.seen.rows >= settings.rows:
-        unexplained = [drift for drift in drifts(last, month, settings) if drift.variable.name not in explained]
-        recent, explained_recently = _faults(last, unexplained, month, settings)
+        # Rows that are predicted in the order of their events have the season of these.
+        recent_month = max(last.months, key=lambda number: last.months[number], default=month)
+        recent_drifts = drifts(last, recent_month, settings)
+        unexplained = [drift for drift in recent_drifts if drift.variable.name not in explained]
+        recent, explained_recently = _faults(last, unexplained, recent_month, settings)
         start = f"{log.until - (log.until - log.since) * _RECENT:%Y-%m-%d}"
         known = {(finding.kind, finding.subject) for finding in faults}
         faults += [finding._replace(since=start) for finding in recent if (finding.kind, finding.subject) not in known]
@@ -78,10 +81,19 @@ def _live(log: Log, reference: Reference) -> tuple[Live, Live | None]:
     cluster = cluster_sql("key").get(reference.cluster, "key")
 
     def live(rows: DuckDBPyRelation, days: Mapping[int, Distributions]) -> Live:
-        return Live(reference, rows, merge([*days.values()]), days, cluster_size(rows, cluster))
+        return Live(reference, rows, merge([*days.values()]), days, cluster_size(rows, cluster), _months(rows))
 
     last_rows = log.predictions.filter(f"{day} >= {first}")
     return live(log.predictions, by_day), live(last_rows, recent) if recent else None
+
+
+def _months(rows: DuckDBPyRelation) -> dict[int, float]:
+    """Return the share of rows by month of their event, or else of their prediction."""
+    requested = {column.name for column in request_columns()}
+    time = f'"{contract.TIME}"' if contract.TIME in requested else "make_timestamp((time * 1e6)::BIGINT)"
+    counted = rows.aggregate(f"month({time}) AS month, count(*)", "month").fetchall()
+    total = sum(number for _, number in counted)
+    return {month: number / total for month, number in counted if month is not None}
 
 
 def _faults(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lifecycle.monitoring.findings import KINDS, Finding
+from lifecycle.monitoring.issue_details import Details, advice
 from lifecycle.shared import github
 from lifecycle.shared.text import clean
 
@@ -19,7 +20,13 @@ _MARK = "<!-- monitoring: {kind}; {subjects} -->"
 _MARKED = re.compile(r"<!-- monitoring: ([a-z ]+); ([0-9a-f ]*) -->\s*\Z")
 
 
-def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, command: str) -> list[str]:
+def keep_issues(
+    judged: Sequence[str],
+    findings: Sequence[Finding],
+    about: str,
+    command: str,
+    details: Mapping[Finding, Details] | None = None,
+) -> list[str]:
     """Open, update and close the issues.
 
     Args:
@@ -27,6 +34,7 @@ def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, 
         findings: Problems that it has found.
         about: Description of what was checked.
         command: Command that repeats the check.
+        details: What the issues tell of each finding in addition.
 
     Returns:
         A line for each issue that changed.
@@ -42,7 +50,7 @@ def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, 
     lines = []
     for kind in judged:
         of_kind = [finding for finding in findings if finding.kind == kind]
-        change = _keep(kind, _Problem(of_kind, about, command), known.get(kind))
+        change = _keep(kind, _Problem(kind, of_kind, about, command, details or {}), known.get(kind))
         if change:
             lines.append(f"{KINDS[kind]}: {change}")
     return lines
@@ -52,9 +60,11 @@ def keep_issues(judged: Sequence[str], findings: Sequence[Finding], about: str, 
 class _Problem:
     """The findings of one kind."""
 
+    kind: str
     findings: Sequence[Finding]
     about: str
     command: str
+    details: Mapping[Finding, Details]
 
     def subjects(self) -> set[str]:
         """Return the hashes of the subjects with their levels; a client may have chosen the names themselves."""
@@ -63,20 +73,27 @@ class _Problem:
         }
 
     def evidence(self) -> str:
-        lines = [
-            f"- **{finding.subject}** {' '.join(finding.evidence.split())} ({finding.level.name.lower()})"
-            for finding in self.findings
-        ]
-        return clean("\n".join([f"{self.about}:", "", *lines]))
+        """Return the findings, each with what is told of it in addition."""
+        return clean("\n\n".join([*map(self._finding, self.findings), f"{self.about}."]))
 
-    def body(self, kind: str) -> str:
-        """Return the text of an issue: the newest evidence. Its comments have the earlier evidence."""
-        advice = (
+    def body(self) -> str:
+        """Return the text of an issue: the newest evidence and what to do. Its comments have the earlier evidence."""
+        closing = (
             f"This issue is closed when the problem is gone. If you close it yourself, it is opened again only if the "
             f"problem grows. Repeat the check with `{self.command}`."
         )
         subjects = " ".join(sorted(self.subjects()))
-        return f"{self.evidence()}\n{advice}\n\n{_MARK.format(kind=kind, subjects=subjects)}\n"
+        mark = _MARK.format(kind=self.kind, subjects=subjects)
+        # The runbook is the repository's own text: it may have links.
+        return f"{self.evidence()}\n### What to do\n\n{advice(self.kind)}\n\n{closing}\n\n{mark}\n"
+
+    def _finding(self, finding: Finding) -> str:
+        facts, chart = self.details.get(finding, Details((), ""))
+        since = f" (since {finding.since})" if finding.since else ""
+        evidence = " ".join(finding.evidence.split())
+        lines = [f"**{finding.subject}**{since} {evidence} ({finding.level.name.lower()})"]
+        lines += ["", *(f"- {fact}" for fact in facts)] if facts else []
+        return "\n".join([*lines, "", chart] if chart else lines)
 
 
 def _keep(kind: str, problem: _Problem, issue: Mapping[str, Any] | None) -> str:
@@ -87,7 +104,7 @@ def _keep(kind: str, problem: _Problem, issue: Mapping[str, Any] | None) -> str:
             github.send("PATCH", f"issues/{issue['number']}", state="closed", state_reason="completed")
             return "closed"
         return ""
-    body = problem.body(kind)
+    body = problem.body()
     if issue is None:
         github.send("POST", "issues", title=f"Production: {KINDS[kind]}", body=body, labels=[LABEL])
         return "opened"

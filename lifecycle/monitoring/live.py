@@ -10,8 +10,9 @@ from scipy.special import bdtr, chdtrc, xlogy
 
 from lifecycle.pipeline.reference import Alikeness, Reference
 from lifecycle.shared.distributions import Distributions, Variable
-from lifecycle.shared.histograms import jensen_shannon, shares
+from lifecycle.shared.histograms import Shares, jensen_shannon, shares
 from lifecycle.shared.metrics import Floats
+from lifecycle.shared.parts import first_day, is_fold, months_between
 
 # Probability of a day that seems to set a variable apart, and least Jensen-Shannon distance of such a day.
 _CHANCE = 1e-4
@@ -32,6 +33,7 @@ class Live:
         seen: Their distributions.
         by_day: Their distributions by day, counted from the start of the log; days without predictions are left out.
         cluster_size: Number of rows in the cluster of a row, on average.
+        months: Share of the rows by month of the year, 1 to 12, of their event, or else of their prediction.
     """
 
     reference: Reference
@@ -39,6 +41,26 @@ class Live:
     seen: Distributions
     by_day: Mapping[int, Distributions]
     cluster_size: float
+    months: Mapping[int, float]
+
+    def mixture(self, name: str) -> Shares:
+        """Return the distribution that rows of these months have in the known periods; without time, in all of them.
+
+        For a month that is not known, the nearest known months count.
+
+        Args:
+            name: Name of a variable.
+        """
+        periods = self.reference.periods
+        known = {period: shares(seen.counts[name]) for period, seen in periods.items()}
+        if is_fold(next(iter(periods))):
+            return np.asarray(np.mean([*known.values()], axis=0))
+        mixed = np.zeros(self.reference.bins[name].size)
+        for month, share in self.months.items():
+            gaps = {period: months_between(first_day(period).month, month) for period in periods}
+            nearest = [known[period] for period, gap in gaps.items() if gap == min(gaps.values())]
+            mixed += share * np.mean(nearest, axis=0)
+        return mixed
 
     def effect(self, variable: Variable, of: Alikeness = "share") -> float:
         """Return the design effect of a variable; see `Reference.effect`."""

@@ -19,7 +19,7 @@ _SLOPE = 0.5
 _SURPLUS = 0.25
 
 
-def find_break(log: Log) -> tuple[str, str] | None:
+def find_break(log: Log, group: str) -> tuple[str, str] | None:
     """Say since when outcomes agree less with the predictions.
 
     Each day could be the first one after a break. The largest change is compared with the largest ones of the same days
@@ -27,6 +27,7 @@ def find_break(log: Log) -> tuple[str, str] | None:
 
     Args:
         log: Log of a period and a version, with outcomes.
+        group: Column of the groups of clusters in its outcomes. A few clusters are no period.
 
     Returns:
         What has changed, as the rest of a sentence that begins with "outcomes", and the first day, in ISO 8601; None if
@@ -34,7 +35,8 @@ def find_break(log: Log) -> tuple[str, str] | None:
     """
     by_day = OutcomeSums.of(log.outcomes, f"floor((time - {log.since.timestamp()!r}) / 86400)")
     days = len(by_day.parts)
-    if days < 2 * _DAYS:
+    (clusters,) = log.outcomes.aggregate(f'count(DISTINCT "{group}")').fetchall()[0]
+    if min(days, clusters) < 2 * _DAYS:
         return None
     random = np.random.default_rng(0)
     orders = np.array([np.arange(days), *(random.permutation(days) for _ in range(_ORDERS))])

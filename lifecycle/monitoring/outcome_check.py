@@ -26,7 +26,7 @@ def check_outcomes(
         confidence: Level of the intervals.
         selected: Whether the outcomes are selected. Then they may differ for that reason alone.
     """
-    broken = find_break(log)
+    broken = find_break(log, group)
     if broken:
         evidence, since = broken
         yield Finding("break", "outcomes", Level.ACT, evidence, since)

@@ -5,14 +5,14 @@ from itertools import combinations
 
 import numpy as np
 
-from lifecycle.monitoring.drift import Drift, months_between
-from lifecycle.monitoring.filled import filled_in_words
+from lifecycle.monitoring.drift import Drift
+from lifecycle.monitoring.filled import find_filled
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.live import Live
 from lifecycle.monitoring.units import unit_in_words
-from lifecycle.shared.distributions import PREDICTION, Variable
+from lifecycle.shared.distributions import PREDICTION, Variable, sql_texts
 from lifecycle.shared.params import Monitoring
-from lifecycle.shared.parts import first_day
+from lifecycle.shared.parts import first_day, months_between
 from model import contract
 
 # Largest probability of a finding by chance, if a column was nearly constant before.
@@ -49,7 +49,7 @@ def _faults(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
     variable = drift.variable
     missing = _missing(variable, live, settings)
     if missing and variable.column == variable.name:
-        yield Finding("missing", variable.name, Level.ACT, missing)
+        yield Finding("missing", variable.name, Level.ACT, missing, affected=f"{variable.sql} IS NULL")
     if _has_become_constant(variable, live):
         evidence = f"has the same value in every row: {_value(variable, live)}."
         yield Finding("constant", variable.name, Level.ACT, evidence)
@@ -103,7 +103,8 @@ def _category(variable: Variable, live: Live, settings: Monitoring) -> Iterator[
         values = ", ".join(f"{value} ({rows / live.seen.rows:.1%})" for value, rows in by_value)
         evidence = f"has values that the model has never seen in {unseen:.1%} of the rows: {values}."
         evidence += f" Missing since then: {gone}." if gone else ""
-        yield Finding("unseen", variable.name, Level.ACT, evidence)
+        affected = f"{variable.sql} NOT IN ({sql_texts(labels)})"
+        yield Finding("unseen", variable.name, Level.ACT, evidence, affected=affected)
     elif gone and variable.name == variable.column:
         places = [labels.index(label) for label in vanished]
         evidence = (
@@ -131,7 +132,7 @@ def _number(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
         return
     seasonal, (low, high) = variable.column in settings.season, _limits(variable, live, month, settings)
     outside, before = _outside(variable, live, low, high), 0.0 if seasonal else live.most(variable, 0, -2)
-    filled = filled_in_words(live, drift, settings.missing)
+    filled = find_filled(live, drift, settings.missing)
     if outside and live.exceeds(variable, outside, before + settings.out_of_range):
         moments, limits = (
             live.seen.moments[variable.name],
@@ -141,9 +142,10 @@ def _number(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
             f"is outside of {limits} ({low:g} to {high:g}) in {outside:.1%} of the rows: from {moments.minimum:g} to "
             f"{moments.maximum:g}."
         )
-        yield Finding("range", variable.name, Level.ACT, f"{evidence} It {filled}" if filled else evidence)
+        evidence = f"{evidence} It {filled.evidence}" if filled else evidence
+        yield Finding("range", variable.name, Level.ACT, evidence, affected=_beyond(variable, low, high))
     elif filled:
-        yield Finding("filled", variable.name, Level.ACT, filled)
+        yield filled
 
 
 def _limits(variable: Variable, live: Live, month: int, settings: Monitoring) -> tuple[float, float]:
@@ -186,5 +188,10 @@ def _outside(variable: Variable, live: Live, low: float, high: float) -> float:
     share = live.share(variable, 0, -2)
     if not edges or not share or (low, high) == (edges[0], edges[-1]):
         return share if edges else 0.0
-    beyond = live.rows.filter(f"{variable.sql} < {low!r} OR {variable.sql} > {high!r}")
+    beyond = live.rows.filter(_beyond(variable, low, high))
     return float(beyond.aggregate("count(*)").fetchall()[0][0]) / live.seen.rows
+
+
+def _beyond(variable: Variable, low: float, high: float) -> str:
+    """Return the SQL condition of values outside of a range."""
+    return f"({variable.sql} < '{low}'::DOUBLE OR {variable.sql} > '{high}'::DOUBLE)"

@@ -71,6 +71,7 @@ class Reference(Settings):
         bins: Histogram bins of each variable, from the rows of the window.
         periods: Distributions of each part of window and holdout, by its name, with the model's own predictions.
         holdout: Parts of the holdout.
+        times: First and last time of the rows, in ISO 8601; None if rows have no time.
         cluster: What a cluster is, as in `clusters.cluster_sql`; empty in the reference of an older version.
         alike: By variable, how much alike the rows of a cluster are; empty in the reference of an older version.
         cluster_size: Number of rows in the cluster of a row of the window, on average.
@@ -86,6 +87,7 @@ class Reference(Settings):
     holdout: tuple[str, ...]
     importance: dict[str, float]
     metrics: dict[str, dict[str, float | None]]
+    times: tuple[str, str] | None = None
     cluster: str = ""
     alike: dict[str, Alike] = {}  # noqa: RUF012 - of a frozen model
     cluster_size: float = 1.0
@@ -155,6 +157,7 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
         bins=bins,
         periods=counted,
         holdout=tuple(holdout),
+        times=_times(connection, [*window, *holdout], data),
         cluster=cluster,
         alike=_alike([merge(parts) for parts in by_group.values()], sizes[cluster]),
         cluster_size=sizes[cluster],
@@ -164,6 +167,15 @@ def make_reference(params: Params, data: Path = DATA) -> Reference:
         metrics=json.loads((stage.REPORTS / "metrics.json").read_text(encoding="utf-8"))["model"],
         data_from="" if params.split.by == "time" else _data_changed(),
     )
+
+
+def _times(connection: duckdb.DuckDBPyConnection, parts: Sequence[str], data: Path) -> tuple[str, str] | None:
+    if contract.TIME is None:
+        return None
+    rows = connection.read_parquet([str(file) for part in parts for file in part_files(part, data)])
+    (times,) = rows.aggregate(f'min("{contract.TIME}"), max("{contract.TIME}")').fetchall()
+    first, last = (time.isoformat() for time in times)
+    return first, last
 
 
 def _alike(groups: Sequence[Distributions], size: float) -> dict[str, Alike]:

@@ -163,6 +163,11 @@ def count_in_bins(rows: DuckDBPyRelation, variable: Variable, bins: Bins) -> tup
     return (*in_bins, total - sum(in_bins))
 
 
+def sql_texts(texts: Sequence[str]) -> str:
+    """Return texts as SQL literals with commas between them; NULL if there are none."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts) or "NULL"
+
+
 def merge(parts: Sequence[Distributions]) -> Distributions:
     """Add up the distributions of parts; of unseen values, the most frequent ones of each part."""
     counts = {name: tuple(np.sum([part.counts[name] for part in parts], axis=0).tolist()) for name in parts[0].counts}
@@ -218,7 +223,7 @@ def _count_category(
     rows: DuckDBPyRelation, variable: Variable, bins: Bins, part: str
 ) -> dict[int, tuple[tuple[int, ...], dict[str, int]]]:
     """Return the number of rows in each bin and the most frequent unseen values, by part."""
-    labels = ", ".join("'" + label.replace("'", "''") + "'" for label in bins.labels) or "NULL"
+    labels = sql_texts(bins.labels)
     valued = rows.project(f"({part})::BIGINT AS part, {variable.sql} AS value")
     marked = valued.project(f"part, value, value IS NOT NULL AND coalesce(value NOT IN ({labels}), true) AS unseen")
     counted = marked.aggregate("part, CASE WHEN NOT unseen THEN value END AS label, unseen, count(*) AS rows")

@@ -57,6 +57,11 @@ def first_day(part: str) -> date:
     return _first_day(part, kind_of(part))
 
 
+def months_between(month: int, other: int) -> int:
+    """Return the number of months between two months of the year, from 0 to 6."""
+    return min((month - other) % 12, (other - month) % 12)
+
+
 def end_of(part: str) -> date:
     """Return the day after the last day of a period."""
     return first_day(later(part, 1))

@@ -52,8 +52,10 @@ def test_issue_from_the_first_to_the_last_day_of_a_problem(github: GitHub, keep:
     ]
     volume, schema = github.issues
     assert (schema["title"], schema["labels"]) == ("Production: Requests break the contract", [{"name": "monitoring"}])
-    assert "- **dest** 500 requests were refused. (act)" in schema["body"]
-    assert "Version 3 up to 2013-09-01:" in schema["body"]
+    assert schema["body"].startswith(
+        "**dest** 500 requests were refused. (act)\n\nVersion 3 up to 2013-09-01.\n\n### What to do\n"
+    )
+    assert "have the client corrected" in schema["body"]
 
     # The issue has the newest evidence, but no comment each day.
     again = SCHEMA._replace(evidence="900 requests were refused.")
