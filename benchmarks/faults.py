@@ -8,24 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
+from lifecycle.shared.params import load_params
 from model import contract
 
 # A data frame with the columns of the contract, the target, the `time` of the prediction, and whether the outcome is
 # `known`; pandas has no types.
 Rows = Any
 Change = Callable[[Rows, Generator], Rows]
-
-WEATHER = (
-    "temperature",
-    "dew_point",
-    "humidity",
-    "wind_direction",
-    "wind_speed",
-    "wind_gust",
-    "precipitation",
-    "pressure",
-    "visibility",
-)
 
 
 class Fault(NamedTuple):
@@ -94,11 +83,11 @@ def doubled(rows: Rows, random: Generator) -> Rows:
 
 
 def weather_of(other: Callable[[], Rows]) -> Change:
-    """Replace the weather by that of other rows."""
+    """Replace the weather, which are the seasonal columns, by that of other rows."""
 
     def change(rows: Rows, random: Generator) -> Rows:
         drawn = other().sample(len(rows), replace=True, random_state=random)
-        return rows.assign(**{column: drawn[column].to_numpy() for column in WEATHER})
+        return rows.assign(**{column: drawn[column].to_numpy() for column in load_params().monitoring.season})
 
     return change
 
