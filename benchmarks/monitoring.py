@@ -33,6 +33,7 @@ from lifecycle.monitoring.log import open_log
 from lifecycle.pipeline import stage
 from lifecycle.pipeline.reference import Reference, make_reference
 from lifecycle.prediction_log.database import create_log_engine, create_tables
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.distributions import PREDICTION
 from lifecycle.shared.params import load_params
 from lifecycle.shared.parts import DATA, read_part
@@ -77,14 +78,19 @@ Both report each time that this column has drifted: {verdict}.
 
 
 def write_rows(folder: Path, rows: int) -> None:
-    """Write predictions and outcomes as Parquet files with the log's columns, and again with typed columns."""
+    """Write predictions and outcomes as Parquet files with the log's columns, and again with typed columns.
+
+    The rows are those of the window; only those of the example have a fault.
+    """
     connection = duckdb.connect(config={"memory_limit": "4GB", "temp_directory": str(folder)})
     names = [column.name for column in contract.INPUTS]
     predictor, params = Predictor.load(stage.MODEL), load_params()
     window = pa.concat_tables([read_part(month, DATA) for month in params.window.parts()])
-    scored = window.append_column(PREDICTION, pa.array(predictor.predict(to_columns(window))))
+    scored = window.append_column(PREDICTION, pa.array(predictor.predict(to_columns(window)).tolist()))
     connection.register("scored", scored)
-    shuffled = "row_number() OVER (ORDER BY hash(scheduled_departure, carrier, flight_number)) - 1"
+    plain = ", ".join(f'"{name}"' for name in names)
+    shuffled = f"row_number() OVER (ORDER BY hash({plain})) - 1"
+    output = f"{PREDICTION}::DOUBLE" if TASK.output_type == "number" else f"to_json({PREDICTION})::VARCHAR"
     connection.execute(f"CREATE TABLE base AS SELECT {shuffled} AS number, * FROM scored")  # noqa: S608
     seconds = (UNTIL - SINCE).total_seconds() / rows
     inputs = ", ".join(f"'{name}', {_value(name)}" for name in names)
@@ -93,7 +99,7 @@ def write_rows(folder: Path, rows: int) -> None:
     queries = {
         "log/predictions": f"SELECT printf('%032x', i) AS id, ({SINCE.timestamp()} + i * {seconds})::DOUBLE AS time, "
         f"'{VERSION}' AS model_version, '{contract_version()}' AS contract_version, printf('%016x', i) AS request_id, "
-        f"json_object({inputs})::VARCHAR AS inputs, {PREDICTION}::DOUBLE AS probability {source}",
+        f"json_object({inputs})::VARCHAR AS inputs, {output} AS {TASK.output} {source}",
         "log/feedback": f"SELECT printf('%032x', i) AS prediction_id, ({SINCE.timestamp()} + i * {seconds} + 86400)"
         f"::DOUBLE AS time, {contract.TARGET.name} AS outcome {source} WHERE i % 2 = 0",
         "typed": f"SELECT {typed}, {PREDICTION} AS probability, CASE WHEN i % 2 = 0 THEN {contract.TARGET.name} END "
@@ -102,7 +108,6 @@ def write_rows(folder: Path, rows: int) -> None:
     for path, query in queries.items():
         (folder / path).mkdir(parents=True)
         connection.execute(f"COPY ({query}) TO '{folder / path / 'rows.parquet'}' (FORMAT parquet)")
-    plain = ", ".join(f'"{name}"' for name in names)
     reference = f"SELECT {plain}, {PREDICTION} AS probability, {contract.TARGET.name} FROM base"  # noqa: S608
     connection.execute(f"COPY ({reference}) TO '{folder / 'reference.parquet'}'")
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from tqdm import tqdm
 
 from benchmarks import estimates, kinds
 from benchmarks.faults import Fault, Rows, flights, of_a_class, of_a_number, plain_inputs
+from benchmarks.monitoring import measured, write_rows
 from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.findings import Level
 from lifecycle.monitoring.log import open_log
@@ -50,6 +52,7 @@ VERSION = "1"
 LEAD = timedelta(hours=2)  # from a prediction to its event
 CLEAN, CLEAN_TRIALS = (200, 500, 1_000, 3_000, 20_000), 100
 FAULTY, FAULTY_TRIALS = (200, 1_500, 3_000), 10
+MANY, MANY_ROUNDS = 10_000_000, 3
 TARGETS = {"a number": "minutes", "classes": "band"}
 
 TEMPLATE = """\
@@ -83,6 +86,15 @@ The table of [kinds.py](kinds.py) with its numbers on different scales, split by
 two targets; 3,000 rows a log.
 
 {others}
+
+## Ten million predictions
+
+The check of Parquet files with {days} days of predictions, half of them with an outcome: medians of {rounds} rounds,
+each in a process of its own. 30 seconds and 1,024 MiB are allowed.
+
+| target | seconds | peak MiB |
+| --- | ---: | ---: |
+{many}
 
 {estimates}
 """
@@ -275,17 +287,30 @@ def faulty_table(trials: Sequence[Trial], sizes: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def check_many() -> tuple[float, float]:
+    """Check ten million predictions in separate processes; return the median of the seconds and the peak in MiB."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, reference = Path(name) / "many", Path(name) / "reference.json"
+        folder.mkdir()
+        write_rows(folder, MANY)
+        reference.write_text(make_reference(load_params()).model_dump_json(), encoding="utf-8")
+        command = (sys.executable, "-m", "benchmarks.monitoring", "--check", folder / "log", reference)
+        runs = [measured(*command) for _ in tqdm(range(MANY_ROUNDS), "many", disable=None)]
+    return statistics.median(run["seconds"] for run in runs), max(run["peak"] for run in runs)
+
+
 def of_a_project(output: Path) -> None:
     """Run the trials of an adopted table, in its directory, and write the results."""
     count = len(faults())
     clean = [("any", 3_000, seed, -1) for seed in range(CLEAN_TRIALS)]
     faulty = [("any", 3_000, seed, number) for number in range(count) for seed in range(FAULTY_TRIALS)]
-    output.write_text(json.dumps(run([*clean, *faulty])), encoding="utf-8")
+    results = {"trials": run([*clean, *faulty]), "many": check_many()}
+    output.write_text(json.dumps(results), encoding="utf-8")
 
 
-def other_kinds() -> str:
-    """Adopt the table with each target, and return the results."""
-    sections = []
+def other_kinds() -> tuple[str, dict[str, tuple[float, float]]]:
+    """Adopt the table with each target; return the results, and what `check_many` returns, by kind."""
+    sections, many = [], {}
     for title, target in TARGETS.items():
         with tempfile.TemporaryDirectory() as name:
             project, table = copied_project(Path(name) / "project"), kinds.table()
@@ -299,14 +324,15 @@ def other_kinds() -> str:
             # Another process, because a process has one contract.
             command = (sys.executable, "-m", "benchmarks.watch", "--project", str(output))
             subprocess.run(command, cwd=project.folder, check=True)
-            trials = [Trial(*trial) for trial in json.loads(output.read_text(encoding="utf-8"))]
+            results = json.loads(output.read_text(encoding="utf-8"))
+        trials, many[title] = [Trial(*trial) for trial in results["trials"]], results["many"]
         clean = [trial for trial in trials if not trial.fault]
         alarms = sum(bool(trial.found) for trial in clean)
         sections.append(
             f"### {title[0].upper()}{title[1:]}\n\nWithout a fault, {alarms} of {len(clean)} logs have a finding.\n\n"
             + faulty_table(trials, [3_000])
         )
-    return "\n\n".join(sections)
+    return "\n\n".join(sections), many
 
 
 def main() -> None:
@@ -324,10 +350,13 @@ def main() -> None:
     alarms = sum(bool(trial.found) for trial in covered)
     large = [trial for trial in faulty if trial.size == FAULTY[-1]]
     found = sum(trial.is_named for trial in large)
+    others, many = other_kinds()
+    many = {"true or false": check_many(), **many}
     text = TEMPLATE.format(
         cores=os.cpu_count(),
         python=platform.python_version(),
         days=DAYS,
+        rounds=MANY_ROUNDS,
         clean_trials=CLEAN_TRIALS,
         clean=clean_table(clean),
         alarms=alarms,
@@ -339,7 +368,8 @@ def main() -> None:
         found=found,
         all_faulty=len(large),
         found_interval=interval(found, len(large)),
-        others=other_kinds(),
+        others=others,
+        many="\n".join(f"| {kind} | {seconds:.1f} | {peak:,.0f} |" for kind, (seconds, peak) in many.items()),
         estimates=estimates.section(),
     )
     REPORT.write_text(text, encoding="utf-8")
