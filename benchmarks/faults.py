@@ -12,7 +12,7 @@ from lifecycle.shared.params import load_params
 from model import contract
 
 # A data frame with the columns of the contract, the target, the `time` of the prediction, and whether the outcome is
-# `known`; pandas has no types.
+# `known`. Data frames are not typed.
 Rows = Any
 Change = Callable[[Rows, Generator], Rows]
 

@@ -65,7 +65,7 @@ checks it as production is checked. The model is that of `params.yaml`, the rows
 
 Logs with a finding, of {clean_trials}; 8 are allowed for a size, and 4% of all. *Rows* are drawn at random from {days}
 days of a month, and *days* from as few days as have so many rows, the last one among them. *Any* are rows of all
-months, which no target covers.
+months, for which no bar is set.
 
 {clean}
 
@@ -267,7 +267,7 @@ def interval(number: int, trials: int) -> str:
 
 def clean_table(trials: Sequence[Trial]) -> str:
     """Return the number of logs with a finding, by size and draw."""
-    lines = ["| rows | rows | days | any | findings |", "| ---: | ---: | ---: | ---: | --- |"]
+    lines = ["| size | rows | days | any | findings |", "| ---: | ---: | ---: | ---: | --- |"]
     for size in CLEAN:
         of_size = [trial for trial in trials if trial.size == size]
         counts = [sum(bool(trial.found) for trial in of_size if trial.draw == draw) for draw in DRAWS]

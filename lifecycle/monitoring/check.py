@@ -23,9 +23,8 @@ from lifecycle.monitoring.performance import Performance, judge, performance, wi
 from lifecycle.monitoring.selected_outcomes import find_selection
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.distributions import Distributions
-from lifecycle.shared.inputs import request_columns
+from lifecycle.shared.inputs import event_time
 from lifecycle.shared.params import Params
-from model import contract
 
 # Number of days before the last one; the quietest of them sets the least number of predictions of a day.
 _DAYS_BEFORE = 7
@@ -165,11 +164,11 @@ def _schema(log: Log, rows: int) -> Iterator[Finding]:
 
 def _clocks(log: Log, of_version: Log, rows: int, reference: Reference) -> Iterator[Finding]:
     """Report impossible times, and rows whose event is neither near their prediction nor in the data of the model."""
-    requested = {column.name for column in request_columns()}
-    if contract.TIME in requested and reference.times:
+    event = event_time()
+    if event and reference.times:
         first, last = reference.times
-        days = f'(epoch("{contract.TIME}") - time) / 86400'
-        known = f"\"{contract.TIME}\" BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'"
+        days = f'(epoch("{event}") - time) / 86400'
+        known = f"\"{event}\" BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'"
         away = of_version.predictions.filter(f"abs({days}) > {_PRESENT} AND NOT {known}")
         ((number, least, most),) = away.aggregate(f"count(*), min({days}), max({days})").fetchall()
         if number > _EARLY * rows:
@@ -177,7 +176,7 @@ def _clocks(log: Log, of_version: Log, rows: int, reference: Reference) -> Itera
                 f"is more than {_PRESENT} days away from the time of the prediction in {number / rows:.1%} of the rows "
                 f"({_away(least)} to {_away(most)}), and the data of the model has no such times, either."
             )
-            yield Finding("clock", str(contract.TIME), Level.WARN, evidence)
+            yield Finding("clock", event, Level.WARN, evidence)
     if log.ahead:
         yield Finding(
             "clock",

@@ -1,7 +1,6 @@
 """Values in the wrong place: columns that have each other's values, and columns with the values of another season."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -22,14 +21,7 @@ _MOST_COLUMNS = 20
 _APART = 3
 
 
-class Displaced(NamedTuple):
-    """Findings, and the names of the variables that they explain."""
-
-    findings: Sequence[Finding]
-    variables: frozenset[str]
-
-
-def displaced(live: Live, drifts: Sequence[Drift], month: int, settings: Monitoring) -> Displaced:
+def displaced(live: Live, drifts: Sequence[Drift], month: int, settings: Monitoring) -> list[Finding]:
     """Find columns that are swapped, and columns with the values of another season.
 
     Args:
@@ -42,8 +34,8 @@ def displaced(live: Live, drifts: Sequence[Drift], month: int, settings: Monitor
     findings = [*_swapped(live, [drift for drift in far if drift.variable.name == drift.variable.column])]
     explained = {name for finding in findings for name in finding.variables}
     seasonal = [drift for drift in far if drift.variable.column in settings.season and drift.certain]
-    findings += _of_another_season(live, [drift for drift in seasonal if drift.variable.name not in explained], month)
-    return Displaced(findings, frozenset(name for finding in findings for name in finding.variables))
+    unexplained = [drift for drift in seasonal if drift.variable.name not in explained]
+    return [*findings, *_of_another_season(live, unexplained, month)]
 
 
 def _swapped(live: Live, far: Sequence[Drift]) -> Iterator[Finding]:
@@ -95,7 +87,7 @@ def _cycles(live: Live, far: Sequence[Drift]) -> Iterator[Sequence[Drift]]:
 
 
 def _distance(live: Live, variable: Variable, place: Drift) -> float:
-    """Return the distance of a variable from the nearest period of another one, or from its window as a whole."""
+    """Return the distance of a variable from the known distributions of another one; see `Drift.distance_of`."""
     name, is_own = place.variable.name, variable == place.variable
     bins = live.reference.bins[name]
     now = shares(live.seen.counts[name] if is_own else count_in_bins(live.rows, variable, bins))

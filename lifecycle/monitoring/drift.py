@@ -72,11 +72,9 @@ class Drift:
             live: Rows of production.
         """
         name, periods = self.variable.name, live.reference.periods
-        window = np.sum(
-            [seen.counts[name] for key, seen in periods.items() if key not in live.reference.holdout], axis=0
-        )
-        known = [shares(counts) for counts in (*(periods[key].counts[name] for key in self.compared), window)]
-        return min(DISTANCES[self.distance.method](now, then) for then in [*known, live.mixture(name)])
+        known = [periods[key].counts[name] for key in self.compared]
+        candidates = [*map(shares, known), shares(live.reference.window_counts(name)), live.mixture(name)]
+        return min(DISTANCES[self.distance.method](now, then) for then in candidates)
 
 
 def drifts(live: Live, month: int, settings: Monitoring) -> list[Drift]:
@@ -119,7 +117,7 @@ def _compare(variable: Variable, live: Live, month: int, settings: Monitoring) -
         candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)
     distances = {name: measure(shares(now), known[name]) for name in candidates}
     compared = tuple(sorted(distances, key=lambda name: distances[name]))
-    window = np.sum([of_period for name, of_period in counts.items() if name not in reference.holdout], axis=0)
+    window = reference.window_counts(variable.name)
     found = distances[compared[0]]
     far = found > distance.threshold and measure(shares(now), shares(window)) > distance.threshold
     drift = Drift(variable, distance, found, compared, usual, far=far, certain=False)

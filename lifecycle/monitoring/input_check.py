@@ -16,12 +16,11 @@ from lifecycle.monitoring.quality import quality
 from lifecycle.pipeline.reference import Reference
 from lifecycle.shared.clusters import cluster_sql
 from lifecycle.shared.distributions import PREDICTION, Distributions, cluster_size, count_parts, merge
-from lifecycle.shared.inputs import request_columns
+from lifecycle.shared.inputs import event_time, request_columns
 from lifecycle.shared.params import Monitoring
 from lifecycle.shared.parts import kind_of
 from model import contract
 
-_DAY = 86_400  # seconds
 # Share of the period, at its end, that is also judged on its own: a fault that has just begun is a small part of all.
 _RECENT = 0.25
 
@@ -74,23 +73,22 @@ def check_inputs(log: Log, reference: Reference, settings: Monitoring) -> InputC
 
 def _live(log: Log, reference: Reference) -> tuple[Live, Live | None]:
     """Return the predictions of the whole period, and those of its last days."""
-    day = f"floor((time - {log.since.timestamp()!r}) / {_DAY})"
-    by_day = count_parts(log.predictions, reference.bins, day)
-    first = math.ceil((log.until - log.since).total_seconds() / _DAY * (1 - _RECENT))
+    by_day = count_parts(log.predictions, reference.bins, log.day)
+    first = math.ceil((log.until - log.since) / timedelta(days=1) * (1 - _RECENT))
     recent = {number: seen for number, seen in by_day.items() if number >= first}
     cluster = cluster_sql("key").get(reference.cluster, "key")
 
     def live(rows: DuckDBPyRelation, days: Mapping[int, Distributions]) -> Live:
         return Live(reference, rows, merge([*days.values()]), days, cluster_size(rows, cluster), _months(rows))
 
-    last_rows = log.predictions.filter(f"{day} >= {first}")
+    last_rows = log.predictions.filter(f"{log.day} >= {first}")
     return live(log.predictions, by_day), live(last_rows, recent) if recent else None
 
 
 def _months(rows: DuckDBPyRelation) -> dict[int, float]:
     """Return the share of rows by month of their event, or else of their prediction."""
-    requested = {column.name for column in request_columns()}
-    time = f'"{contract.TIME}"' if contract.TIME in requested else "make_timestamp((time * 1e6)::BIGINT)"
+    event = event_time()
+    time = f'"{event}"' if event else "make_timestamp((time * 1e6)::BIGINT)"
     counted = rows.aggregate(f"month({time}) AS month, count(*)", "month").fetchall()
     total = sum(number for _, number in counted)
     return {month: number / total for month, number in counted if month is not None}
@@ -101,9 +99,10 @@ def _faults(
 ) -> tuple[list[Finding], set[str]]:
     """Return the faults of the inputs, and the names of the variables that they explain."""
     moved = displaced(live, all_drifts, month, settings)
-    in_place = [drift for drift in all_drifts if drift.variable.name not in moved.variables]
-    faults = [*moved.findings, *quality(live, in_place, month, settings)]
-    return faults, {*moved.variables} | {finding.subject for finding in faults}
+    explained = {name for finding in moved for name in finding.variables}
+    in_place = [drift for drift in all_drifts if drift.variable.name not in explained]
+    faults = [*moved, *quality(live, in_place, month, settings)]
+    return faults, {name for finding in faults for name in finding.variables}
 
 
 def _began(live: Live, finding: Finding, since: datetime) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from lifecycle.monitoring.findings import KINDS, KNOWN_OF_OUTCOMES, Finding
 from lifecycle.monitoring.log import CLUSTERED, Log
 from lifecycle.monitoring.performance import widest
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import merge
+from lifecycle.shared.distributions import moments_of
 from lifecycle.shared.histograms import Bins, Shares, shares
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.params import Params
@@ -84,15 +85,16 @@ def _facts(finding: Finding, log: Log, result: CheckResult, reference: Reference
         yield f"How much of the traffic: {_share(log.predictions, since):.0%} of the predictions, all since then."
     elif finding.variables:
         yield "How much of the traffic: all of it, since the start of the period or earlier."
-    weeks = [_moments(result, finding, last) for last in (0, _WEEK)] if finding.variables else []
+    weeks = [_mean(result, finding, last) for last in (0, _WEEK)] if finding.variables else []
     if len(weeks) == 2 and all(weeks):  # noqa: PLR2004 - this week and the one before
         yield f"Mean of the last {_WEEK} days: {weeks[0]}; of the {_WEEK} days before: {weeks[1]}."
 
 
 def _affected(finding: Finding, log: Log, params: Params) -> Iterator[str]:
     rows, affected = log.predictions, finding.affected
+    share = _share(rows, affected)
     last = log.until.timestamp() - _WEEK * _DAY
-    yield f"How much of the traffic: {_share(rows, affected):.1%} of the predictions."
+    yield f"How much of the traffic: {share:.1%} of the predictions."
     this, before = (
         _share(rows.filter(week), affected)
         for week in (f"time >= {last!r}", f"time < {last!r} AND time >= {last - _WEEK * _DAY!r}")
@@ -101,7 +103,7 @@ def _affected(finding: Finding, log: Log, params: Params) -> Iterator[str]:
     requested = {column.name for column in request_columns()}
     others = [name for name in params.slices if name in requested and name not in finding.variables]
     worst = max((_worst(rows, name, affected) for name in others), default=(0.0, ""))
-    if worst[0] > _MORE * _share(rows, affected):
+    if worst[0] > _MORE * share:
         yield f"Most of all where {worst[1]}: {worst[0]:.1%} of these predictions."
 
 
@@ -118,12 +120,12 @@ def _worst(rows: DuckDBPyRelation, name: str, affected: str) -> tuple[float, str
     return (float(worst[0][2]), f"{name} is {worst[0][0]}") if worst else (0.0, "")
 
 
-def _moments(result: CheckResult, finding: Finding, back: int) -> str:
+def _mean(result: CheckResult, finding: Finding, back: int) -> str:
     """Return the mean of a number in the last days, or in those before; empty if there is none."""
-    days = round((result.until - result.since).total_seconds() / _DAY)
+    days = round((result.until - result.since) / timedelta(days=1))
     parts = [seen for day, seen in result.by_day.items() if days - back - _WEEK <= day < days - back]
-    seen = merge(parts).moments.get(finding.variables[0]) if parts else None
-    return f"{seen.mean:.4g}" if seen else ""
+    moments = moments_of(finding.variables[0], parts)
+    return f"{moments.mean:.4g}" if moments else ""
 
 
 def _chart(finding: Finding, result: CheckResult, reference: Reference) -> str:
@@ -132,9 +134,9 @@ def _chart(finding: Finding, result: CheckResult, reference: Reference) -> str:
         return ""
     name = finding.variables[0]
     nearest = next(drift.compared[0] for drift in result.drifts if drift.variable.name == name)
-    first = (_date(finding.since) - _date(f"{result.since:%Y-%m-%d}")).astype(int) if finding.since else 0
-    after = merge([seen for day, seen in result.by_day.items() if day >= first] or [*result.by_day.values()])
-    now, before = shares(after.counts[name]), shares(reference.periods[nearest].counts[name])
+    first = (date.fromisoformat(finding.since) - result.since.date()).days if finding.since else 0
+    after = [seen.counts[name] for day, seen in result.by_day.items() if day >= first]
+    now, before = shares(np.sum(after, axis=0)), shares(reference.periods[nearest].counts[name])
     bars = _bars(reference.bins[name], np.maximum(now, before))
     heights = [[100 * float(series[[*places]].sum()) for _, places in bars] for series in (now, before)]
     labels = ", ".join(f'"{label}"' for label, _ in bars)
@@ -165,10 +167,6 @@ def _bars(bins: Bins, largest: Shares) -> list[tuple[str, Sequence[int]]]:
     between = [(f"{edges[places[-1]]:.4g}", [*places]) for places in pairs]
     outer = [("below", [0]), ("above", [len(names) - 2]), ("missing", [len(names) - 1])]
     return [outer[0], *between, *outer[1:]]
-
-
-def _date(day: str) -> np.datetime64:
-    return np.datetime64(day, "D")
 
 
 def _plain(text: str, longest: int = _LABEL) -> str:

@@ -63,6 +63,11 @@ class Log:
     elsewhere: int
     ahead: int
 
+    @property
+    def day(self) -> str:
+        """The SQL expression of the day of a prediction, counted from the start of the period."""
+        return f"floor((time - {self.since.timestamp()!r}) / 86400)"
+
     def of(self, version: str) -> "Log":
         """Return the part of the log that belongs to one version of the model."""
         of_version = ColumnExpression("model_version") == ConstantExpression(version)

@@ -27,13 +27,13 @@ def find_break(log: Log, group: str) -> tuple[str, str] | None:
 
     Args:
         log: Log of a period and a version, with outcomes.
-        group: Column of the groups of clusters in its outcomes. A few clusters are no period.
+        group: Column of the groups of clusters in its outcomes. If they are few, days do not differ by chance alone.
 
     Returns:
         What has changed, as the rest of a sentence that begins with "outcomes", and the first day, in ISO 8601; None if
         nothing has.
     """
-    by_day = OutcomeSums.of(log.outcomes, f"floor((time - {log.since.timestamp()!r}) / 86400)")
+    by_day = OutcomeSums.of(log.outcomes, log.day)
     days = len(by_day.parts)
     (clusters,) = log.outcomes.aggregate(f'count(DISTINCT "{group}")').fetchall()[0]
     if min(days, clusters) < 2 * _DAYS:
@@ -52,7 +52,7 @@ def find_break(log: Log, group: str) -> tuple[str, str] | None:
     place = _certain(np.nan_to_num(slopes[0] - slopes[1]), days)
     if place is not None and slopes[1][0, place] < _SLOPE * slopes[0][0, place]:
         evidence = (
-            f"follow the predictions less than before: where predictions differ by 1, outcomes differ by "
+            "follow the predictions less than before: where predictions differ by 1, outcomes differ by "
             f"{slopes[1][0, place]:.2f} on average, before by {slopes[0][0, place]:.2f}."
         )
         return evidence, first_day(place)

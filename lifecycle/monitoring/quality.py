@@ -134,10 +134,8 @@ def _number(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
     outside, before = _outside(variable, live, low, high), 0.0 if seasonal else live.most(variable, 0, -2)
     filled = find_filled(live, drift, settings.missing)
     if outside and live.exceeds(variable, outside, before + settings.out_of_range):
-        moments, limits = (
-            live.seen.moments[variable.name],
-            "what the season may reach" if seasonal else "the training range",
-        )
+        moments = live.seen.moments[variable.name]
+        limits = "what the season may reach" if seasonal else "the training range"
         evidence = (
             f"is outside of {limits} ({low:g} to {high:g}) in {outside:.1%} of the rows: from {moments.minimum:g} to "
             f"{moments.maximum:g}."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lifecycle.monitoring.drift import Drift
 from lifecycle.pipeline.reference import Reference
-from lifecycle.shared.distributions import Distributions, Moments, Variable, merge_moments
+from lifecycle.shared.distributions import Distributions, Moments, Variable, moments_of
 from lifecycle.shared.histograms import DISTANCES, shares
 from model import contract
 
@@ -55,13 +55,13 @@ def unit_in_words(drift: Drift, live: Distributions, reference: Reference) -> st
         reference: Reference of the model.
     """
     variable, now = drift.variable, live.moments.get(drift.variable.name)
-    known = {name: period for name, period in reference.periods.items() if variable.name in period.moments}
-    window = [period for name, period in known.items() if name not in reference.holdout]
-    before = [_Before.of(variable, [known[name]]) for name in drift.compared if name in known]
-    if now is None or not before or not window:
+    periods = reference.periods
+    nearest = [then for name in drift.compared if (then := _Before.of(variable, [periods[name]]))]
+    window = _Before.of(variable, [period for name, period in periods.items() if name not in reference.holdout])
+    if now is None or not nearest or window is None:
         return None
-    before.append(_Before.of(variable, window))
-    moments = [period.moments[variable.name] for period in known.values()]
+    before = [*nearest, window]
+    moments = [period.moments[variable.name] for period in periods.values() if variable.name in period.moments]
     others = [[_misfit(then, other) for other in moments if other is not then] for then in moments]
     usual = max((min(misfits) for misfits in others if misfits), default=0.0)
     if any(_misfit(now, then.moments) <= usual for then in before):
@@ -99,11 +99,11 @@ class _Before:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, variable: Variable, periods: Sequence[Distributions]) -> "_Before":
-        """Add up some periods."""
-        counts = np.array([period.counts[variable.name] for period in periods])
-        present = counts[:, :-1].sum(axis=1)
-        return cls(merge_moments(present, [period.moments[variable.name] for period in periods]), counts.sum(axis=0))
+    def of(cls, variable: Variable, periods: Sequence[Distributions]) -> "_Before | None":
+        """Add up the periods that have a value; return None if none has."""
+        known = [period for period in periods if variable.name in period.moments]
+        moments = moments_of(variable.name, known)
+        return cls(moments, np.sum([period.counts[variable.name] for period in known], axis=0)) if moments else None
 
     def converted(self, edges: NDArray[np.float64], factor: float, summand: float) -> NDArray[np.float64]:
         """Return the shares of the bins after a change of units, with values assumed to be uniform within each bin."""

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 from tqdm import tqdm
 
@@ -101,6 +102,11 @@ class Reference(Settings):
         if self.data_from:
             return datetime.fromisoformat(self.data_from)
         return datetime.combine(end_of(max(self.periods)), datetime.min.time(), UTC)
+
+    def window_counts(self, variable: str) -> NDArray[np.int64]:
+        """Return the number of rows of the window in each bin of a variable."""
+        in_window = [seen.counts[variable] for name, seen in self.periods.items() if name not in self.holdout]
+        return np.asarray(np.sum(in_window, axis=0, dtype=np.int64))
 
     def effect(self, variable: str, size: float, of: Alikeness = "share") -> float:
         """Return the design effect: how many rows in clusters tell as much about a variable as an independent row.

@@ -12,13 +12,11 @@ from typing import Literal
 
 import numpy as np
 from duckdb import DuckDBPyRelation
-from numpy.typing import ArrayLike
 
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.histograms import QUANTILES, Bins, shares
-from lifecycle.shared.inputs import feature_columns, request_columns
+from lifecycle.shared.inputs import event_time, feature_columns
 from lifecycle.shared.settings import Settings
-from model import contract
 
 # Column of the predictions, in logs that are read and in parts that are counted.
 PREDICTION = "prediction"
@@ -45,7 +43,7 @@ class Variable:
 
 def _variables() -> tuple[Variable, ...]:
     variables = []
-    event = next((column.name for column in request_columns() if column.name == contract.TIME), None)
+    event = event_time()
     for column in feature_columns():
         name, sql = column.name, f'"{column.name}"'
         if column.type == "timestamp":
@@ -171,17 +169,34 @@ def sql_texts(texts: Sequence[str]) -> str:
 def merge(parts: Sequence[Distributions]) -> Distributions:
     """Add up the distributions of parts; of unseen values, the most frequent ones of each part."""
     counts = {name: tuple(np.sum([part.counts[name] for part in parts], axis=0).tolist()) for name in parts[0].counts}
-    moments = {}
+    moments = dict[str, Moments]()
     for name in counts:
-        known = [(sum(part.counts[name][:-1]), part.moments[name]) for part in parts if name in part.moments]
-        if known:
-            moments[name] = merge_moments(*zip(*known, strict=True))
+        of_all = moments_of(name, parts)
+        if of_all:
+            moments[name] = of_all
     unseen = dict[str, dict[str, int]]()
     for name in counts:
         values = sum((Counter(part.unseen.get(name, {})) for part in parts), Counter[str]())
         if values:
             unseen[name] = _most_frequent(values)
     return Distributions(rows=sum(part.rows for part in parts), counts=counts, moments=moments, unseen=unseen)
+
+
+def moments_of(name: str, parts: Sequence[Distributions]) -> Moments | None:
+    """Return the moments of a number over all parts; None if it has no finite value in any of them."""
+    known = [part for part in parts if name in part.moments]
+    if not known:
+        return None
+    weights = shares([sum(part.counts[name][:-1]) for part in known])
+    moments = [part.moments[name] for part in known]
+    means, deviations = (np.array([getattr(part, end) for part in moments]) for end in ("mean", "deviation"))
+    mean = float(weights @ means)
+    return Moments(
+        mean=mean,
+        deviation=math.sqrt(float(weights @ (deviations**2 + (means - mean) ** 2))),
+        minimum=min(part.minimum for part in moments),
+        maximum=max(part.maximum for part in moments),
+    )
 
 
 def cluster_size(rows: DuckDBPyRelation, cluster: str) -> float:
@@ -199,24 +214,6 @@ def cluster_size(rows: DuckDBPyRelation, cluster: str) -> float:
 def _nothing(bins: Mapping[str, Bins], rows: int = 0) -> Distributions:
     counts = {variable.name: (0,) * bins[variable.name].size for variable in VARIABLES}
     return Distributions(rows=rows, counts=counts, moments={}, unseen={})
-
-
-def merge_moments(rows: ArrayLike, moments: Sequence[Moments]) -> Moments:
-    """Merge the moments of parts.
-
-    Args:
-        rows: Number of values of each part.
-        moments: Moments of each part.
-    """
-    weights = shares(rows)
-    means, deviations = (np.array([getattr(part, name) for part in moments]) for name in ("mean", "deviation"))
-    mean = float(weights @ means)
-    return Moments(
-        mean=mean,
-        deviation=math.sqrt(float(weights @ (deviations**2 + (means - mean) ** 2))),
-        minimum=min(part.minimum for part in moments),
-        maximum=max(part.maximum for part in moments),
-    )
 
 
 def _count_category(

@@ -13,7 +13,7 @@ import numpy as np
 from duckdb import DuckDBPyRelation
 
 from lifecycle.shared.chosen_task import METRICS, TASK
-from lifecycle.shared.intervals import Interval, student_quantile
+from lifecycle.shared.intervals import Interval, jackknife_error, student_quantile
 from lifecycle.shared.metrics import Floats
 from lifecycle.shared.settings import Settings
 
@@ -50,10 +50,9 @@ def find_gaps(rows: DuckDBPyRelation, cluster: str) -> dict[str, Gap]:
     for place, name in enumerate(names):
         position = true_names.index(name)
         value = float(true_values[position] - values[place])
-        differences = true_without[:, position] - without[:, place]
-        error = float(np.sqrt((len(differences) - 1) * np.mean((differences - differences.mean()) ** 2)))
+        error = jackknife_error(true_without[:, position] - without[:, place])
         if np.isfinite(value) and np.isfinite(error):
-            gaps[name] = Gap(value=value, error=error, clusters=len(differences))
+            gaps[name] = Gap(value=value, error=error, clusters=len(without))
     return gaps
 
 

@@ -9,6 +9,11 @@ def request_columns() -> tuple[Column, ...]:
     return tuple(column for column in contract.INPUTS if column.role != "ignored")
 
 
+def event_time() -> str | None:
+    """Return the column with the time of the event that a row describes; None if requests have none."""
+    return next((column.name for column in request_columns() if column.name == contract.TIME), None)
+
+
 def feature_columns() -> tuple[Column, ...]:
     """Return the columns that the model may learn from, and whose distributions monitoring watches."""
     return tuple(column for column in contract.INPUTS if column.role == "feature")

@@ -84,9 +84,13 @@ def jackknife(value: float, without_each: Floats, confidence: float) -> Interval
     count = len(without_each)
     if count < 2 or not np.isfinite(without_each).all():  # noqa: PLR2004 - one group has no variance
         return Interval(float(value), np.nan, np.nan)
-    variance = (count - 1) * float(np.mean((without_each - without_each.mean()) ** 2))
-    half_width = student_quantile(count, confidence) * np.sqrt(variance)
+    half_width = student_quantile(count, confidence) * jackknife_error(without_each)
     return Interval(float(value), float(value - half_width), float(value + half_width))
+
+
+def jackknife_error(without_each: Floats) -> float:
+    """Return the standard error of a metric from its values without each of several groups, of shape (groups,)."""
+    return float(np.sqrt((len(without_each) - 1) * np.mean((without_each - without_each.mean()) ** 2)))
 
 
 def student_quantile(count: int, confidence: float) -> float:
