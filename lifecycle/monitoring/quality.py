@@ -10,7 +10,7 @@ from lifecycle.monitoring.filled import find_filled
 from lifecycle.monitoring.findings import Finding, Level
 from lifecycle.monitoring.live import Live
 from lifecycle.monitoring.units import unit_in_words
-from lifecycle.shared.distributions import PREDICTION, Variable, sql_texts
+from lifecycle.shared.distributions import PREDICTION, Moments, Variable, sql_texts
 from lifecycle.shared.params import Monitoring
 from lifecycle.shared.parts import first_day, months_between
 from model import contract
@@ -155,14 +155,15 @@ def _limits(variable: Variable, live: Live, month: int, settings: Monitoring) ->
     edges = live.reference.bins[variable.name].edges
     if not edges:
         return -np.inf, np.inf
-    seen = {
-        first_day(name).month: period.moments[variable.name]
-        for name, period in live.reference.periods.items()
-        if variable.column in settings.season and variable.name in period.moments
-    }
+    # Several periods may be of one month: weeks, or those of another year.
+    seen = dict[int, list[Moments]]()
+    for name, period in live.reference.periods.items():
+        if variable.column in settings.season and variable.name in period.moments:
+            seen.setdefault(first_day(name).month, []).append(period.moments[variable.name])
     if not seen:
         return edges[0], edges[-1]
-    lows, highs = ({known: getattr(seen[known], end) for known in seen} for end in ("minimum", "maximum"))
+    lows = {known: min(moments.minimum for moments in of_month) for known, of_month in seen.items()}
+    highs = {known: max(moments.maximum for moments in of_month) for known, of_month in seen.items()}
     low, high = min(lows.values()), max(highs.values())
     months = max(1, min(months_between(known, month) for known in seen))
     least, most = _RANGES[variable.column]

@@ -262,6 +262,20 @@ def test_weather_of_another_season_is_named(watched: Watched, tmp_path: Path) ->
     assert checked(watched, tmp_path / "march", march).findings == []
 
 
+def test_the_range_of_a_season_is_that_of_all_its_years(watched: Watched, tmp_path: Path) -> None:
+    """A second, milder year makes no temperature of the first one impossible."""
+    reference = watched.reference
+    mild = with_values(read_part("2013-03"), "temperature", np.full(ROWS, 40.0))
+    scored = mild.append_column("prediction", pa.array(watched.predictor.predict(to_columns(mild))))
+    seen = count_distributions(duckdb.from_arrow(scored), reference.bins)
+    periods = {**reference.periods, **{f"2014-{month}": seen for month in ("01", "02", "03")}}
+    two_years = replace(watched, reference=reference.model_copy(update={"periods": periods}))
+    rows = watched.sample(ROWS, 0)
+    cold = with_values(rows, "temperature", np.where(np.arange(ROWS) % 10 == 0, 10.0, numbers(rows, "temperature")))
+    found = kinds_and_subjects(checked(two_years, tmp_path / "log", cold))
+    assert ("range", "temperature") not in found
+
+
 def test_fault_of_the_last_days_is_found_and_dated(watched: Watched, tmp_path: Path) -> None:
     """Kilometres in a tenth of the rows are no other unit as a whole, but they are on the days that have them."""
     rows = watched.sample(ROWS, 0)
