@@ -21,13 +21,12 @@ _MOST_COLUMNS = 20
 _APART = 3
 
 
-def displaced(live: Live, drifts: Sequence[Drift], month: int, settings: Monitoring) -> list[Finding]:
+def displaced(live: Live, drifts: Sequence[Drift], settings: Monitoring) -> list[Finding]:
     """Find columns that are swapped, and columns with the values of another season.
 
     Args:
         live: Rows of production.
         drifts: Drift of each variable.
-        month: Month of the year of the live data, 1 to 12.
         settings: Thresholds, and the seasonal columns.
     """
     far = [drift for drift in drifts if drift.far and drift.variable.column != PREDICTION]
@@ -35,7 +34,7 @@ def displaced(live: Live, drifts: Sequence[Drift], month: int, settings: Monitor
     explained = {name for finding in findings for name in finding.variables}
     seasonal = [drift for drift in far if drift.variable.column in settings.season and drift.certain]
     unexplained = [drift for drift in seasonal if drift.variable.name not in explained]
-    return [*findings, *_of_another_season(live, unexplained, month)]
+    return [*findings, *_of_another_season(live, unexplained)]
 
 
 def _swapped(live: Live, far: Sequence[Drift]) -> Iterator[Finding]:
@@ -49,10 +48,10 @@ def _swapped(live: Live, far: Sequence[Drift]) -> Iterator[Finding]:
         yield Finding("swapped", ", ".join(names), Level.ACT, f"{evidence}.", variables=names)
 
 
-def _of_another_season(live: Live, seasonal: Sequence[Drift], month: int) -> Iterator[Finding]:
+def _of_another_season(live: Live, seasonal: Sequence[Drift]) -> Iterator[Finding]:
     by_period = dict[str, list[str]]()
     for drift in seasonal:
-        other = _other_season(live, drift, month)
+        other = _other_season(live, drift)
         if other:
             by_period.setdefault(other, []).append(drift.variable.name)
     if by_period:
@@ -94,14 +93,14 @@ def _distance(live: Live, variable: Variable, place: Drift) -> float:
     return place.distance_of(now, live)
 
 
-def _other_season(live: Live, drift: Drift, month: int) -> str:
+def _other_season(live: Live, drift: Drift) -> str:
     """Return the period of another season that explains a column; empty if none does."""
     name = drift.variable.name
     measure, now = DISTANCES[drift.distance.method], shares(live.seen.counts[name])
     distances = {
         period: measure(now, shares(seen.counts[name]))
         for period, seen in live.reference.periods.items()
-        if months_between(first_day(period).month, month) >= _APART
+        if months_between(first_day(period).month, live.month) >= _APART
     }
     nearest = min(distances, key=lambda period: distances[period], default="")
     return nearest if nearest and distances[nearest] < _EXPLAINS * drift.found else ""

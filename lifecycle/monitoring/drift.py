@@ -77,18 +77,17 @@ class Drift:
         return min(DISTANCES[self.distance.method](now, then) for then in candidates)
 
 
-def drifts(live: Live, month: int, settings: Monitoring) -> list[Drift]:
+def drifts(live: Live, settings: Monitoring) -> list[Drift]:
     """Compute the drift of each variable.
 
     Args:
         live: Rows of production.
-        month: Month of the year of the live data, 1 to 12.
         settings: Methods, thresholds and seasonal columns.
 
     Returns:
         The drift of each variable, in the order of the contract.
     """
-    compared = [_compare(variable, live, month, settings) for variable in VARIABLES]
+    compared = [_compare(variable, live, settings) for variable in VARIABLES]
     far, certain = (_holm(p_values) for p_values in zip(*(p_values for _, p_values in compared), strict=True))
     return [
         replace(drift, far=drift.far and is_far, certain=is_certain)
@@ -103,7 +102,7 @@ def drifted_importance(reference: Reference, all_drifts: Sequence[Drift]) -> flo
     return sum(reference.importance.get(column, 0.0) for column in drifted) / whole if whole else 0.0
 
 
-def _compare(variable: Variable, live: Live, month: int, settings: Monitoring) -> tuple[Drift, tuple[float, float]]:
+def _compare(variable: Variable, live: Live, settings: Monitoring) -> tuple[Drift, tuple[float, float]]:
     """Return the drift of a variable as if it were significant, and the p-values of the difference."""
     reference, now = live.reference, np.array(live.seen.counts[variable.name])
     distance = settings.columns.get(variable.column, settings.drift)
@@ -111,7 +110,7 @@ def _compare(variable: Variable, live: Live, month: int, settings: Monitoring) -
     counts = {name: np.array(period.counts[variable.name]) for name, period in reference.periods.items()}
     known = {name: shares(of_period) for name, of_period in counts.items()}
     if variable.column in settings.season:
-        candidates, usual = _of_the_season(known, month, measure)
+        candidates, usual = _of_the_season(known, live.month, measure)
     else:
         to_others = [[measure(known[name], known[other]) for other in known if other != name] for name in known]
         candidates, usual = [*known], max((min(others) for others in to_others if others), default=0.0)

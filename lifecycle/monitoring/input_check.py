@@ -49,16 +49,12 @@ def check_inputs(log: Log, reference: Reference, settings: Monitoring) -> InputC
         reference: Reference of the version.
         settings: Thresholds.
     """
-    month = (log.since + (log.until - log.since) / 2).month
     whole, last = _live(log, reference)
-    all_drifts = drifts(whole, month, settings)
-    faults, explained = _faults(whole, all_drifts, month, settings)
+    all_drifts = drifts(whole, settings)
+    faults, explained = _faults(whole, all_drifts, settings)
     if last and last.seen.rows >= settings.rows:
-        # Rows that are predicted in the order of their events have the season of these.
-        recent_month = max(last.months, key=lambda number: last.months[number], default=month)
-        recent_drifts = drifts(last, recent_month, settings)
-        unexplained = [drift for drift in recent_drifts if drift.variable.name not in explained]
-        recent, explained_recently = _faults(last, unexplained, recent_month, settings)
+        unexplained = [drift for drift in drifts(last, settings) if drift.variable.name not in explained]
+        recent, explained_recently = _faults(last, unexplained, settings)
         start = f"{log.until - (log.until - log.since) * _RECENT:%Y-%m-%d}"
         known = {(finding.kind, finding.subject) for finding in faults}
         faults += [finding._replace(since=start) for finding in recent if (finding.kind, finding.subject) not in known]
@@ -87,21 +83,19 @@ def _live(log: Log, reference: Reference) -> tuple[Live, Live | None]:
 
 def _months(rows: DuckDBPyRelation) -> dict[int, float]:
     """Return the share of rows by month of their event, or else of their prediction."""
-    event = event_time()
-    time = f'"{event}"' if event else "make_timestamp((time * 1e6)::BIGINT)"
+    event, predicted = event_time(), "make_timestamp((time * 1e6)::BIGINT)"
+    time = f'coalesce("{event}", {predicted})' if event else predicted
     counted = rows.aggregate(f"month({time}) AS month, count(*)", "month").fetchall()
     total = sum(number for _, number in counted)
-    return {month: number / total for month, number in counted if month is not None}
+    return {month: number / total for month, number in counted}
 
 
-def _faults(
-    live: Live, all_drifts: Sequence[Drift], month: int, settings: Monitoring
-) -> tuple[list[Finding], set[str]]:
+def _faults(live: Live, all_drifts: Sequence[Drift], settings: Monitoring) -> tuple[list[Finding], set[str]]:
     """Return the faults of the inputs, and the names of the variables that they explain."""
-    moved = displaced(live, all_drifts, month, settings)
+    moved = displaced(live, all_drifts, settings)
     explained = {name for finding in moved for name in finding.variables}
     in_place = [drift for drift in all_drifts if drift.variable.name not in explained]
-    faults = [*moved, *quality(live, in_place, month, settings)]
+    faults = [*moved, *quality(live, in_place, settings)]
     return faults, {name for finding in faults for name in finding.variables}
 
 

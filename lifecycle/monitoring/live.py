@@ -43,6 +43,11 @@ class Live:
     cluster_size: float
     months: Mapping[int, float]
 
+    @property
+    def month(self) -> int:
+        """The month of the year that most rows are of; its season counts, also if they are predicted in another one."""
+        return max(self.months, key=lambda month: self.months[month])
+
     def mixture(self, name: str) -> Shares:
         """Return the distribution that rows of these months have in the known periods; without time, in all of them.
 

@@ -29,23 +29,22 @@ _RANGES = {
 }
 
 
-def quality(live: Live, drifts: Sequence[Drift], month: int, settings: Monitoring) -> Iterator[Finding]:
+def quality(live: Live, drifts: Sequence[Drift], settings: Monitoring) -> Iterator[Finding]:
     """Report faults of the inputs, whether or not they matter to the model.
 
     Args:
         live: Rows of production.
         drifts: Drift of each variable to judge.
-        month: Month of the year of the live data, 1 to 12.
         settings: Thresholds of missing, unseen and out-of-range values, and the seasonal columns.
     """
     for drift in drifts:
         variable = drift.variable
         if variable.column != PREDICTION:
-            for finding in _faults(live, drift, month, settings):
+            for finding in _faults(live, drift, settings):
                 yield finding._replace(variables=(variable.name,))
 
 
-def _faults(live: Live, drift: Drift, month: int, settings: Monitoring) -> Iterator[Finding]:
+def _faults(live: Live, drift: Drift, settings: Monitoring) -> Iterator[Finding]:
     variable = drift.variable
     missing = _missing(variable, live, settings)
     if missing and variable.column == variable.name:
@@ -56,7 +55,7 @@ def _faults(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
     elif variable.kind == "category":
         yield from _category(variable, live, settings)
     elif variable.column not in contract.IDENTITY:  # a number that identifies a row measures nothing
-        yield from _number(live, drift, month, settings)
+        yield from _number(live, drift, settings)
 
 
 def _missing(variable: Variable, live: Live, settings: Monitoring) -> str:
@@ -124,13 +123,13 @@ def _listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_SHOWN]) + more
 
 
-def _number(live: Live, drift: Drift, month: int, settings: Monitoring) -> Iterator[Finding]:
+def _number(live: Live, drift: Drift, settings: Monitoring) -> Iterator[Finding]:
     variable = drift.variable
     unit = unit_in_words(drift, live.seen, live.reference) if drift.drifted else None
     if unit:
         yield Finding("unit", variable.name, Level.ACT, unit)
         return
-    seasonal, (low, high) = variable.column in settings.season, _limits(variable, live, month, settings)
+    seasonal, (low, high) = variable.column in settings.season, _limits(variable, live, settings)
     outside, before = _outside(variable, live, low, high), 0.0 if seasonal else live.most(variable, 0, -2)
     filled = find_filled(live, drift, settings.missing)
     if outside and live.exceeds(variable, outside, before + settings.out_of_range):
@@ -146,7 +145,7 @@ def _number(live: Live, drift: Drift, month: int, settings: Monitoring) -> Itera
         yield filled
 
 
-def _limits(variable: Variable, live: Live, month: int, settings: Monitoring) -> tuple[float, float]:
+def _limits(variable: Variable, live: Live, settings: Monitoring) -> tuple[float, float]:
     """Return the range of a number: that of the training data, or what the season may reach.
 
     A season may reach further than the extremes of the known periods, by as much as these change in a month at most,
@@ -165,7 +164,7 @@ def _limits(variable: Variable, live: Live, month: int, settings: Monitoring) ->
     lows = {known: min(moments.minimum for moments in of_month) for known, of_month in seen.items()}
     highs = {known: max(moments.maximum for moments in of_month) for known, of_month in seen.items()}
     low, high = min(lows.values()), max(highs.values())
-    months = max(1, min(months_between(known, month) for known in seen))
+    months = max(1, min(months_between(known, live.month) for known in seen))
     least, most = _RANGES[variable.column]
     return (
         max(low - months * _change(lows, high - low), least),

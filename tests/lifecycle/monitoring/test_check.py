@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -260,6 +260,14 @@ def test_weather_of_another_season_is_named(watched: Watched, tmp_path: Path) ->
     assert (finding.kind, finding.subject, finding.level) == ("season", "inputs", Level.ACT)
     assert finding.evidence == "are those of another season: temperature as in 2012-09. They are compared with 2013-03."
     assert checked(watched, tmp_path / "march", march).findings == []
+
+
+def test_rows_of_a_month_may_be_predicted_in_another_one(watched: Watched, tmp_path: Path) -> None:
+    """A replay has the season of its events, not that of the day on which it runs."""
+    january, half_a_year = read_part("2013-01"), timedelta(days=180)
+    folder = write_log(tmp_path / "log", *watched.records(january, until=UNTIL + half_a_year))
+    with open_log(folder, SINCE + half_a_year, UNTIL + half_a_year) as log:
+        assert check(log, VERSION, watched.reference, watched.params).findings == []
 
 
 def test_the_range_of_a_season_is_that_of_all_its_years(watched: Watched, tmp_path: Path) -> None:
