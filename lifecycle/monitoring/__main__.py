@@ -8,13 +8,15 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from lifecycle.monitoring import explain
+from lifecycle.monitoring.alerts import fired_alerts
 from lifecycle.monitoring.check import CheckResult, check
 from lifecycle.monitoring.check_report import CHECK, FOLDER, as_json, as_markdown, check_in_words
 from lifecycle.monitoring.drift_page import write_page
-from lifecycle.monitoring.findings import Level
+from lifecycle.monitoring.findings import ALERT, Level
 from lifecycle.monitoring.issue_details import details
 from lifecycle.monitoring.issues import keep_issues
 from lifecycle.monitoring.log import Log, open_log, outcomes_since
@@ -22,6 +24,7 @@ from lifecycle.monitoring.site import publish_check
 from lifecycle.monitoring.snapshot import write_snapshot
 from lifecycle.monitoring.watched import is_deployed, log_url, watched
 from lifecycle.pipeline.reference import Reference
+from lifecycle.release.host import configured
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import git
 from lifecycle.shared.console import UserError
@@ -50,7 +53,7 @@ def main() -> None:
     params = load_params()
     match arguments.command:
         case "check":
-            _check(arguments, params)
+            _check(arguments, params, now)
         case "explain":
             with log_url() as url:
                 print(explain.explanation_in_words(explain.explain(url, arguments.prediction, params)))
@@ -58,7 +61,7 @@ def main() -> None:
             _watch(now, params)
 
 
-def _check(arguments: argparse.Namespace, params: Params) -> None:
+def _check(arguments: argparse.Namespace, params: Params, now: datetime) -> None:
     until = arguments.until
     since = arguments.since or until - timedelta(days=params.monitoring.days)
     if since >= until:
@@ -66,6 +69,8 @@ def _check(arguments: argparse.Namespace, params: Params) -> None:
     version, reference = watched(arguments.version, params)
     with log_url() as url, open_log(url, since, until) as log:
         result = _checked(log, version, reference, params, draw=arguments.page)
+        if until == now:
+            result = _with_alerts(result, now)
         _record(result, reference, url)
     sys.exit(_EXIT[result.status])
 
@@ -78,6 +83,15 @@ def _checked(log: Log, version: str, reference: Reference, params: Params, *, dr
     yesterday = log.until.date() - timedelta(days=1)
     write_snapshot(FOLDER / f"{yesterday}.parquet", log.of(version).of_day(yesterday), reference, yesterday, version)
     return result
+
+
+def _with_alerts(result: CheckResult, now: datetime) -> CheckResult:
+    """Add the alerts that have fired on the host of production."""
+    fired = fired_alerts(configured(), now) if configured() else None
+    if fired is None:
+        return result
+    findings = sorted([*result.findings, *fired], key=lambda finding: -finding.level)
+    return replace(result, findings=findings, judged=[*result.judged, ALERT])
 
 
 def _record(result: CheckResult, reference: Reference, url: str) -> None:
@@ -93,7 +107,7 @@ def _watch(now: datetime, params: Params) -> None:
         return
     version, reference = watched(None, params)
     with log_url() as url, open_log(url, now - timedelta(days=params.monitoring.days), now) as log:
-        result = _checked(log, version, reference, params, draw=True)
+        result = _with_alerts(_checked(log, version, reference, params, draw=True), now)
         _record(result, reference, url)
         told = details(log.of(version), result, reference, params)
     if os.environ.get("PAGES"):

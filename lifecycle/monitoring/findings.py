@@ -32,6 +32,8 @@ KNOWN_OF_OUTCOMES = {
     "calibration": "The predictions are too extreme",
     "break": "Outcomes have changed within the period",
 }
+# Found by Prometheus, on the host of production.
+ALERT = "alert"
 # Found by retraining, in new data.
 DATA = "data"
 KINDS = {
@@ -39,6 +41,7 @@ KINDS = {
     **KNOWN_OF_ROWS,
     **KNOWN_OF_SOME_OUTCOMES,
     **KNOWN_OF_OUTCOMES,
+    ALERT: "Alerts have fired",
     DATA: "New data breaks the contract",
 }
 

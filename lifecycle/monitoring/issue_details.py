@@ -10,10 +10,11 @@ import numpy as np
 from duckdb import DuckDBPyRelation
 
 from lifecycle.monitoring.check import CheckResult
-from lifecycle.monitoring.findings import KINDS, KNOWN_OF_OUTCOMES, Finding
+from lifecycle.monitoring.findings import ALERT, KINDS, KNOWN_OF_OUTCOMES, Finding
 from lifecycle.monitoring.log import CLUSTERED, Log
 from lifecycle.monitoring.performance import widest
 from lifecycle.pipeline.reference import Reference
+from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.distributions import moments_of
 from lifecycle.shared.histograms import Bins, Shares, shares
 from lifecycle.shared.inputs import request_columns
@@ -26,6 +27,7 @@ _WEEK = 7  # days
 # A slice is named if its share of affected rows is this many times that of all, in at least as many rows.
 _MORE = 1.5
 _SLICE_ROWS = 30
+_SLICE_OUTCOMES = 200
 _BARS = 14  # of a chart
 _LABEL = 12  # characters of a bar's label
 
@@ -57,10 +59,22 @@ def details(log: Log, result: CheckResult, reference: Reference, params: Params)
     }
 
 
-def advice(kind: str) -> str:
-    """Return what the runbook says about a kind of finding, with links that work in an issue."""
-    title, text = re.escape(KINDS[kind]), RUNBOOK.read_text(encoding="utf-8")
-    found = re.search(rf"^## {title}\n+(.*?)(?=^##? |\Z)", text, re.MULTILINE | re.DOTALL)
+def advice(kind: str, subjects: Sequence[str] = ()) -> str:
+    """Return what the runbook says about findings of a kind, with links that work in an issue.
+
+    Args:
+        kind: Kind of the findings.
+        subjects: Their subjects; alerts have a section each.
+    """
+    runbook = RUNBOOK.read_text(encoding="utf-8")
+    sections = [(name, _section(runbook, name)) for name in (subjects if kind == ALERT else ())]
+    of_alerts = [f"#### {name}\n\n{section}" for name, section in sections if section]
+    return "\n\n".join([_section(runbook, KINDS[kind]), *of_alerts])
+
+
+def _section(runbook: str, title: str) -> str:
+    """Return the text of a section; empty if there is none."""
+    found = re.search(rf"^## {re.escape(title)}\n+(.*?)(?=^##? |\Z)", runbook, re.MULTILINE | re.DOTALL)
     return found[1].strip().replace("](#", f"](../blob/main/{RUNBOOK}#") if found else ""
 
 
@@ -78,6 +92,7 @@ def _facts(finding: Finding, log: Log, result: CheckResult, reference: Reference
             f"How sure: {result.performance.labelled:,} outcomes are known. The interval has a level of "
             f"{params.metrics.confidence:.0%} and takes each {unit} as a whole."
         )
+        yield from _outcomes(log, params)
     if finding.affected:
         yield from _affected(finding, log, params)
     elif finding.variables and finding.since:
@@ -100,11 +115,42 @@ def _affected(finding: Finding, log: Log, params: Params) -> Iterator[str]:
         for week in (f"time >= {last!r}", f"time < {last!r} AND time >= {last - _WEEK * _DAY!r}")
     )
     yield f"Last {_WEEK} days: {this:.1%}; the {_WEEK} days before: {before:.1%}."
-    requested = {column.name for column in request_columns()}
-    others = [name for name in params.slices if name in requested and name not in finding.variables]
-    worst = max((_worst(rows, name, affected) for name in others), default=(0.0, ""))
+    others = [name for name in _slices(params) if name not in finding.variables]
+    share_sql = f"avg(coalesce({affected}, false)::INT)"
+    worst = max((_worst(rows, name, share_sql, _SLICE_ROWS) for name in others), default=(0.0, ""))
     if worst[0] > _MORE * share:
         yield f"Most of all where {worst[1]}: {worst[0]:.1%} of these predictions."
+
+
+def _outcomes(log: Log, params: Params) -> Iterator[str]:
+    """Compare outcomes and predictions of the last two weeks, and name the slice in which they differ most."""
+    last = log.until.timestamp() - _WEEK * _DAY
+    weeks = {
+        f"Last {_WEEK} days": f"time >= {last!r}",
+        f"the {_WEEK} days before": f"time < {last!r} AND time >= {last - _WEEK * _DAY!r}",
+    }
+    told = [f"{name}: {_compared(log.outcomes.filter(week))}" for name, week in weeks.items()]
+    yield f"{'; '.join(told)}."
+    slices = _slices(params)
+    inputs = log.predictions.project(", ".join(["key", *(f'"{name}"' for name in slices)]))
+    joined = log.outcomes.join(inputs, "key")
+    worst = max((_worst(joined, name, _surplus(), _SLICE_OUTCOMES) for name in slices), default=(0.0, ""))
+    (whole,) = log.outcomes.aggregate(_surplus()).fetchall()[0]
+    if worst[0] > _MORE * whole:
+        yield f"Most of all where {worst[1]}: the mean outcome differs from the mean prediction by {worst[0]:.3g}."
+
+
+def _compared(outcomes: DuckDBPyRelation) -> str:
+    (rows,) = outcomes.aggregate("count(*)").fetchall()[0]
+    if not rows:
+        return "no outcome is known"
+    observed, predicted = (TASK.summary_in_words(summary) for summary in TASK.live_summaries(outcomes))
+    return f"{observed} in {rows:,} outcomes, predicted {predicted}"
+
+
+def _surplus() -> str:
+    """Return the SQL expression of the largest difference of the mean outcome and the mean prediction, by answer."""
+    return f"greatest({', '.join(f'abs(avg({y}) - avg({p}))' for y, p in TASK.answer_sql().values())})"
 
 
 def _share(rows: DuckDBPyRelation, condition: str) -> float:
@@ -112,11 +158,16 @@ def _share(rows: DuckDBPyRelation, condition: str) -> float:
     return float(share or 0.0)
 
 
-def _worst(rows: DuckDBPyRelation, name: str, affected: str) -> tuple[float, str]:
-    """Return the largest share of affected rows of a slice, and the slice."""
-    share = f"avg(coalesce({affected}, false)::INT) AS share"
-    by_value = rows.aggregate(f'"{name}"::VARCHAR AS value, count(*) AS rows, {share}', "value")
-    worst = by_value.filter(f"rows >= {_SLICE_ROWS}").order("share DESC, value").limit(1).fetchall()
+def _slices(params: Params) -> list[str]:
+    """Return the columns of slices that a request has."""
+    requested = {column.name for column in request_columns()}
+    return [name for name in params.slices if name in requested]
+
+
+def _worst(rows: DuckDBPyRelation, name: str, measure: str, least: int) -> tuple[float, str]:
+    """Return the largest value of a measure in a slice of at least so many rows, and the slice."""
+    by_value = rows.aggregate(f'"{name}"::VARCHAR AS value, count(*) AS rows, {measure} AS measure', "value")
+    worst = by_value.filter(f"rows >= {least}").order("measure DESC, value").limit(1).fetchall()
     return (float(worst[0][2]), f"{name} is {worst[0][0]}") if worst else (0.0, "")
 
 

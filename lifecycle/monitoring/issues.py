@@ -83,9 +83,10 @@ class _Problem:
             f"problem grows. Repeat the check with `{self.command}`."
         )
         subjects = " ".join(sorted(self.subjects()))
+        to_do = advice(self.kind, [finding.subject for finding in self.findings])
         mark = _MARK.format(kind=self.kind, subjects=subjects)
         # The runbook is the repository's own text: it may have links.
-        return f"{self.evidence()}\n### What to do\n\n{advice(self.kind)}\n\n{closing}\n\n{mark}\n"
+        return f"{self.evidence()}\n### What to do\n\n{to_do}\n\n{closing}\n\n{mark}\n"
 
     def _finding(self, finding: Finding) -> str:
         facts, chart = self.details.get(finding, Details((), ""))

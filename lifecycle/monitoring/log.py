@@ -124,7 +124,9 @@ def outcomes_since(url: str, since: datetime) -> int:
             with engine.connect() as connection:
                 count = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
                 exists = sa.inspect(connection).has_table(FEEDBACK.name)
-                return int(connection.execute(count).scalar_one()) if exists else 0
+                reported = int(connection.execute(count).scalar_one()) if exists else 0
+            engine.dispose()
+            return reported
         with duckdb.connect() as files:
             _connect_files(files, url, (since.timestamp(), math.inf, math.inf))
             return int(files.view("reported").aggregate("count(*)").fetchall()[0][0])

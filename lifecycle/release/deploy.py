@@ -18,7 +18,7 @@ from lifecycle.release.client import ask
 from lifecycle.release.host import Host, configured, connected
 from lifecycle.release.production import SLOTS, Production
 from lifecycle.release.smoke import ANSWERS, smoke
-from lifecycle.shared import console
+from lifecycle.shared import console, github
 from lifecycle.shared.commands import CommandError, git
 from lifecycle.shared.console import UserError
 
@@ -88,6 +88,11 @@ def deploy_and_promote(version: Version, answers: Mapping[str, Any], why: str, c
     with connected(configured()) as host:
         deploy(host, version, answers, check)
         promote(version.number, why, deployed=True)
+        try:
+            Production(host).update_alerts()
+        except UserError as error:
+            # The version is in production by now; alerts must not prevent a rollback.
+            print(f"::warning title=No alerts::{github.one_line(error)}")
     print(f"version {version.number} is the champion and runs in production on {configured()}")
 
 

@@ -49,9 +49,12 @@ class Host:
         return completed.stdout
 
     def read(self, path: str) -> str:
-        """Return the content of a file; empty if it does not exist."""
-        completed = self._run(f"cat {shlex.quote(path)}", "")
-        return completed.stdout if completed.returncode == 0 else ""
+        """Return the content of a file; empty if it does not exist.
+
+        Raises:
+            UserError: If it cannot be read.
+        """
+        return self.run("sh", "-c", '[ ! -e "$0" ] || cat "$0"', path)
 
     def write(self, path: str, text: str) -> bool:
         """Replace a file atomically if its content differs, and return whether it did."""

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from lifecycle.registry.versions import Version
+from lifecycle.release.alerting import ALERT_SETTINGS, alertmanager_config, parse_alert_settings
 from lifecycle.release.host import Host
 from lifecycle.shared.console import UserError
 from model import contract
@@ -13,6 +14,7 @@ from model import contract
 SLOTS = ("blue", "green")
 _FILES = Path("deploy")
 _COMPOSE, _HAPROXY = "compose.yaml", "haproxy/haproxy.cfg"
+_ALERTMANAGER, _PROMETHEUS = "alertmanager/alertmanager.yml", ("prometheus/prometheus.yml", "prometheus/rules.yml")
 # HAProxy has the active slot in memory, where the socket changes it, and reads it from the file when it starts.
 _SOCKET, _SLOT_FILE, _SLOT_MAP = "run/admin.sock", "haproxy/slots.map", "/usr/local/etc/haproxy/slots.map"
 _SETTINGS, _OWN_SETTINGS = ".env", "service.env"
@@ -21,6 +23,7 @@ _PORTS = {
     "green": ("GREEN_PORT", 3002),
     "production": ("PORT", 80),
     "postgres": ("POSTGRES_PORT", 5433),
+    "prometheus": ("PROMETHEUS_PORT", 9090),
 }
 _SHOWN = 20  # lines of a container's log in an error message
 # The interface to an image, which may be of an earlier version: `python3 -m MODULE ROWS` prints the inputs of the
@@ -57,8 +60,8 @@ class Production:
         # because the directory above is private.
         self._host.run("sh", "-c", f"mkdir -p run haproxy && chmod 777 run && touch {_OWN_SETTINGS}")
         self._host.run("sh", "-c", f"test -e {_SLOT_FILE} || echo 'production {SLOTS[0]}' > {_SLOT_FILE}")
-        self._host.write(_COMPOSE, (_FILES / _COMPOSE).read_text(encoding="utf-8"))
-        rules_changed = self._host.write(_HAPROXY, (_FILES / _HAPROXY).read_text(encoding="utf-8"))
+        self._copy(_COMPOSE)
+        rules_changed = self._copy(_HAPROXY)
         was_up = self.is_up("haproxy")
         self._compose("up", "--detach", "postgres", "haproxy")
         if rules_changed and was_up:
@@ -113,10 +116,47 @@ class Production:
         """Return a port of this machine that is forwarded to a service of the host.
 
         Args:
-            name: A slot, `production` or `postgres`.
+            name: A slot, `production`, `postgres` or `prometheus`.
         """
         key, default = _PORTS[name]
         return self._host.port(int(self._settings.get(key, default)))
+
+    def has_alerts(self) -> bool:
+        """Return whether the owner of the host has named a receiver of alerts.
+
+        Raises:
+            UserError: If the settings of alerts are invalid.
+        """
+        return parse_alert_settings(self._host.read(ALERT_SETTINGS)) is not None
+
+    def update_alerts(self) -> None:
+        """Start Prometheus and Alertmanager if there is a receiver of alerts, with the newest rules; else stop them.
+
+        Raises:
+            UserError: If the settings of alerts are invalid, or a container does not start.
+        """
+        services = ("prometheus", "alertmanager")
+        settings = parse_alert_settings(self._host.read(ALERT_SETTINGS))
+        running = [service for service in services if self.is_up(service)]
+        profiles = {profile for profile in self._settings.get("COMPOSE_PROFILES", "").split(",") if profile}
+        if settings is None:
+            if running:
+                self._compose("stop", *running)
+                self._write_settings(self._settings | {"COMPOSE_PROFILES": ",".join(sorted(profiles - {"alerts"}))})
+            return
+        changes = {"COMPOSE_PROFILES": ",".join(sorted(profiles | {"alerts"}))}
+        if repository := os.environ.get("GITHUB_REPOSITORY"):
+            changes["REPOSITORY"] = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
+        self._write_settings(self._settings | changes)
+        copied = [self._copy(path) for path in _PROMETHEUS]
+        changed = {
+            "prometheus": any(copied),
+            "alertmanager": self._host.write(_ALERTMANAGER, alertmanager_config(settings)),
+        }
+        self._compose("up", "--detach", *services)
+        for service in running:
+            if changed[service]:
+                self._compose("kill", "--signal", "HUP", service)
 
     def log_url(self) -> str:
         """Return the URL by which this machine reaches the prediction log.
@@ -155,6 +195,10 @@ class Production:
             )
         inspect = 'docker image inspect "$1" > /dev/null 2>&1'
         self._host.run("sh", "-c", f'{inspect} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
+
+    def _copy(self, path: str) -> bool:
+        """Bring a file of `deploy` up to date on the host, and return whether it has changed."""
+        return self._host.write(path, (_FILES / path).read_text(encoding="utf-8"))
 
     def _compose(self, *arguments: str) -> str:
         return self._host.run("docker", "compose", *arguments)

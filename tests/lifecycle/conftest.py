@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ from lifecycle.shared.files import replacing_folder
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.parts import part_files
 from lifecycle.shared.predictor import model_hash
+from tests.github import server
+from tests.github.server import GitHub
 from tests.lifecycle import missing
 from tests.lifecycle.repository import (
     GATES,
@@ -175,3 +177,10 @@ def proposing(released: Repository, tmp_path: Path) -> Repository:
     repository = Repository(Path(shutil.copytree(released.folder, tmp_path / "proposing", symlinks=True)))
     repository.must("git", "switch", "--quiet", "--create", "proposal")
     return repository
+
+
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    """The stand-in for GitHub."""
+    with server.github() as started:
+        yield started

@@ -1,9 +1,10 @@
-"""A production host on this machine: a real sshd, and real HAProxy and PostgreSQL in real containers.
+"""A production host on this machine: a real sshd, and real servers (HAProxy, PostgreSQL, …) in real containers.
 
-Two things are substitutes: `docker` is podman with podman-compose, and the images of HAProxy and PostgreSQL are made
-from this machine's own packages, because the tests cannot pull images.
+Two things are substitutes: `docker` is podman with podman-compose, and the images of the servers are made from this
+machine's own packages, because the tests cannot pull images.
 """
 
+import json
 import os
 import secrets
 import shlex
@@ -26,7 +27,20 @@ from tests.lifecycle.containers import Engine
 from tests.lifecycle.missing import find, skip
 from tests.lifecycle.serving.conftest import free_port
 
-_IMAGES = {name: f"localhost/merge-to-deploy-test-{name}:1" for name in ("haproxy", "postgres")}
+# Version 3, which the real image has, always expands variables in external labels.
+_PROMETHEUS = (
+    "prometheus",
+    "--config.file=/etc/prometheus/prometheus.yml",
+    "--storage.tsdb.path=/prometheus",
+    "--enable-feature=expand-external-labels",
+)
+_ENTRYPOINTS = {
+    "haproxy": ("USER 99", 'ENTRYPOINT ["haproxy","-W","-db","-f","/usr/local/etc/haproxy/haproxy.cfg"]'),
+    "postgres": ("STOPSIGNAL SIGINT", "VOLUME /var/lib/postgresql/data", 'ENTRYPOINT ["/start-postgres"]'),
+    "prometheus": ("USER 65534", f"ENTRYPOINT {json.dumps(_PROMETHEUS)}"),
+    "alertmanager": ("USER 65534", 'ENTRYPOINT ["prometheus-alertmanager"]'),
+}
+_IMAGES = {name: f"localhost/merge-to-deploy-test-{name}:1" for name in _ENTRYPOINTS}
 # Directories of this machine that the containers mount. /usr/local is the containers' own.
 _SHARED = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/share")
 _START_POSTGRES = """#!/bin/sh
@@ -116,7 +130,8 @@ def _make_images(engine: Engine, folder: Path) -> None:
     """Make images that contain nothing but mount points and links for this machine's directories."""
     archive = folder / "root.tar"
     with tarfile.open(archive, "w") as tar:
-        for name, mode in (("tmp", 0o1777), *((name, 0o755) for name in ("etc", "run/haproxy", "proc", "sys", "dev"))):
+        folders = dict.fromkeys(("tmp", "prometheus", "alertmanager"), 0o1777)
+        for name, mode in (folders | dict.fromkeys(("etc", "run/haproxy", "proc", "sys", "dev"), 0o755)).items():
             member = tarfile.TarInfo(name)
             member.type, member.mode = tarfile.DIRTYPE, mode
             tar.addfile(member)
@@ -129,11 +144,7 @@ def _make_images(engine: Engine, folder: Path) -> None:
         member = tarfile.TarInfo("start-postgres")
         member.size, member.mode = len(_START_POSTGRES), 0o755
         tar.addfile(member, BytesIO(_START_POSTGRES.encode()))
-    changes = {
-        "haproxy": ("USER 99", 'ENTRYPOINT ["haproxy","-W","-db","-f","/usr/local/etc/haproxy/haproxy.cfg"]'),
-        "postgres": ("STOPSIGNAL SIGINT", "VOLUME /var/lib/postgresql/data", 'ENTRYPOINT ["/start-postgres"]'),
-    }
-    for name, lines in changes.items():
+    for name, lines in _ENTRYPOINTS.items():
         options = [word for line in lines for word in ("--change", line)]
         if engine.run("image", "inspect", _IMAGES[name]).returncode:
             engine.must("import", *options, str(archive), _IMAGES[name])
@@ -163,10 +174,11 @@ def _settle(folder: Path) -> tuple[int, dict[str, int]]:
     """Write the settings of the host's owner: ports, and what the containers need on this machine."""
     folder.mkdir(mode=0o700)
     port, slots = free_port(), {name: free_port() for name in ("blue", "green")}
+    others = {name: free_port() for name in ("postgres", "prometheus", "alertmanager")}
     # A run that was killed leaves its volumes, with another password, so that no name is used twice.
     project = f"{contract.NAME}-{secrets.token_hex(4)}"
     settings = {"COMPOSE_PROJECT_NAME": project, "PORT": str(port)}
-    settings |= {f"{name.upper()}_PORT": str(number) for name, number in {**slots, "postgres": free_port()}.items()}
+    settings |= {f"{name.upper()}_PORT": str(number) for name, number in {**slots, **others}.items()}
     (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
     shared = [f"{path}:{path}:ro" for path in _SHARED if Path(path).exists()]
     override = {"services": {name: {"image": image, "volumes": shared} for name, image in _IMAGES.items()}}

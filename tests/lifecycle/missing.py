@@ -48,7 +48,10 @@ RELEASE = (
 TESTS = (
     *RELEASE,
     Program("npm", "npm", "installs CML from its source"),
+    Program("prometheus", "prometheus", "evaluates the alerts"),
     Program("promtool", "prometheus", "tests the alerts"),
+    Program("prometheus-alertmanager", "prometheus-alertmanager", "sends the alerts"),
+    Program("openssl", "openssl", "encrypts mail"),
     Program("chromium", "chromium", "opens the page of a check"),
 )
 BENCHMARKS = (

@@ -95,6 +95,8 @@ ELSEWHERE = {
     "python -m lifecycle.release.record": RELEASE,
     "python -m lifecycle.proposal.machinery": "workflows/test_code.py::test_everything_at_once",
     "python -m lifecycle.retraining propose": "workflows/test_retrain.py::test_pull_request_then_no_news_then_bad_data",
+    "docker compose exec alertmanager amtool --alertmanager.url http://localhost:9093 alert add Test "
+    "--annotation summary='A test.'": "release/test_deploy.py::test_alerts_reach_a_person_and_become_an_issue",
     "make remote": "pipeline/test_make.py::test_moving_the_data_to_another_remote",
     "make remote URL": "pipeline/test_make.py::test_moving_the_data_to_another_remote",
 }
@@ -106,6 +108,7 @@ CANNOT = {
     "dvc remote add backup s3://bucket/path": "needs a bucket",
     "dvc push --remote backup data.dvc": "needs a bucket",
     "ssh-keyscan host": "needs a host",
+    "ssh -L 9093:localhost:9093 user@host": "needs a host",
     "ssh-keygen -t ed25519 -f deploy_key": "asks for a passphrase",
     "docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges "
     "--volume predictions:/state --publish 3000:3000 flight-delay:VERSION": "release/test_image.py runs it with podman",
@@ -115,7 +118,9 @@ CANNOT = {
     "docker compose logs": HOST,
     "docker compose logs --since 10m blue green": HOST,
     "docker compose logs --tail 50 blue green": HOST,
+    "docker compose logs --tail 50 alertmanager": HOST,
     "docker compose logs --tail 50 postgres": HOST,
+    "docker compose logs --tail 50 prometheus": HOST,
     "docker compose up --detach": HOST,
     "docker compose up --detach blue": HOST,
     "docker compose up --detach postgres": HOST,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lifecycle.release.alerting import AlertSettings
 from lifecycle.serving.environment import ServingSettings
 from lifecycle.shared.params import Params
 from tests.lifecycle.repository import EXAMPLE_PROJECT, ROOT
@@ -97,6 +98,15 @@ def test_settings_of_the_service() -> None:
     for name, field in fields.items():
         if field.default not in {"", ()}:
             assert described[name] == f"`{field.default}`"
+
+
+def test_settings_of_the_host() -> None:
+    described = {
+        name for cells in table("settings.md", "The production host: files in `~/NAME`") for name in names(cells[1])
+    }
+    compose = (ROOT / "deploy/compose.yaml").read_text(encoding="utf-8")
+    ports = {name for name in re.findall(r"\$\{(\w+)", compose) if name.endswith("PORT")}
+    assert described == {*ports, "PREDICTION_LOG_URL", *(name.upper() for name in AlertSettings.model_fields)}
 
 
 def test_settings_of_github() -> None:

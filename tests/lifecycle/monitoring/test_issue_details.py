@@ -10,6 +10,7 @@ from lifecycle.monitoring.check import check
 from lifecycle.monitoring.findings import KINDS
 from lifecycle.monitoring.issue_details import Details, advice, details
 from lifecycle.monitoring.log import open_log
+from lifecycle.shared.tables import to_columns
 from lifecycle.shared.text import clean
 from tests.lifecycle.monitoring.conftest import SINCE, UNTIL, VERSION, Watched, numbers, with_values, write_log
 
@@ -58,6 +59,26 @@ def test_chart_shows_the_column_before_and_after(watched: Watched, tmp_path: Pat
     values = [line.strip(" barline[]").split(", ") for line in (now, before)]
     assert len(values[0]) == len(values[1]) == labels.count('", "') + 1
     assert [sum(map(float, series)) for series in values] == pytest.approx([100, 100], abs=1)
+
+
+def test_in_which_slice_outcomes_differ_from_predictions(watched: Watched, tmp_path: Path) -> None:
+    """Since a week, all flights from JFK are late."""
+    rows = watched.sample(ROWS, 0)
+    from_jfk = np.array(rows.column("origin").to_pylist()) == "JFK"
+    late = np.array(rows.column("late").to_pylist())
+    late[ROWS * 3 // 4 :] |= from_jfk[ROWS * 3 // 4 :]
+    rate = told(watched, tmp_path / "log", with_values(rows, "late", late))["break"]
+    sure, weeks, where = rate.facts
+    assert sure.startswith("How sure: 3,000 outcomes are known.")
+    last, before = (late[ROWS * 3 // 4 :], late[ROWS // 2 : ROWS * 3 // 4])
+    assert weeks.startswith(f"Last 7 days: {last.mean():.1%} late in 750 outcomes, predicted ")
+    assert f"; the 7 days before: {before.mean():.1%} late in 750 outcomes, predicted " in weeks
+    predicted = watched.predictor.predict(to_columns(rows))
+    surplus = late[from_jfk].mean() - predicted[from_jfk].mean()
+    start = "Most of all where origin is JFK: the mean outcome differs from the mean prediction by "
+    assert where.startswith(start)
+    assert float(where.removeprefix(start).rstrip(".")) == pytest.approx(surplus, abs=0.001)
+    assert rate.chart == ""
 
 
 def test_the_runbook_has_advice_for_each_kind() -> None:

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from lifecycle.release.host import connected
 from lifecycle.release.publish import push_image
+from tests.github.server import NAME, GitHub
 from tests.lifecycle import in_process
 from tests.lifecycle.containers import Engine, find_engine
 from tests.lifecycle.host import ProductionHost, production_host
 from tests.lifecycle.images import registry_of_images
 from tests.lifecycle.missing import need
+from tests.lifecycle.receivers import chat, mail_server
 from tests.lifecycle.registry.commands import clone_of, register, table
 from tests.lifecycle.repository import Repository, edit
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually
@@ -33,6 +36,11 @@ LATE = (
     "lifecycle/serving/scorer.py",
     "        _, scores = await",
     "        await asyncio.sleep(6)\n        _, scores = await",
+)
+# The command of docs/operations.md; a person has a terminal, which podman-compose insists on.
+TRY = (
+    "docker compose exec -T alertmanager amtool --alertmanager.url http://localhost:9093 "
+    "alert add Test --annotation summary='A test.'"
 )
 WRITE_CONTRACT = (
     "from pathlib import Path; from lifecycle.shared import files, schema\n"
@@ -151,6 +159,86 @@ def test_production_after_a_deployment(story: Story) -> None:
     eventually(lambda: story.log("select count(*) from predictions where request_id = 'dry'") == [["1"]])
     # The directory has the password of the database.
     assert stat.S_IMODE(story.host.folder.stat().st_mode) == 0o700
+
+
+def test_alerts_reach_a_person_and_become_an_issue(story: Story, github: GitHub, tmp_path: Path) -> None:
+    need("prometheus", "prometheus-alertmanager", "openssl", "gh")
+    assert not {"prometheus", "alertmanager"} & story.up()
+    deployed = {**story.host.environment, "GITHUB_REPOSITORY": NAME, "GITHUB_ACTOR": "somebody"}
+
+    def deploy() -> str:
+        return in_process.must(story.repository, "lifecycle.release.deploy", "2", **deployed)
+
+    settings = story.host.folder / "alerts.env"
+    settings.write_text("WEBHOOK_URL=a chat\n", encoding="utf-8")
+    warning = "::warning title=No alerts::alerts.env on the host: WEBHOOK_URL is not of the form https://host/path."
+    assert warning in deploy()
+    with chat() as (url, messages), mail_server(tmp_path, "a-login", "pass=word") as (smtp, mails), quick(story):
+        mail = f"MAIL_TO=team@example.com\nMAIL_FROM=alerts@example.com\nSMTP_HOST={smtp}\n"
+        login = "SMTP_USERNAME=a-login\nSMTP_PASSWORD=pass=word\n"
+        settings.write_text(f"# The team\nWEBHOOK_URL={url}\n\n{mail}{login}", encoding="utf-8")
+        trust(story, tmp_path / "mail.pem")
+        assert "warning" not in deploy()
+        assert {"prometheus", "alertmanager"} < story.up()
+        slot = (story.up() & {"blue", "green"}).pop()
+        story.host.run(f"docker compose stop {slot}")
+        story.host.run(TRY)
+        eventually(lambda: len(messages) == len(mails) == 2, seconds=40)
+        by_title = {text["title"]: text for message in messages for text in message["attachments"]}
+        test, said = (by_title[f"flight-delay: {name} is firing"] for name in ("Test", "ModelServiceDown"))
+        assert test["text"].startswith("A test. Since ")
+        runbook = f"https://github.com/{NAME}/blob/main/deploy/runbook.md#modelservicedown"
+        assert said["title_link"] == runbook
+        text = rf"No version of the model is running. Since \d{{4}}-\d\d-\d\d \d\d:\d\d UTC.\nWhat to do: {runbook}"
+        assert re.fullmatch(text, said["text"])
+        (delivered,) = [sent for sent in mails if sent["Subject"] == said["title"]]
+        assert delivered["To"] == "team@example.com"
+        plain = delivered.get_body(("plain",))
+        assert plain
+        assert plain.get_content().split() == said["text"].split()
+
+        monitor = {**deployed, "GITHUB_API_URL": github.api, "GITHUB_TOKEN": "not-a-real-token"}
+        watch = partial(in_process.must, story.repository, "lifecycle.monitoring.__main__", "watch", **monitor)
+        assert "Alerts have fired: opened" in watch()
+        (issue,) = [issue for issue in github.issues if issue["title"] == "Production: Alerts have fired"]
+        first, *_ = issue["body"].splitlines()
+        assert re.fullmatch(
+            r"\*\*ModelServiceDown\*\* has been firing since .* UTC: No version of the model is running. \(act\)", first
+        )
+        assert "#### ModelServiceDown\n\nNo slot exposes metrics: " in issue["body"]
+        story.host.run("docker compose stop prometheus")
+        assert "Alerts have fired: updated with news" in watch()
+        assert "**The state of the alerts** is unknown: Prometheus on the host does not answer" in issue["body"]
+        story.host.run(f"docker compose start {slot}")
+    settings.unlink()
+    deploy()
+    assert not {"prometheus", "alertmanager"} & story.up()
+    # Without a receiver of alerts there is no Prometheus to ask, and the issue stays as it is.
+    assert "Alerts have fired" not in watch()
+    assert issue["state"] == "open"
+
+
+@contextmanager
+def quick(story: Story) -> Iterator[None]:
+    """Let the rules fire after seconds instead of minutes; it takes Prometheus five to find Alertmanager."""
+    files = [story.repository.folder / "deploy/prometheus" / name for name in ("prometheus.yml", "rules.yml")]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    for file, text in zip(files, texts, strict=True):
+        often = re.sub(r"(interval: )\d+[smh]\b", r"\g<1>1s", text)
+        file.write_text(re.sub(r"(for: )\d+[smh]\b", r"\g<1>5s", often), encoding="utf-8")
+    yield
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text, encoding="utf-8")
+
+
+def trust(story: Story, certificate: Path) -> None:
+    """Let Alertmanager trust a certificate."""
+    override = story.host.folder / "compose.override.yaml"
+    services = yaml.safe_load(override.read_text(encoding="utf-8"))
+    alertmanager = services["services"]["alertmanager"]
+    alertmanager["environment"] = {"SSL_CERT_FILE": "/certificate.pem"}
+    alertmanager["volumes"] += [f"{certificate}:/certificate.pem:ro"]
+    override.write_text(yaml.safe_dump(services), encoding="utf-8")
 
 
 def test_rollback_and_deployment_without_a_failed_request(story: Story) -> None:
