@@ -22,9 +22,9 @@ THIS_MACHINE = "host.containers.internal"
 
 
 @contextmanager
-def chat() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the URL of a webhook, as a container reaches it, and the messages that it has received."""
-    received: list[dict[str, Any]] = []
+def chat() -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+    """Yield the URL of a webhook, as a container reaches it, and what it has received, by title."""
+    received: dict[str, dict[str, str]] = {}
 
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -32,7 +32,7 @@ def chat() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             # https://api.slack.com/messaging/webhooks: an unknown hook is not found.
             known = self.path == "/services/T0/B0/x"
             if known:
-                received.append(json.loads(body))
+                received.update({message["title"]: message for message in json.loads(body)["attachments"]})
             self.send_response(200 if known else 404)
             self.end_headers()
             self.wfile.write(b"ok" if known else b"no_service")
@@ -52,17 +52,18 @@ def chat() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 class _Mailbox:
     def __init__(self) -> None:
-        self.received: list[EmailMessage] = []
+        self.received: dict[str, EmailMessage] = {}
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - by aiosmtpd
         del server, session
         assert isinstance(envelope.content, bytes)
-        self.received.append(message_from_bytes(envelope.content, EmailMessage, policy=policy.default))
+        message = message_from_bytes(envelope.content, EmailMessage, policy=policy.default)
+        self.received[message["Subject"]] = message
         return "250 OK"
 
 
 @contextmanager
-def mail_server(folder: Path, username: str, password: str) -> Iterator[tuple[str, list[EmailMessage]]]:
+def mail_server(folder: Path, username: str, password: str) -> Iterator[tuple[str, dict[str, EmailMessage]]]:
     """Start a mail server that insists on STARTTLS and a login.
 
     Args:
@@ -71,7 +72,7 @@ def mail_server(folder: Path, username: str, password: str) -> Iterator[tuple[st
         password: Password of the login.
 
     Yields:
-        The host and the port, as a container reaches them, and the messages that it has received.
+        The host and the port, as a container reaches them, and the messages that it has received, by subject.
     """
     key, certificate, mailbox = folder / "mail.key", folder / "mail.pem", _Mailbox()
     names = ("-subj", f"/CN={THIS_MACHINE}", "-addext", f"subjectAltName=DNS:{THIS_MACHINE}")
