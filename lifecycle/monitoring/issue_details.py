@@ -168,7 +168,7 @@ def _worst(rows: DuckDBPyRelation, name: str, measure: str, least: int) -> tuple
     """Return the largest value of a measure in a slice of at least so many rows, and the slice."""
     by_value = rows.aggregate(f'"{name}"::VARCHAR AS value, count(*) AS rows, {measure} AS measure', "value")
     worst = by_value.filter(f"rows >= {least}").order("measure DESC, value").limit(1).fetchall()
-    return (float(worst[0][2]), f"{name} is {worst[0][0]}") if worst else (0.0, "")
+    return (float(worst[0][2]), f"{name} is {worst[0][0] or 'missing'}") if worst else (0.0, "")
 
 
 def _mean(result: CheckResult, finding: Finding, back: int) -> str:
