@@ -6,7 +6,7 @@ as probability and label.
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,12 +18,12 @@ from lifecycle.pipeline.stage import MODEL
 from lifecycle.shared import console
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.console import UserError
+from lifecycle.shared.conversion import to_contract
 from lifecycle.shared.files import replacing_file
 from lifecycle.shared.inputs import request_columns
 from lifecycle.shared.predictor import Predictor
 from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
-from lifecycle.shared.validation import as_pandas, validate_inputs
-from model import contract
+from lifecycle.shared.validation import NOTHING, as_pandas, validate_inputs
 
 ENDINGS = (".parquet", ".csv")
 BATCH = 2**16  # rows
@@ -52,10 +52,9 @@ def predict(source: Path, target: Path, predictor: Predictor) -> int:
         aside = stack.enter_context(replacing_file(target))
         progress = stack.enter_context(tqdm(unit=" rows", desc="predict", disable=None))
         writer: pq.ParquetWriter | pa.csv.CSVWriter | None = None
-        for batch in map(_typed, _batches(source)):
-            table = _checked(batch, source, rows)
-            predictions = predictor.predict(to_columns(table))
-            table = batch
+        for batch in _batches(source):
+            table = to_contract(batch, str(source), NOTHING, start=rows, as_texts=source.suffix == ".csv")
+            predictions = predictor.predict(to_columns(_checked(table, source, rows)))
             for name, values in TASK.write_output(predictions, threshold=predictor.metadata["threshold"]).items():
                 table = table.append_column(name, pa.array(values))
             if writer is None:
@@ -86,10 +85,13 @@ def _batches(source: Path) -> Iterator[pa.Table]:
             for batch in pq.ParquetFile(source).iter_batches(BATCH):
                 yield pa.Table.from_batches([batch])
         else:
-            # Read as texts, since Arrow would infer types from the first rows; `_typed` casts to the contract's types.
+            # Read as texts, since Arrow would infer types from the first rows.
             with pa.csv.open_csv(source) as reader:
-                names = reader.schema.names
-            texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+                types = dict.fromkeys(reader.schema.names, pa.string())
+            # A quoted "" is an empty text, and nothing between two commas is a missing value.
+            texts = pa.csv.ConvertOptions(
+                column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            )
             with pa.csv.open_csv(source, convert_options=texts) as reader:
                 for batch in reader:
                     if batch.num_rows:
@@ -98,28 +100,11 @@ def _batches(source: Path) -> Iterator[pa.Table]:
         raise UserError(f"{source} cannot be read: {error}") from error
 
 
-def _typed(batch: pa.Table) -> pa.Table:
-    """Cast each column to the contract's type if that loses nothing; validation reports the other columns."""
-    for position, name in enumerate(batch.column_names):
-        if name in ARROW_SCHEMA.names:
-            with suppress(pa.ArrowInvalid):
-                batch = batch.set_column(position, name, _cast(batch.column(name), ARROW_SCHEMA.field(name).type))
-    return batch
-
-
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    # Pandas writes integers as 2001.0 if some values of the column are missing.
-    intermediate = pa.float64() if pa.types.is_string(column.type) and pa.types.is_integer(kind) else column.type
-    return column.cast(intermediate).cast(kind)
-
-
 def _checked(batch: pa.Table, source: Path, start: int) -> pa.Table:
     """Validate a batch whose first row has number ``start`` in its file, and return its inputs.
 
-    Columns that only the data has are left out, and optional ones that the batch does not have are missing values.
+    Optional columns that the batch does not have are missing values.
     """
-    only_in_data = {contract.TARGET.name, *(column.name for column in contract.INPUTS if column.role == "ignored")}
-    batch = batch.drop_columns([name for name in batch.column_names if name in only_in_data])
     for column in request_columns():
         if column.optional and column.name not in batch.column_names:
             batch = batch.append_column(column.name, pa.nulls(len(batch), ARROW_SCHEMA.field(column.name).type))

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from lifecycle.pipeline import stage
 from lifecycle.shared.console import UserError
+from lifecycle.shared.conversion import to_contract
 from lifecycle.shared.files import replacing_folder, require_space, write_json
 from lifecycle.shared.params import Params, load_params
 from lifecycle.shared.parts import DATA, part_files, read_part, row_count
 from lifecycle.shared.tables import ARROW_SCHEMA, to_columns
-from lifecycle.shared.validation import TELL_APART, as_pandas, row_in_words, validate
+from lifecycle.shared.validation import HOW_TO_FIX, TELL_APART, as_pandas, row_in_words, validate
 from model import contract
 from model.features import CODED, NAMES, features
 
@@ -60,7 +61,7 @@ def prepare(params: Params, data: Path = DATA, output: Path = stage.PREPARED) ->
             pq.ParquetWriter(folder / "holdout.parquet", ARROW_SCHEMA, compression="zstd") as holdout_file,
         ):
             for part in _progress("compute features", [*window, *holdout]):
-                table = read_part(part, data)
+                table = _read(part, data)
                 if not table.num_rows:
                     continue
                 table = table.select(ARROW_SCHEMA.names)
@@ -81,7 +82,7 @@ def _validate(window: list[str], holdout: list[str], data: Path) -> dict[str, di
     seen: dict[str, set[str]] = {name: set() for name in CODED}
     outcomes: dict[str, set[Any]] = {"window": set(), "holdout": set()}
     for part in _progress("validate", [*window, *holdout]):
-        table = read_part(part, data)
+        table = _read(part, data)
         if not table.num_rows:
             continue
         validate(as_pandas(table), source=str(part_files(part, data)[0]), part=part)
@@ -98,6 +99,11 @@ def _validate(window: list[str], holdout: list[str], data: Path) -> dict[str, di
                 f"{nothing}. Are the outcomes known yet? Change the {span} in params.yaml, or the data."
             )
     return {name: {category: code for code, category in enumerate(sorted(seen[name]))} for name in CODED}
+
+
+def _read(part: str, data: Path) -> pa.Table:
+    """Read a part, with the types of the contract: a file that another program wrote may have others."""
+    return to_contract(read_part(part, data), str(part_files(part, data)[0]), HOW_TO_FIX)
 
 
 def _some_outcomes(table: pa.Table) -> list[Any]:

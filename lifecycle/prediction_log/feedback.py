@@ -21,7 +21,9 @@ from lifecycle.prediction_log.database import PREDICTIONS, Feedback, Outcome, cr
 from lifecycle.prediction_log.log_settings import LogSettings, read_environment
 from lifecycle.shared import console
 from lifecycle.shared.console import UserError
+from lifecycle.shared.conversion import RULES, from_texts, rows_in_words
 from lifecycle.shared.files import sha256
+from model import contract
 
 _BATCH = 500  # outcomes in one statement
 
@@ -42,11 +44,8 @@ def report(source: Path, url: str) -> tuple[int, int | None]:
             written then.
     """
     try:
-        # An id that consists of digits would be read as a number.
-        options = pa.csv.ConvertOptions(column_types={"prediction_id": pa.string()})
-        parquet = source.suffix == ".parquet"
-        table = pq.read_table(source) if parquet else pa.csv.read_csv(source, convert_options=options)
-        reports: list[Any] = msgspec.convert(table.select(["prediction_id", "outcome"]).to_pylist(), list[Feedback])  # type: ignore[valid-type]  # made from the contract
+        table = _read(source)
+        reports: list[Any] = msgspec.convert(table.to_pylist(), list[Feedback])  # type: ignore[valid-type]  # made from the contract
         content = sha256(source)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error
@@ -57,6 +56,20 @@ def report(source: Path, url: str) -> tuple[int, int | None]:
     outcomes = ([Outcome(report.prediction_id, now, report.outcome) for report in batch] for batch in batches)
     append_records(url, f"{source.stem}-{content[:12]}", outcomes)
     return len(reports), _unknown_count(url, batches) if is_database(url) else None
+
+
+def _read(source: Path) -> pa.Table:
+    """Read the columns of a file; outcomes of a CSV file are converted from texts, as `from_texts` does."""
+    names = ["prediction_id", "outcome"]
+    if source.suffix == ".parquet":
+        return pq.read_table(source).select(names)
+    options = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names)
+    table = pa.csv.read_csv(source, convert_options=options)
+    outcomes, wrong = from_texts(table.column("outcome"), contract.TARGET)
+    if wrong.any():
+        rows = rows_in_words(table.column("outcome").to_pandas(), wrong)
+        raise UserError(f"{source}: outcome: {RULES[contract.TARGET.type].words}{rows}. Nothing was written.")
+    return table.set_column(1, "outcome", outcomes)
 
 
 def _unknown_count(url: str, batches: Iterable[Sequence[Any]]) -> int:

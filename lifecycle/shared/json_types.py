@@ -22,7 +22,11 @@ def json_type(column: Column | Target) -> Any:
     elif column.type == "boolean":
         values = bool
     else:
-        # An integer may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
-        whole = 1 if column.type == "integer" else None
-        values = Annotated[float, Meta(ge=column.minimum, le=column.maximum, multiple_of=whole)]
+        least, most, whole = column.minimum, column.maximum, None
+        if column.type == "integer":
+            # It may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
+            whole = 1
+            # Data files have 32 bits.
+            least, most = -(2**31) if least is None else least, 2**31 - 1 if most is None else most
+        values = Annotated[float, Meta(ge=least, le=most, multiple_of=whole)]
     return values | None if column.nullable else values

@@ -27,7 +27,8 @@ TELL_APART = (
     "in model/contract.py."
 )
 
-_HOW_TO_FIX = (
+NOTHING = "Nothing was written."
+HOW_TO_FIX = (
     "Fix the source, or model/contract.py if the rule itself is wrong. "
     "`dvc checkout --force data.dvc` restores the versioned data."
 )
@@ -57,14 +58,16 @@ def validate(rows: pd.DataFrame, *, source: str, part: str | None) -> None:
             them.
     """
     if rows.empty:
-        raise UserError(f"{source} has no rows. {_HOW_TO_FIX}")
-    _validate(_part_schema(part), rows, source, _HOW_TO_FIX)
+        raise UserError(f"{source} has no rows. {HOW_TO_FIX}")
+    _validate(_part_schema(part), rows, source, HOW_TO_FIX)
 
 
 def validate_inputs(rows: pd.DataFrame, *, source: str) -> None:
-    """Check rows to predict against the contract, as `validate` does, but of any time and without a target."""
-    columns = {column.name: _input_column(column) for column in request_columns()}
-    _validate(pandera.DataFrameSchema(columns, strict=True), rows, source, "Nothing was written.")
+    """Check rows to predict against the contract, as `validate` does, but of any time.
+
+    Columns that a request does not have, such as the target, may be there; their values may be missing.
+    """
+    _validate(_file_schema(tuple(rows.columns)), rows, source, NOTHING)
 
 
 def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, advice: str) -> None:
@@ -76,6 +79,20 @@ def _validate(schema: pandera.DataFrameSchema, rows: pd.DataFrame, source: str, 
 
 def _input_column(column: Column) -> pandera.Column:
     return pandera.Column(column.forms.pandas, _checks(column), nullable=column.nullable)
+
+
+@cache
+def _file_schema(names: tuple[str, ...]) -> pandera.DataFrameSchema:
+    """Return the schema of a file to predict that has columns of these names."""
+    requested = {column.name for column in request_columns()}
+    declared: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
+    columns = {column.name: _input_column(column) for column in request_columns()}
+    columns |= {
+        column.name: pandera.Column(column.forms.pandas, _checks(column), nullable=True)
+        for column in declared
+        if column.name in names and column.name not in requested
+    }
+    return pandera.DataFrameSchema(columns, strict=True)
 
 
 @cache
@@ -107,9 +124,15 @@ def _checks(column: Column | Target) -> list[pandera.Check]:
         checks.append(pandera.Check.ge(column.minimum, error=f"must be at least {column.minimum:g}{unit}"))
     if column.maximum is not None:
         checks.append(pandera.Check.le(column.maximum, error=f"must be at most {column.maximum:g}{unit}"))
+    if column.type == "timestamp":
+        checks.append(pandera.Check(_are_whole_seconds, error="must not have fractions of a second"))
     if column.type == "number" and None in {column.minimum, column.maximum}:
         checks.append(pandera.Check(np.isfinite, error="must be finite"))
     return checks
+
+
+def _are_whole_seconds(times: pd.Series) -> pd.Series:
+    return times == times.astype("datetime64[s]")
 
 
 def _matches(pattern: str, texts: pd.Series) -> pd.Series:

@@ -178,7 +178,7 @@ BAD_ROWS: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
     "another pattern": (lambda rows: with_value(rows, "carrier", "ua"), ["carrier", "[A-Z0-9]{2}", "row 1234: ua"]),
     "missing value": (lambda rows: with_value(rows, "distance", None), ["distance", "must not be missing", "row 1234"]),
     "no number": (lambda rows: with_text(rows, "distance", "far"), ["distance", "number"]),
-    "no whole number": (lambda rows: with_text(rows, "plane_year", "2001.5"), ["plane_year", "integer"]),
+    "no whole number": (lambda rows: with_text(rows, "plane_year", "2001.5"), ["plane_year", "whole number"]),
     "no time": (lambda rows: with_text(rows, "scheduled_departure", "2013-02-30T10:00:00"), ["scheduled_departure"]),
 }
 
@@ -197,6 +197,60 @@ def test_bad_rows_are_named_and_nothing_is_written(
     assert [part for part in expected if part not in str(raised.value)] == []
     assert target.read_text(encoding="utf-8") == "an earlier one"
     assert set(tmp_path.iterdir()) == {source, target}
+
+
+def as_csv(rows: pa.Table, **texts: str) -> str:
+    """Write the first row as CSV, with some values replaced by texts."""
+    cells = {name: "" if value is None else str(value) for name, value in rows.to_pylist()[0].items()} | texts
+    return f"{','.join(cells)}\n{','.join(cells.values())}\n"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("carrier", "NA", "NA"),  # Namibia, or North America: a text as any other
+        ("wind_gust", "NA", None),
+        ("wind_gust", "nan", None),
+        ("wind_gust", "", None),
+        ("wind_gust", "1e1", 10.0),
+        ("plane_seats", "199.0", 199),
+        ("plane_seats", "null", None),
+        ("scheduled_departure", "2013-04-01 05:00:00", datetime(2013, 4, 1, 5)),  # noqa: DTZ001 - without a zone
+        ("late", "yes", True),
+        ("late", "0", False),
+        ("late", "FALSE", False),
+        ("late", "", None),
+    ],
+)
+def test_csv_as_people_write_it(
+    rows: pa.Table, predictor: Predictor, tmp_path: Path, case: tuple[str, str, Any]
+) -> None:
+    name, text, value = case
+    (tmp_path / "in.csv").write_text(as_csv(rows, **{name: text}), encoding="utf-8")
+    predict.predict(tmp_path / "in.csv", tmp_path / "out.parquet", predictor)
+    assert pq.read_table(tmp_path / "out.parquet").column(name).to_pylist() == [value]
+
+
+def test_column_that_occurs_twice(rows: pa.Table, predictor: Predictor, tmp_path: Path) -> None:
+    text = as_csv(rows).replace("wind_gust", "wind_speed", 1)
+    (tmp_path / "in.csv").write_text(text, encoding="utf-8")
+    twice = rows.rename_columns(["wind_speed" if name == "wind_gust" else name for name in rows.column_names])
+    for source in (tmp_path / "in.csv", write(twice, tmp_path / "in.parquet")):
+        with pytest.raises(UserError, match="wind_speed: the column occurs 2 times"):
+            predict.predict(source, tmp_path / "out.csv", predictor)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("wanted", ENDINGS)
+def test_odd_target_in_a_later_block(rows: pa.Table, predictor: Predictor, tmp_path: Path, wanted: str) -> None:
+    """The target is copied, so it has to be one: in all rows of a file, however it is read."""
+    many = pa.concat_tables([rows] * 7)
+    late = ["yes" if value else "no" for value in many.column("late").to_pylist()]
+    late[19_999] = "unknown"
+    source = write(many.set_column(many.column_names.index("late"), "late", pa.array(late)), tmp_path / "in.csv")
+    with pytest.raises(UserError, match=r"late: must be true or false \(1 row; first: row 19999: 'unknown'\)"):
+        predict.predict(source, tmp_path / f"out.{wanted}", predictor)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_invalid_row_of_a_later_batch_has_its_number_in_the_file(

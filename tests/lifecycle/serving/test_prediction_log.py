@@ -362,6 +362,15 @@ def test_outcomes_by_file(tmp_path: Path, url: str, predicted: list[str], ending
     assert set(query_log(url, FEEDBACK)) == {(predicted[0], False), (predicted[1], False), (unknown_id, True)}
 
 
+@pytest.mark.parametrize("words", [("1", "0"), ("yes", "no"), ("TRUE", "False")])
+def test_outcomes_as_people_write_them(tmp_path: Path, words: tuple[str, str]) -> None:
+    url, file = f"sqlite:///{tmp_path}/log.db", tmp_path / "outcomes.csv"
+    lines = [f"{number_id(number)},{word}" for number, word in enumerate(words)]
+    file.write_text("\n".join(["prediction_id,outcome", *lines, ""]), encoding="utf-8")
+    assert report(url, file).returncode == 0
+    assert set(query_log(url, FEEDBACK)) == {(number_id(0), True), (number_id(1), False)}
+
+
 def test_id_that_looks_like_a_number(tmp_path: Path) -> None:
     url, id_ = f"sqlite:///{tmp_path}/log.db", f"{1:032}"
     completed = report(url, write_outcomes(tmp_path / "outcomes.csv", {id_: True}))
