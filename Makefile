@@ -1,5 +1,9 @@
 # Targets for development; CI runs the same ones. `make help` lists them.
 
+ifneq (,$(findstring :,$(CURDIR)))
+$(error the path of this directory has a colon, $(CURDIR), which no search path can hold. Move or rename it)
+endif
+
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -143,6 +147,7 @@ remote: $(READY) ## Move the data to another DVC remote: URL=s3://bucket/path, o
 	$(if $(EXTRA),uv add --quiet --frozen --group pipeline 'dvc[$(EXTRA)]>=3.67')
 	$(if $(EXTRA),$(MAKE) lock && $(MAKE) $(READY))
 	dvc remote add --force storage '$(URL)'
+	dvc remote modify storage verify true
 	dvc push --remote storage data.dvc
 	dvc remote default storage
 	@echo 'The data is on the new remote, which is now the default. Commit: git add .dvc/config pyproject.toml requirements'

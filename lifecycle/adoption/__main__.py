@@ -23,8 +23,8 @@ from lifecycle.adoption.profile import profiles
 from lifecycle.pipeline.ingest import fold_key
 from lifecycle.registry.store import BRANCH
 from lifecycle.shared import console
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError, first_line
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError, first_line
 from lifecycle.shared.contract_check import slug
 from lifecycle.shared.files import write_json, write_text
 from lifecycle.shared.parts import key_texts

@@ -16,8 +16,8 @@ from lifecycle.pipeline.ingest import NoRowsError, ingest, next_part
 from lifecycle.pipeline.summary import summary
 from lifecycle.proposal.leaks import known_only_later, predicts_alone
 from lifecycle.shared import console
-from lifecycle.shared.commands import CommandError, run
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import run
+from lifecycle.shared.console import CommandError, UserError
 from lifecycle.shared.files import write_text
 from lifecycle.shared.params import PARAMS, Params, load_params
 from lifecycle.shared.parts import part_exists, read_part

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from lifecycle.pipeline import stage
 from lifecycle.prediction_log.database import FEEDBACK, PREDICTIONS, REFUSALS, create_log_engine, is_database
+from lifecycle.shared.addresses import libpq_uri
 from lifecycle.shared.chosen_task import TASK
 from lifecycle.shared.clusters import cluster_sql, group_sql
 from lifecycle.shared.columns import TYPES
@@ -103,7 +105,7 @@ def open_log(url: str, since: datetime, until: datetime) -> Iterator[Log]:
     period = since.timestamp(), until.timestamp(), time.time() + _SKEW
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         connection = stack.enter_context(duckdb.connect(Path(folder) / "log.duckdb", config=settings))
-        with _errors_for_people():
+        with _errors_for_people(url):
             if is_database(url):
                 _connect_database(connection, url, period, stack)
             else:
@@ -118,9 +120,9 @@ def outcomes_since(url: str, since: datetime) -> int:
     Raises:
         UserError: If the log cannot be read.
     """
-    with _errors_for_people():
+    with _errors_for_people(url):
         if is_database(url):
-            engine = create_log_engine(url)
+            engine = _existing(url)
             with engine.connect() as connection:
                 count = sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.time >= since.timestamp())
                 exists = sa.inspect(connection).has_table(FEEDBACK.name)
@@ -138,9 +140,9 @@ def time_of(url: str, prediction: str) -> datetime | None:
     Raises:
         UserError: If the log cannot be read.
     """
-    with _errors_for_people():
+    with _errors_for_people(url):
         if is_database(url):
-            engine = create_log_engine(url)
+            engine = _existing(url)
             with engine.connect() as connection:
                 exists = sa.inspect(connection).has_table(PREDICTIONS.name)
                 query = sa.select(PREDICTIONS.c.time).where(PREDICTIONS.c.id == prediction)
@@ -155,17 +157,35 @@ def time_of(url: str, prediction: str) -> datetime | None:
 
 
 @contextmanager
-def _errors_for_people() -> Iterator[None]:
+def _errors_for_people(url: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, AdbcError, sa.exc.SQLAlchemyError, OSError, ImportError, ValueError) as error:
         reason = first_line(error)
+        password = sa.make_url(url).password if is_database(url) else None
+        for secret in {password, quote(password, safe="")} if password else ():
+            reason = reason.replace(secret, "***")
         raise UserError(f"the prediction log cannot be read: {reason}") from error
+
+
+def _existing(url: str) -> sa.Engine:
+    """Return the engine of a database; SQLite would make one where there is none.
+
+    Raises:
+        UserError: If the file of a SQLite database does not exist.
+    """
+    engine = create_log_engine(url)
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
+        raise UserError(
+            f"there is no prediction log at {engine.url.database}. The service makes it when it starts; is the address "
+            "right?"
+        )
+    return engine
 
 
 def _connect_database(connection: DuckDBPyConnection, url: str, period: _Period, stack: ExitStack) -> None:
     """Register the rows of a database as `logged`, `reported` and `refused`, streamed by columns."""
-    engine = create_log_engine(url)
+    engine = _existing(url)
     # SQLAlchemy explains a failed connection better than ADBC does.
     with engine.connect() as checked:
         existing = [sa.inspect(checked).has_table(table.name) for table in (PREDICTIONS, FEEDBACK, REFUSALS)]
@@ -194,8 +214,7 @@ def _columns_of(engine: sa.Engine) -> Any:
         return adbc_driver_sqlite.dbapi.connect(engine.url.database)
     import adbc_driver_postgresql.dbapi
 
-    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return adbc_driver_postgresql.dbapi.connect(address)
+    return adbc_driver_postgresql.dbapi.connect(libpq_uri(engine.url))
 
 
 def _connect_files(connection: DuckDBPyConnection, url: str, period: _Period) -> None:

@@ -62,8 +62,12 @@ def _changes(status: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def _reproduce(changed: dict[str, Any]) -> None:
+    from lifecycle.pipeline.verify_cache import remove_damaged
     from lifecycle.shared.parts import DATA
 
+    # DVC would restore a damaged object as it is.
+    for name in remove_damaged():
+        print(f"the object {name} of DVC's cache was damaged and is removed.")
     if not DATA.exists():
         _pull()
     elif DATA_FILE.name in changed:
@@ -91,7 +95,8 @@ def _pull() -> None:
     except UserError as error:
         raise UserError(
             "the data could not be fetched, see above. `dvc remote list` shows the remote. Check that its address in "
-            ".dvc/config is right, that it can be reached and that the credentials are set. Then run `make` again."
+            ".dvc/config is right, that it can be reached and that the credentials are set. A file "
+            "whose content is not that of its hash is not fetched: restore it there. Then run `make` again."
         ) from error
 
 

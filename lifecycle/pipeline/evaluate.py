@@ -31,6 +31,7 @@ from lifecycle.shared.tasks.task import Predictions, Targets
 from model import contract
 
 _DIGITS = 6
+_MISSING = "(missing)"
 # A sample is enough for the importance: more rows would not change the order of the columns.
 _IMPORTANCE_ROWS = 10_000
 _IMPORTANCE_REPEATS = 3
@@ -147,8 +148,15 @@ def slices_of(table: pa.Table) -> Slices:
     for name in table.column_names:
         values = to_texts(table.column(name))
         for value in sorted(set(values), key=str):
-            slices[name, value or "(missing)"] = np.flatnonzero(values == value)
+            slices[name, _slice_name(value)] = np.flatnonzero(values == value)
     return slices
+
+
+def _slice_name(value: str | None) -> str:
+    """Return the name of the slice with a value; values have different names."""
+    if value is None:
+        return _MISSING
+    return f"'{value}'" if value.strip("'") in {"", _MISSING} else value
 
 
 def _measure(scored: Scored, judge: Judge) -> dict[tuple[str, str], dict[str, Interval]]:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lifecycle.shared.commands import CommandError, run
+from lifecycle.shared.commands import run
+from lifecycle.shared.console import CommandError
 from lifecycle.shared.vega import DrawingError, Picture, page, to_svg
 from model import contract
 

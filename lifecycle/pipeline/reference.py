@@ -23,6 +23,7 @@ from lifecycle.pipeline.evaluate import IMPORTANCE
 from lifecycle.shared.calibration import Calibration, calibrate
 from lifecycle.shared.clusters import cluster_sql, group_sql, intraclass_correlation
 from lifecycle.shared.commands import git
+from lifecycle.shared.console import UserError
 from lifecycle.shared.distributions import (
     PREDICTION,
     VARIABLES,
@@ -211,7 +212,16 @@ def _alike(groups: Sequence[Distributions], size: float) -> dict[str, Alike]:
 
 
 def _data_changed() -> str:
-    """Return when the commit was made that last changed the data; now, if the change is not committed."""
+    """Return when the commit was made that last changed the data; now, if the change is not committed.
+
+    Raises:
+        UserError: If the clone may lack that commit.
+    """
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        raise UserError(
+            "this clone was made with `--depth`, so it does not know since when its data is as it is. "
+            "`git fetch --unshallow` completes it."
+        )
     if git("status", "--porcelain", "--", "data.dvc").strip():
         return datetime.now(UTC).isoformat(timespec="seconds")
     return git("log", "-1", "--format=%cI", "--", "data.dvc").strip()

@@ -8,7 +8,6 @@ argument `ui` it serves the MLflow pages.
 import json
 import os
 import re
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, NoReturn
 
 from lifecycle.pipeline import stage
 from lifecycle.shared import console
+from lifecycle.shared.addresses import mlflow_sqlite_url
+from lifecycle.shared.commands import git, git_or_none
 from lifecycle.shared.console import UserError, first_line
 from lifecycle.shared.files import sha256, write_json
 from lifecycle.shared.inputs import request_columns
@@ -38,7 +39,7 @@ _SERVED_WITH = {"onnx": ["onnxruntime"], "skops": ["scikit-learn", "skops", "lig
 
 def tracking_uri() -> str:
     """Return the address where runs are tracked: MLFLOW_TRACKING_URI, or else a SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or mlflow_sqlite_url(STORE / "mlflow.db")
 
 
 def track() -> str:
@@ -54,24 +55,38 @@ def track() -> str:
         raise UserError(f"there is no {LOCK}, so there is nothing to track. Run the pipeline with `make`.")
     uri, lock = tracking_uri(), sha256(LOCK)
     local = not os.environ.get("MLFLOW_TRACKING_URI")
-    if _LAST.exists() and (not local or (STORE / "mlflow.db").exists()):
-        last = json.loads(_LAST.read_text(encoding="utf-8"))
-        if (last["uri"], last["lock"]) == (uri, lock):
-            return str(last["run"])
+    last = _last_run() if not local or (STORE / "mlflow.db").exists() else {}
+    if (last.get("uri"), last.get("lock")) == (uri, lock):
+        return last["run"]
 
     STORE.mkdir(exist_ok=True)
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         run = find_or_log(uri)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = first_line(error)
+        remedy = (
+            f"Is another program writing to it? If it is damaged, move {STORE}/ away; the runs in it are lost."
+            if local
+            else "Unset MLFLOW_TRACKING_URI to track locally."
+        )
         raise UserError(
             f"the run could not be tracked at {uri}: {reason}\n"
-            f"The model itself is finished. Run `make` to retry; unset MLFLOW_TRACKING_URI to track locally."
+            f"The model itself is finished. Run `make` to retry. {remedy}"
         ) from error
     write_json(_LAST, {"uri": uri, "lock": lock, "run": run})
     return run
+
+
+def _last_run() -> dict[str, str]:
+    """Return the record of the last tracked run; empty if there is none, or it is damaged."""
+    try:
+        last = json.loads(_LAST.read_text(encoding="utf-8"))
+        return {name: str(last[name]) for name in ("uri", "lock", "run")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def find_or_log(uri: str) -> str:
@@ -101,6 +116,8 @@ def _find_or_log(lock: str, uri: str) -> str:
         file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
         location = (Path(file).parent / "artifacts").resolve().as_uri() if file else None
         experiment = client.get_experiment(client.create_experiment(contract.NAME, location))
+    elif experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
     for logged in client.search_runs([experiment.experiment_id], f"tags.`{_LOCK_TAG}` = '{lock}'"):
         if logged.info.status == "FINISHED":
             return str(logged.info.run_id)
@@ -131,15 +148,14 @@ def _find_or_log(lock: str, uri: str) -> str:
 
 
 def checked_out() -> tuple[str, bool]:
-    """Return the checked-out commit, and whether the files match it, apart from those that the pipeline writes."""
+    """Return the checked-out commit, and whether the files match it, apart from those that the pipeline writes.
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-
-    head = git("rev-parse", "--verify", "--quiet", "HEAD") or "none"
-    return head, not git(
-        "status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in RECORDED)
-    )
+    The commit is "none" before the first one.
+    """
+    head = git_or_none("rev-parse", "--verify", "--quiet", "HEAD")
+    others = (f":!{path}" for path in RECORDED)
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *others)
+    return head.strip() if head else "none", not changed.strip()
 
 
 def _params() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lifecycle.shared.addresses import sqlite_url
 from lifecycle.shared.console import UserError
 
 
@@ -28,7 +29,7 @@ class LogSettings(BaseSettings):
 
     def log_url(self) -> str:
         """Return the URL of the database."""
-        return self.prediction_log_url or f"sqlite:///{(self.state_folder / 'predictions.db').resolve()}"
+        return self.prediction_log_url or sqlite_url(self.state_folder / "predictions.db")
 
 
 _Kind = TypeVar("_Kind", bound=LogSettings)

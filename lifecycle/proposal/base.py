@@ -4,8 +4,8 @@ import ast
 from contextlib import suppress
 from pathlib import Path
 
-from lifecycle.shared.commands import CommandError, git, git_show
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git, git_or_none, git_show
+from lifecycle.shared.console import CommandError, UserError
 from model import contract
 
 _CONTRACT = Path("model/contract.py")
@@ -18,14 +18,26 @@ def find_base(revision: str) -> str:
         revision: Commit, branch or tag; if empty, the commit at which the proposal left main.
 
     Raises:
-        UserError: If there is no such commit, or no branch main.
+        UserError: If there is no such commit, or no branch main, or the project is not the whole repository.
     """
+    if inside := git("rev-parse", "--show-prefix").strip():
+        raise UserError(
+            f"this project is the folder {inside} of another repository. Make it a repository of its own: GitHub runs "
+            "only the workflows at the top, and a comparison checks out whole commits."
+        )
     # GitHub sends zeros if there is no commit before.
     if revision.strip("0"):
         return _commit(revision)
-    for main in ("origin/main", "main"):
-        with suppress(CommandError):
-            return git("merge-base", "HEAD", main).strip()
+    for main in ("refs/remotes/origin/main", "refs/heads/main"):
+        if git_or_none("rev-parse", "--verify", "--quiet", main) is None:
+            continue
+        left = git_or_none("merge-base", "HEAD", main)
+        if left is None:
+            raise UserError(
+                f"the checked-out commit has no history in common with {main}. A clone with `--depth` lacks it: "
+                "`git fetch --unshallow` brings it."
+            )
+        return left.strip()
     raise UserError("there is no branch main to propose to. Name a commit: make propose BASE=…")
 
 
@@ -46,4 +58,7 @@ def _commit(revision: str) -> str:
     try:
         return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
     except CommandError as error:
-        raise UserError(f"this repository has no commit {revision!r}. `git fetch` may bring it.") from error
+        raise UserError(
+            f"this repository has no commit {revision!r}. `git fetch` may bring it, or `git fetch --unshallow` to a "
+            f"clone with `--depth`. Git says: {error}"
+        ) from error

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from lifecycle.pipeline.stage import MODEL
+from lifecycle.pipeline.verify_cache import remove_damaged
 from lifecycle.proposal.base import other_model
 from lifecycle.proposal.interface import Interface, interface_of
 from lifecycle.proposal.origins import ORIGINS, OriginPlan, model_folder, moved_back, window_at, write_plan
@@ -252,6 +253,7 @@ def _worktree(name: str, commit: str) -> Path:
 def _bring_up(champion: Champion) -> None:
     """Restore or train the model of a checkout."""
     dvc = ("-m", "dvc")
+    remove_damaged()
     champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
     if not (champion.folder / DATA).exists():
         champion.run(*dvc, "pull", "--quiet", "data.dvc")
@@ -261,6 +263,7 @@ def _bring_up(champion: Champion) -> None:
 
 def _data(folder: Path, python: str) -> None:
     """Restore the data of a checkout."""
+    remove_damaged()
     run([python, "-m", "dvc", "checkout", "--quiet", "--allow-missing", "data.dvc"], folder)
     if not (folder / DATA).exists():
         run([python, "-m", "dvc", "pull", "--quiet", "data.dvc"], folder)

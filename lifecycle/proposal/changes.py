@@ -17,6 +17,7 @@ from lifecycle.shared.console import UserError
 from lifecycle.shared.histograms import count_values, histograms_of, psi, shares
 from lifecycle.shared.params import Judge, Params
 from lifecycle.shared.parts import part_range, row_count
+from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import parse_yaml
 from model.features import NAMES
 
@@ -71,6 +72,23 @@ def changed_files(commit: str) -> list[tuple[str, int | None, int | None]]:
         added, removed, path = line.split("\t", 2)
         files.append((path, None if added == "-" else int(added), None if removed == "-" else int(removed)))
     return files
+
+
+def edited_objects(commit: str) -> list[str]:
+    """Return a warning if stored data of a commit has changed or is gone.
+
+    Objects of the embedded remote are named after their content, so that new data has new objects and leaves the others
+    as they are.
+    """
+    edited = git(
+        "diff", "--name-only", "-z", "--no-renames", "--diff-filter=MDT", "--merge-base", commit, "--", ".dvc/remote"
+    )
+    paths = list(filter(None, edited.split("\0")))
+    if not paths:
+        return []
+    count = f"{len(paths):,} stored object{'s' if len(paths) > 1 else ''}"
+    what = f"it changes or removes {count} in `.dvc/remote`, although each is named after its content"
+    return [f"**This proposal edits data in place**: {what}. The first: {foreign(paths[0])}."]
 
 
 def changed_parts(

@@ -89,6 +89,14 @@ def warnings(proposal: Proposal) -> list[str]:
             f"⚠️ **This holdout has judged {proposal.asked.before:,} proposals before.** A gain as large as the margin "
             f"may be luck alone: hold out rows that have judged none."
         )
+    breaking = [change for change in proposal.contract_changes if change.breaks]
+    if breaking:
+        names = ", ".join(dict.fromkeys(foreign(change.column) for change in breaking[:_NAMED]))
+        more = f" and {len(breaking) - _NAMED} more" if len(breaking) > _NAMED else ""
+        paragraphs.append(
+            f"⚠️ **Clients have to change with this proposal**: its contract breaks what they do today ({names}{more}). "
+            "The deployment refuses it if the newest requests of production would get a 400."
+        )
     return [*paragraphs, *(f"⚠️ {warning}" for warning in proposal.warnings)]
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from lifecycle.proposal.base import find_base
 from lifecycle.shared import console, github
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError
 
 # Files of a model, its results, and texts. Everything else is the machinery, including new files.
 _NOT_MACHINERY = (

@@ -18,6 +18,7 @@ from lifecycle.proposal.asked import Asked, asked_before, due_after
 from lifecycle.proposal.base import other_model
 from lifecycle.proposal.champion import REQUIREMENTS, Champion, NoChampionError, base_data, check_out, find
 from lifecycle.proposal.compare import compare, compare_over_origins
+from lifecycle.proposal.contract_changes import contract_changes
 from lifecycle.proposal.data_edits import render_edits
 from lifecycle.proposal.data_warnings import edited_holdout, edits_since, suspected_leaks, unrecognised_periods
 from lifecycle.proposal.interface import CURRENT
@@ -27,12 +28,13 @@ from lifecycle.proposal.rows import NotComparableError
 from lifecycle.proposal.scored import ScoredOrigins, score_origins
 from lifecycle.shared import github
 from lifecycle.shared.chosen_task import METRICS, TASK
-from lifecycle.shared.commands import CommandError, git, git_show, run
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git, git_show, run
+from lifecycle.shared.console import CommandError, UserError
 from lifecycle.shared.metrics import Floats
 from lifecycle.shared.params import PARAMS, Judge, Params, parse_judge
 from lifecycle.shared.parts import DATA
 from lifecycle.shared.predictor import model_hash
+from lifecycle.shared.schema import json_schema
 from lifecycle.shared.tasks.task import Curve, Predictions, Targets
 from lifecycle.shared.text import foreign
 from lifecycle.shared.yaml_text import parse_yaml
@@ -54,6 +56,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
     judge, judge_obstacle = _judge_of(base, params)
     judge_changes = changes.changed_judge(judge, params)
     commit, known_as = find(base)
+    edited = changes.edited_objects(base)
 
     def judged(by: Judge, scored: ScoredOrigins | None, obstacle: str = "") -> Judged:
         checks = gate.budgets(by.gates, candidate)
@@ -73,7 +76,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         decided = judged(judge, scored, obstacle)
         asked, warning = _asked(decided, params, base)
         leaks = suspected_leaks(params, champion_columns, decided.comparison) if not about.get("unchanged") else []
-        about["warnings"] = [*about.get("warnings", ()), *leaks, *filter(None, [warning])]
+        about["warnings"] = [*edited, *about.get("warnings", ()), *leaks, *filter(None, [warning])]
         return Proposal(
             **{"commit": commit, "known_as": known_as, "accepted_by": accepter} | about,
             reported=reported,
@@ -87,9 +90,9 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
             judge_obstacle=judge_obstacle,
         )
 
-    if _made_of_the_same(commit):
-        return proposal(unchanged=True)
     try:
+        if _made_of_the_same(commit):
+            return proposal(unchanged=True)
         champion = check_out(commit, known_as)
     except NoChampionError as error:
         return proposal(commit=None, known_as=str(error))
@@ -100,6 +103,7 @@ def propose(params: Params, base: str, accepter: str) -> Proposal:
         "champion": _built(champion.model, stage.seconds_taken("train", champion.folder), _latency(champion)),
         "changes": _changes(champion, params),
     }
+    about["contract_changes"] = contract_changes(champion.schema(), json_schema())
     champion_columns = champion.schema()["properties"].keys()
     try:
         before = base_data(base)
@@ -225,9 +229,10 @@ def _outputs(lock: str) -> dict[str, str]:
 
 
 def _made_of_the_same(commit: str) -> bool:
-    """Return whether a commit has a model from the same sources as this one, which is then the same bit for bit.
+    """Return whether a commit has the same model as this one, from the same sources.
 
-    Its lock does not count, because an edit of params.yaml on the web leaves the lock unchanged.
+    An equal lock is not enough, because an edit of params.yaml on the web leaves the lock unchanged; and equal sources
+    are not, because data of that name may have another content here.
     """
     stages: dict[str, Any] = parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = {
@@ -236,4 +241,6 @@ def _made_of_the_same(commit: str) -> bool:
         str(PARAMS),
         *(path for name in ("prepare", "train") for path in stages[name]["deps"]),
     }
-    return bool(git_show(commit, LOCK)) and not git("diff", "--name-only", commit, "--", *sorted(files))
+    recorded = git_show(commit, LOCK)
+    same_model = bool(recorded) and _outputs(recorded) == _outputs(LOCK.read_text(encoding="utf-8"))
+    return same_model and not git("diff", "--name-only", commit, "--", *sorted(files))

@@ -335,7 +335,15 @@ def _footer(proposal: Proposal) -> str:
     return f"<sub>{' '.join(sentences)}</sub>"
 
 
-_SECTIONS: tuple[Callable[[Proposal], str], ...] = (_metrics, _gate, _charts, _slices, _changes, _costs)
+def _contract(proposal: Proposal) -> str:
+    rows = [
+        [foreign(change.column), foreign(change.change), f"{'⚠️ ' if change.breaks else ''}{foreign(change.effect)}"]
+        for change in proposal.contract_changes
+    ]
+    return _part("The contract, for clients", ["column", "change", "what it means"], rows, "lll")
+
+
+_SECTIONS: tuple[Callable[[Proposal], str], ...] = (_metrics, _gate, _contract, _charts, _slices, _changes, _costs)
 
 
 def _part(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:

@@ -11,6 +11,7 @@ from lifecycle.pipeline.evaluate import WHOLE
 from lifecycle.proposal.asked import Asked
 from lifecycle.proposal.changes import Changes
 from lifecycle.proposal.compare import Part, Verdict
+from lifecycle.proposal.contract_changes import ContractChange
 from lifecycle.shared.intervals import Interval
 from lifecycle.shared.params import Judge, Params
 
@@ -151,6 +152,7 @@ class Proposal:
         champion: Size and speed of the champion; None without a champion.
         asked: Use of the holdout by earlier proposals.
         data_edits: Changes in periods that the base has, in Markdown.
+        contract_changes: Changes of the contract that clients notice.
     """
 
     commit: str | None
@@ -171,6 +173,7 @@ class Proposal:
     champion: Built | None = None
     asked: Asked | None = None
     data_edits: str = ""
+    contract_changes: Sequence[ContractChange] = ()
 
     @property
     def failed(self) -> list[Check]:

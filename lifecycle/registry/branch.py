@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError
 from lifecycle.shared.github import BOT, git_credentials
 
 _TRIES = 20

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from lifecycle.registry.branch import Branch
 from lifecycle.registry.versions import Registry
-from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.addresses import mlflow_sqlite_url
+from lifecycle.shared.commands import git_or_none
 from lifecycle.shared.console import UserError
 from lifecycle.shared.files import sha256
 
@@ -34,6 +35,7 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+_NO_SUCH_REMOTE = 2  # exit status of `git remote get-url`
 _NONE = "there is no registry yet: a merge to main registers the first version."
 _T = TypeVar("_T")
 
@@ -123,10 +125,10 @@ def export(folder: Path) -> str:
 
 def _branch() -> Branch | None:
     """Return the registry's branch; None if the repository has no `origin`."""
-    try:
-        remote = git("remote", "get-url", "origin").strip()
-    except CommandError:
+    url = git_or_none("remote", "get-url", "origin", none=_NO_SUCH_REMOTE)
+    if url is None:
         return None
+    remote = url.strip()
     return Branch(BRANCH, _FOLDER / "git", remote if ":" in remote else str(Path(remote).resolve()))
 
 
@@ -141,7 +143,7 @@ class _Checkout:
         self._branch, self._commit, self._folder = branch, commit, folder.resolve()
         self._fetched: set[Path] = set()
         self._database = self._folder / _DATABASE
-        self.uri = f"sqlite:///{self._database}"
+        self.uri = mlflow_sqlite_url(self._database)
         (self._folder / _ARTIFACTS).mkdir(parents=True)
         if commit:
             self._database.write_bytes(branch.read(commit, _DATABASE))

@@ -11,7 +11,7 @@ from lifecycle.registry.store import open_registry
 from lifecycle.registry.versions import Registry, Version
 from lifecycle.release.image import contents_hash
 from lifecycle.shared import console, github
-from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.commands import git, git_or_none
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,7 @@ def _head() -> str:
 
 def _is_newer(champion: Version) -> bool:
     """Return whether the champion was made from a later commit than this one."""
-    try:
-        return bool(champion.commit) and git("merge-base", "--is-ancestor", "HEAD", champion.commit) == ""
-    except CommandError:
-        return False
+    return bool(champion.commit) and git_or_none("merge-base", "--is-ancestor", "HEAD", champion.commit) is not None
 
 
 def main() -> None:

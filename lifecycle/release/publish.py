@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lifecycle.release.image import find_engine
 from lifecycle.shared import console, github
-from lifecycle.shared.commands import CommandError, run
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import run
+from lifecycle.shared.console import CommandError, UserError
 
 
 def push_image(image: str, repository: str, engine: str) -> str:

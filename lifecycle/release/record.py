@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lifecycle.pipeline.track import RECORDED
 from lifecycle.shared import console, github
-from lifecycle.shared.commands import CommandError, git
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError
 
 _MESSAGE = "Record dvc.lock and reports from CI [skip ci]"
 

@@ -42,9 +42,10 @@ def renew(params: Params, now: datetime) -> list[str]:
                 ingest(part, params.split)
             except NoRowsError:
                 without_rows.append(part)
-                if len(without_rows) == _ENDED.get(str(params.split.period), 1):
-                    break
-                continue
+                if len(without_rows) < _ENDED.get(str(params.split.period), 1):
+                    continue
+                print(f"the source has no rows for {', '.join(without_rows)}: it is taken to have ended before.")
+                break
             parts += [*without_rows, part]
             for gap in without_rows:
                 print(f"the source has no rows for {gap}, but for {part}: {gap} stays empty.")

@@ -14,7 +14,8 @@ from typing import Any
 
 from lifecycle.proposal import COMPARED, REPORT
 from lifecycle.shared import github
-from lifecycle.shared.commands import CommandError, git, run
+from lifecycle.shared.commands import git, run
+from lifecycle.shared.console import CommandError
 from lifecycle.shared.params import Params
 from lifecycle.shared.text import LONGEST, clean
 from lifecycle.shared.yaml_text import parse_yaml

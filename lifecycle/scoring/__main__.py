@@ -30,8 +30,8 @@ from lifecycle.proposal.champion import Champion, NoChampionError, check_out_cod
 from lifecycle.registry.store import existing
 from lifecycle.shared import console
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError, first_line
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError, first_line
 from lifecycle.shared.files import sha256
 
 _ID = "prediction_id"

@@ -10,7 +10,6 @@ import functools
 import hmac
 import logging
 import os
-import random
 import re
 import time
 from collections import Counter as CountOf
@@ -165,7 +164,7 @@ class Application:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
         if not _REQUEST_ID.fullmatch(request_id):
-            request_id = b"%016x" % _RANDOM.getrandbits(64)
+            request_id = os.urandom(8).hex().encode()
         extra: Sequence[tuple[bytes, bytes]] = ()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # a server calls from a task
         self._running[task] = started
@@ -213,7 +212,8 @@ class Application:
         if path not in self._routes:
             raise _RefusedError(404, f"no such route; the routes are {', '.join(self._routes)}", _CLOSE)
         method, handler = self._routes[path]
-        if scope["method"] != method:
+        # The server answers HEAD with the headers alone.
+        if scope["method"] != method and (scope["method"], method) != ("HEAD", "GET"):
             raise _RefusedError(405, f"the method has to be {method}", (*_CLOSE, (b"allow", method.encode())))
         if len(self._running) > self._settings.max_concurrency:
             raise _RefusedError(503, "too many requests at a time; try again later", (*_CLOSE, *_RETRY_AFTER))
@@ -301,6 +301,8 @@ class Application:
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise _RefusedError(415, "the content type has to be application/json", _CLOSE)
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise _RefusedError(415, "the body is compressed; send it as it is", (*_CLOSE, *_UNCOMPRESSED))
         limit, body, received = self._settings.max_bytes, b"", 0
         declared = headers.get(b"content-length", b"0").lstrip(b"0")
         size = int(declared or b"0") if len(declared) < _DIGITS else limit + 1
@@ -346,8 +348,6 @@ class Application:
                     task.cancel()
 
 
-# An id has to be unique, but not secret.
-_RANDOM = random.Random(os.urandom(32))  # noqa: S311
 _DISCONNECTED = 499  # the status in the access log; it is never sent
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN = {"/", "/docs.json"}
@@ -359,12 +359,18 @@ _REFUSED_KINDS = 100  # combinations of field and error that are counted separat
 _OTHERS = ("", "others")
 _CLOSE = ((b"connection", b"close"),)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
+_UNCOMPRESSED = ((b"accept-encoding", b"identity"),)
+_RANDOM_BYTES = 10  # of an id
 
 
 def _new_ids(now: float, count: int) -> list[str]:
-    """Create ids that sort by time, so that the database's index grows at its end."""
-    milliseconds = f"{int(now * 1000):012x}"
-    return [f"{milliseconds}{_RANDOM.getrandbits(80):020x}" for _ in range(count)]
+    """Create ids that sort by time, so that the database's index grows at its end, and that nobody can guess.
+
+    Whoever knows the id of a prediction can report its outcome.
+    """
+    milliseconds, digits = f"{int(now * 1000):012x}", 2 * _RANDOM_BYTES
+    secret = os.urandom(count * _RANDOM_BYTES).hex()
+    return [f"{milliseconds}{secret[start : start + digits]}" for start in range(0, count * digits, digits)]
 
 
 async def _page(page: _Answer, headers: dict[bytes, bytes], receive: Receive, request_id: str) -> _Answer:

@@ -11,6 +11,18 @@ class UserError(Exception):
     """An error that the user can fix. The message says what is wrong, where, and what to do."""
 
 
+class CommandError(Exception):
+    """An error for a command that failed. The message holds the last lines of its output.
+
+    Attributes:
+        status: Exit status of the command.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message; those of libraries often have many."""
     return str(error).strip().partition("\n")[0]
@@ -20,7 +32,7 @@ def run_main(command: Callable[[], None]) -> None:
     """Run a command and exit with status 1 and a message, without a traceback, on an error that the user can fix."""
     try:
         command()
-    except UserError as error:
+    except (UserError, CommandError) as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:
         # The reader of stdout has closed it (`… | head`): not an error, and there is nobody to report it to.

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from lifecycle.shared.commands import CommandError
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import CommandError, UserError
 
 # The user that a workflow's token belongs to. By this email address GitHub attributes a commit to it.
 BOT = "github-actions[bot]"

@@ -140,6 +140,7 @@ class Gates(Settings):
         latency_milliseconds: The longest time to predict a single row that still passes.
         answer_milliseconds: The longest time that the image may take to answer a single-row request over HTTP.
         model_mebibytes: The largest size of the model directory that still passes.
+        rejected_share: Largest share of production's newest rows that a version may reject and still be deployed.
     """
 
     skill_at_least: dict[MetricName, Annotated[float, Field(lt=1)]]
@@ -150,6 +151,8 @@ class Gates(Settings):
     latency_milliseconds: Annotated[float, Field(gt=0)]
     answer_milliseconds: Annotated[float, Field(gt=0)]
     model_mebibytes: Annotated[float, Field(gt=0)]
+    # The params.yaml of a commit before this setting lacks it.
+    rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Retraining(Settings):

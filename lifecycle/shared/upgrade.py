@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.shared import console
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError
 from lifecycle.shared.files import write_json
 
 RECORD = Path(".template.json")
@@ -220,7 +220,8 @@ def _git(*arguments: str, also: int = 0, stdin: str = "", index: str = "") -> st
         check=False,
     )
     if completed.returncode not in {0, also}:
-        raise CommandError(completed.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed")
+        message = completed.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed"
+        raise CommandError(message, completed.returncode)
     return completed.stdout.decode(errors="surrogateescape")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from lifecycle.proposal.comment import ARTIFACT, FILE
 from lifecycle.shared import console
-from lifecycle.shared.commands import CommandError, git
-from lifecycle.shared.console import UserError
+from lifecycle.shared.commands import git
+from lifecycle.shared.console import CommandError, UserError
 from tests.github.pull_request import RUN, PullRequest, zipped
 from tests.github.server import GitHub, github
 from tests.lifecycle.missing import in_words, missing

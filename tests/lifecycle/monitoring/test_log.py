@@ -51,6 +51,7 @@ def test_same_result_wherever_the_log_is(watched: Watched, tmp_path: Path, postg
 def test_empty_log(watched: Watched, tmp_path: Path) -> None:
     predictions, feedback = watched.records(watched.sample(1, 0))
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "log.db").touch()
     empty = write_log(tmp_path / "log", predictions.slice(0, 0), feedback.slice(0, 0))
     for url in (empty, str(tmp_path / "nothing"), f"sqlite:///{tmp_path / 'log.db'}"):
         result = checked(watched, url)
@@ -121,6 +122,28 @@ def test_database_that_goes_away(watched: Watched, postgresql: Postgresql) -> No
         checked(watched, database)
     postgresql.start()
     assert checked(watched, database).rows == 1
+
+
+def test_a_misspelt_file_is_not_made(watched: Watched, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no prediction log at .*/lgo\.db\. .* is the address right\?"):
+        checked(watched, f"sqlite:///{tmp_path}/lgo.db")
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_message_has_the_password(watched: Watched) -> None:
+    for password, written in (("a b", "a%20b"), ("s3cret", "s3cret"), ("p@ss", "p%40ss")):
+        with pytest.raises(UserError, match="the prediction log cannot be read") as raised:
+            checked(watched, f"postgresql://me:{written}@127.0.0.1:1/log")
+        assert password not in str(raised.value)
+        assert written not in str(raised.value)
+
+
+def test_a_password_and_options_that_a_url_encodes(watched: Watched, postgresql: Postgresql) -> None:
+    database = postgresql.database().replace("postgresql://test@", "postgresql://test:a%20b@")
+    assert "a%20b" in database
+    url = f"{database}{'&' if '?' in database else '?'}options=-c%20search_path%3Dpublic"
+    fill(url, *watched.records(watched.sample(1, 0)))
+    assert checked(watched, url).rows == 1
 
 
 @pytest.mark.parametrize("url", ["mysql://a/b", "nowhere", "file:///nowhere", "sqlite://"])

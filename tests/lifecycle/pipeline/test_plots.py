@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lifecycle.pipeline import plots
-from lifecycle.shared.commands import CommandError
+from lifecycle.shared.console import CommandError
 
 GOOD = {
     "data": {"values": [{"recall": 1, "rev": "workspace"}, {"recall": 0, "rev": "c0ffee"}]},
@@ -42,7 +42,7 @@ def test_plot_that_cannot_be_drawn_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_dvc_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(_: list[str]) -> str:
-        raise CommandError("ERROR: <no plots>")
+        raise CommandError("ERROR: <no plots>", 1)
 
     monkeypatch.setattr(plots, "run", run)
     page = plots.plots_page("this run")

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -190,6 +191,63 @@ def test_server_that_does_not_answer(finished: Repository) -> None:
     assert completed.returncode == 1
     assert "error: the run could not be tracked at http://127.0.0.1:9" in completed.stdout
     assert "Traceback" not in completed.stdout
+
+
+@pytest.fixture
+def copy(finished: Repository, tmp_path: Path) -> Repository:
+    """A copy with its own store, which a test may damage."""
+    return Repository(Path(shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)))
+
+
+def test_store_that_cannot_be_used(copy: Repository) -> None:
+    database, last = (copy.folder / ".mlflow" / name for name in ("mlflow.db", "last.json"))
+    track(copy)
+    last.unlink()
+    with closing(sqlite3.connect(database)) as busy:
+        busy.execute("begin exclusive")
+        locked = track_apart(copy, MLFLOW_SQLALCHEMYSTORE_MAX_RETRIES="0")
+    content = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    garbage = track_apart(copy)
+    for completed in (locked, garbage):
+        assert completed.returncode == 1
+        assert "error: the run could not be tracked at sqlite:///" in completed.stdout
+        assert "The model itself is finished. Run `make` to retry." in completed.stdout
+        assert "Traceback" not in completed.stdout
+    database.write_bytes(content)
+    assert track_apart(copy).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"uri": 1}', "[]", "\0"])
+def test_record_of_the_last_run_that_is_damaged(copy: Repository, text: str) -> None:
+    run = track(copy)
+    (copy.folder / ".mlflow/last.json").write_text(text, encoding="utf-8")
+    assert track(copy) == run
+
+
+def test_experiment_that_somebody_deleted(copy: Repository) -> None:
+    track(copy)
+    with in_process.inside(copy):
+        client = MlflowClient(store(copy))
+        (experiment,) = client.search_experiments(filter_string=f"name = '{contract.NAME}'")
+        client.delete_experiment(experiment.experiment_id)
+    (copy.folder / ".mlflow/last.json").unlink()
+    track(copy)
+    (run,) = [run for run in runs(copy) if run["status"] == "FINISHED"]
+    assert run["models"]
+
+
+@pytest.mark.parametrize("name", ["e%20f", "g?h", "c#d é'"])
+def test_everything_lies_in_the_clone(finished: Repository, tmp_path: Path, name: str) -> None:
+    """Whatever the name of its directory means in a URL."""
+    clone = Repository(Path(shutil.copytree(finished.folder, tmp_path / name / "clone", symlinks=True)))
+    shutil.rmtree(clone.folder / ".mlflow", ignore_errors=True)
+    completed = track_apart(clone)
+    assert completed.returncode == 0, completed.stdout
+    assert (clone.folder / ".mlflow/mlflow.db").stat().st_size
+    assert list((clone.folder / ".mlflow/artifacts").rglob("params.yaml"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["clone"]
 
 
 def test_tracked_model_predicts_what_the_model_folder_predicts(finished: Repository, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_the_champion_is_monitored(registered: Repository, tmp_path: Path) -> No
     clone = Repository(tmp_path / "clone")
     registered.must("git", "clone", "--quiet", str(registered.folder.parent / "origin.git"), str(clone.folder))
     log = {"PREDICTION_LOG_URL": f"sqlite:///{tmp_path / 'log.db'}"}
+    (tmp_path / "log.db").touch()
     for arguments, start in (
         ((), "version 1, "),
         (("--version", "2"), "version 2, "),

@@ -24,7 +24,7 @@ from tests.lifecycle.images import registry_of_images
 from tests.lifecycle.missing import need
 from tests.lifecycle.receivers import chat, mail_server
 from tests.lifecycle.registry.commands import clone_of, register, table
-from tests.lifecycle.repository import Repository, edit
+from tests.lifecycle.repository import GATES, Repository, change_params, edit
 from tests.lifecycle.serving.conftest import EXAMPLE, eventually
 from tests.lifecycle.traffic import traffic
 
@@ -288,17 +288,26 @@ def test_a_version_that_fails_its_smoke_test_is_not_deployed(story: Story, edits
 
 
 @pytest.mark.long
-def test_rollback_to_a_contract_that_rejects_the_requests(story: Story) -> None:
+def test_a_contract_that_rejects_the_requests_of_production(story: Story) -> None:
     ask = partial(httpx.post, f"{story.host.url}/predict", timeout=5)
     assert ask(json=EXAMPLE | {"flight_number": 3000}, headers={"X-Request-ID": "new"}).status_code == 200
     eventually(lambda: story.log("select 1 from predictions where request_id = 'new'") == [["1"]])
-    champions = story.champions()
-    _, error = story.run("rollback", "1", "--why", "an incident")
-    assert "it rejects 1 of the newest " in error
-    assert "Columns in which its contract differs: flight_number." in error
-    assert "flight_number must be a whole number from 1 up to 2000" in error
-    assert story.running() == "2"
-    assert story.champions() == champions
+    champions, narrow = story.champions(), story.version(NARROW)
+    for command in (("rollback", "1", "--why", "an incident"), ("deploy", str(narrow))):
+        _, error = story.run(*command)
+        assert "it rejects 1 of the newest " in error
+        assert "Columns in which its contract differs: flight_number." in error
+        assert "flight_number must be a whole number from 1 up to 2000" in error
+        assert story.running() == "2"
+        assert story.champions() == champions
+    # Somebody decides that these clients do not count, and the history says so.
+    change_params(story.repository, gates={**GATES, "rejected_share": 0.5})
+    story.must("deploy", str(narrow))
+    assert story.running() == str(narrow)
+    said = r"released; it rejects 1 of the newest \d+ rows that production received$"
+    assert re.search(said, table(story.repository, "history")[-1])
+    change_params(story.repository, gates=GATES)
+    story.must("deploy", "2")
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 The tests share a service. The last one checks what all of them have left in its output and its metrics.
 """
 
+import gzip
 import json
 import re
 import socket
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 
+from lifecycle.serving.application import PATHS
 from lifecycle.shared.columns import Column, Columns
 from lifecycle.shared.predictor import Predictor
 from model import contract
@@ -266,6 +268,33 @@ def test_other_content_types(client: httpx.Client, kind: str) -> None:
     answer = client.post("/predict", content=json.dumps(EXAMPLE), headers={"content-type": kind})
     assert answer.status_code == 415
     assert "application/json" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity"])
+def test_compressed_body(client: httpx.Client, encoding: str) -> None:
+    body = gzip.compress(json.dumps(EXAMPLE).encode())
+    answer = client.post("/predict", content=body, headers=JSON | {"content-encoding": encoding})
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert answer.json()["error"] == "the body is compressed; send it as it is"
+    plain = client.post("/predict", content=json.dumps(EXAMPLE), headers=JSON | {"content-encoding": "Identity"})
+    assert plain.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/model", "/docs.json"])
+def test_head_of_a_page(client: httpx.Client, path: str) -> None:
+    """As monitors of availability ask."""
+    page, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == page.headers["content-length"] == str(len(page.content))
+
+
+def test_ids_cannot_be_guessed(client: httpx.Client) -> None:
+    ids = [row["id"] for row in client.post("/predict", json=[EXAMPLE] * 1000).json()["predictions"]]
+    assert len({id_[12:] for id_ in ids}) == 1000
+    assert ids == sorted(ids, key=lambda id_: id_[:12])
+    # Each of the 80 random bits is set in about half of the ids.
+    bits = [sum(int(id_[12:], 16) >> bit & 1 for id_ in ids) for bit in range(80)]
+    assert all(400 < count < 600 for count in bits)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
@@ -533,11 +562,11 @@ def test_service_is_still_running(service: Service) -> None:
     output = eventually(logged)
     requests = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert [request for request in requests if request["status"] >= 500] == []
-    assert {request["route"] for request in requests} <= {"/predict", "/feedback", "/model", "/docs.json", "unknown"}
+    assert {request["route"] for request in requests} <= {*PATHS, "unknown"}
     assert "Traceback" not in output
     assert MARK not in output
     metrics = service.get("/metrics").text
     assert MARK not in metrics
     routes = set(re.findall(r'model_requests_total\{.*route="([^"]*)"', metrics))
-    assert routes <= {"/predict", "/feedback", "/model", "/docs.json", "unknown"}
+    assert routes <= {*PATHS, "unknown"}
     eventually(lambda: service.metric("prediction_log_waiting_bytes") == 0)
