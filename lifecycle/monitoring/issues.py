@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lifecycle.monitoring.findings import KINDS, Finding
+from lifecycle.monitoring.findings import ALERT, KINDS, Finding
 from lifecycle.monitoring.issue_details import Details, advice
 from lifecycle.shared import github
 from lifecycle.shared.text import clean
@@ -78,9 +78,11 @@ class _Problem:
 
     def body(self) -> str:
         """Return the text of an issue: the newest evidence and what to do. Its comments have the earlier evidence."""
+        # Alerts are those of today.
+        command = "python -m lifecycle.monitoring check" if self.kind == ALERT else self.command
         closing = (
             f"This issue is closed when the problem is gone. If you close it yourself, it is opened again only if the "
-            f"problem grows. Repeat the check with `{self.command}`."
+            f"problem grows. Repeat the check with `{command}`."
         )
         subjects = " ".join(sorted(self.subjects()))
         to_do = advice(self.kind, [finding.subject for finding in self.findings])

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lifecycle.shared.commands import git, git_or_none, git_show
-from lifecycle.shared.console import CommandError, UserError
+from lifecycle.shared.console import UserError
 from model import contract
 
 _CONTRACT = Path("model/contract.py")
@@ -55,10 +55,10 @@ def other_model(base: str) -> str:
 
 
 def _commit(revision: str) -> str:
-    try:
-        return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
-    except CommandError as error:
+    commit = git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if commit is None:
         raise UserError(
             f"this repository has no commit {revision!r}. `git fetch` may bring it, or `git fetch --unshallow` to a "
-            f"clone with `--depth`. Git says: {error}"
-        ) from error
+            "clone with `--depth`."
+        )
+    return commit.strip()

@@ -40,6 +40,7 @@ HERE = {
     "make predict IN OUT": "make predict IN=rows.csv OUT=scored.csv",
     "python -m lifecycle.pipeline.predict IN OUT": "python -m lifecycle.pipeline.predict rows.csv again.csv",
     "python -m lifecycle.pipeline.latency ROWS": "python -m lifecycle.pipeline.latency data/2013-07.parquet",
+    "python -m lifecycle.pipeline.verify_cache": "python -m lifecycle.pipeline.verify_cache",
     "python -m lifecycle.release.plan": "python -m lifecycle.release.plan",
     "python -m lifecycle.release.register": "python -m lifecycle.release.register",
     "make registry": "make registry",

@@ -237,7 +237,7 @@ def test_experiment_that_somebody_deleted(copy: Repository) -> None:
     assert run["models"]
 
 
-@pytest.mark.parametrize("name", ["e%20f", "g?h", "c#d é'"])
+@pytest.mark.parametrize("name", ["e%20f", *(pytest.param(odd, marks=pytest.mark.long) for odd in ("g?h", "c#d é'"))])
 def test_everything_lies_in_the_clone(finished: Repository, tmp_path: Path, name: str) -> None:
     """Whatever the name of its directory means in a URL."""
     clone = Repository(Path(shutil.copytree(finished.folder, tmp_path / name / "clone", symlinks=True)))

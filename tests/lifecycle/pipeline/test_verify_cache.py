@@ -55,7 +55,7 @@ def test_damaged_objects_are_removed(repository: Repository) -> None:
     assert set(objects(cache)) == {*whole} - {largest, listing}
 
 
-@pytest.mark.parametrize("lost", ["data", "artifacts"])
+@pytest.mark.parametrize("lost", ["data", pytest.param("artifacts", marks=pytest.mark.long)])
 def test_a_truncated_object_is_not_restored(repository: Repository, lost: str) -> None:
     """The data comes from the remote again, and the model is trained again."""
     repository.must("git", "checkout", "--quiet", "main")

@@ -161,6 +161,8 @@ def test_production_after_a_deployment(story: Story) -> None:
     assert stat.S_IMODE(story.host.folder.stat().st_mode) == 0o700
 
 
+# `make test` runs the parts: test_alerting.py and monitoring/test_alerts.py.
+@pytest.mark.long
 def test_alerts_reach_a_person_and_become_an_issue(story: Story, github: GitHub, tmp_path: Path) -> None:
     need("prometheus", "prometheus-alertmanager", "openssl", "gh")
     assert not {"prometheus", "alertmanager"} & story.up()
