@@ -1,7 +1,7 @@
 # Targets for development; CI runs the same ones. `make help` lists them.
 
 ifneq (,$(findstring :,$(CURDIR)))
-$(error the path of this directory has a colon, $(CURDIR), which no search path can hold. Move or rename it)
+$(error the path of this directory has a colon, $(CURDIR), which PATH cannot hold. Move or rename it)
 endif
 
 PYTHON ?= python3

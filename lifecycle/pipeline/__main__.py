@@ -96,7 +96,7 @@ def _pull() -> None:
         raise UserError(
             "the data could not be fetched, see above. `dvc remote list` shows the remote. Check that its address in "
             ".dvc/config is right, that it can be reached and that the credentials are set. A file "
-            "whose content is not that of its hash is not fetched: restore it there. Then run `make` again."
+            "whose content does not match its hash is not fetched: restore it there. Then run `make` again."
         ) from error
 
 

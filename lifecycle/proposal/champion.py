@@ -215,6 +215,7 @@ def check_out(commit: str, known_as: str) -> Champion:
     folder = champion.folder
     ready = folder / "artifacts/.ready"
     if not ready.exists():
+        remove_damaged()
         _bring_up(champion)
         ready.touch()
     if run(["git", "diff", "--name-only", "--", "dvc.lock"], folder):
@@ -253,7 +254,6 @@ def _worktree(name: str, commit: str) -> Path:
 def _bring_up(champion: Champion) -> None:
     """Restore or train the model of a checkout."""
     dvc = ("-m", "dvc")
-    remove_damaged()
     champion.run(*dvc, "checkout", "--quiet", "--allow-missing", "data.dvc", "prepare", "train")
     if not (champion.folder / DATA).exists():
         champion.run(*dvc, "pull", "--quiet", "data.dvc")

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from lifecycle.proposal.base import find_base
 from lifecycle.shared import console, github
 from lifecycle.shared.commands import git
-from lifecycle.shared.console import CommandError, UserError
 
 # Files of a model, its results, and texts. Everything else is the machinery, including new files.
 _NOT_MACHINERY = (
@@ -35,10 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lifecycle.proposal.machinery", description=__doc__)
     parser.add_argument("--base", default="", help="commit that the proposal is made against; default: main")
     base = find_base(parser.parse_args().base)
-    try:
-        touched = machinery_files(changed_paths(base))
-    except CommandError as error:
-        raise UserError(str(error)) from error
+    touched = machinery_files(changed_paths(base))
     github.output(touched="true" if touched else "false")
     print(f"Changed files of the machinery: {len(touched)}.", *map(repr, touched[:20]), sep="\n  ")
 

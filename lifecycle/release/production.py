@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from lifecycle.registry.versions import Version
-from lifecycle.release.alerting import ALERT_SETTINGS, alertmanager_config, parse_alert_settings
+from lifecycle.release.alerting import ALERT_SETTINGS, AlertSettings, alertmanager_config, parse_alert_settings
 from lifecycle.release.host import Host
 from lifecycle.shared.console import UserError
 from model import contract
@@ -127,7 +127,7 @@ class Production:
         Raises:
             UserError: If the settings of alerts are invalid.
         """
-        return parse_alert_settings(self._host.read(ALERT_SETTINGS)) is not None
+        return self._alert_settings() is not None
 
     def update_alerts(self) -> None:
         """Start Prometheus and Alertmanager if there is a receiver of alerts, with the newest rules; else stop them.
@@ -136,15 +136,15 @@ class Production:
             UserError: If the settings of alerts are invalid, or a container does not start.
         """
         services = ("prometheus", "alertmanager")
-        settings = parse_alert_settings(self._host.read(ALERT_SETTINGS))
+        settings = self._alert_settings()
         running = [service for service in services if self.is_up(service)]
-        profiles = {profile for profile in self._settings.get("COMPOSE_PROFILES", "").split(",") if profile}
+        others = {profile for profile in self._settings.get("COMPOSE_PROFILES", "").split(",") if profile} - {"alerts"}
         if settings is None:
             if running:
                 self._compose("stop", *running)
-                self._write_settings(self._settings | {"COMPOSE_PROFILES": ",".join(sorted(profiles - {"alerts"}))})
+                self._write_settings(self._settings | {"COMPOSE_PROFILES": ",".join(sorted(others))})
             return
-        changes = {"COMPOSE_PROFILES": ",".join(sorted(profiles | {"alerts"}))}
+        changes = {"COMPOSE_PROFILES": ",".join(sorted({*others, "alerts"}))}
         if repository := os.environ.get("GITHUB_REPOSITORY"):
             changes["REPOSITORY"] = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
         self._write_settings(self._settings | changes)
@@ -195,6 +195,9 @@ class Production:
             )
         inspect = 'docker image inspect "$1" > /dev/null 2>&1'
         self._host.run("sh", "-c", f'{inspect} || {{ {login}docker pull --quiet "$1"; }}', registry, image, given=token)
+
+    def _alert_settings(self) -> AlertSettings | None:
+        return parse_alert_settings(self._host.read(ALERT_SETTINGS))
 
     def _copy(self, path: str) -> bool:
         """Bring a file of `deploy` up to date on the host, and return whether it has changed."""

@@ -13,6 +13,9 @@ Columns = dict[str, NDArray[np.generic]]
 # By column, the code of each category that occurs in the training data.
 Codes = Mapping[str, Mapping[str, int]]
 
+# The least and the largest whole number of a column, which has 32 bits in data files.
+INTEGERS = (-(2**31), 2**31 - 1)
+
 ColumnType = Literal["boolean", "category", "integer", "number", "timestamp"]
 
 

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lifecycle.shared.columns import Column, ColumnType, Target
+from lifecycle.shared.columns import INTEGERS, Column, ColumnType, Target
 from lifecycle.shared.console import UserError
+from lifecycle.shared.inputs import file_columns
 from lifecycle.shared.tables import ARROW_SCHEMA
-from model import contract
 
 _SHOWN_ROWS = 3
-_INTEGERS = np.iinfo(np.int32)
 # How a missing value is written in a CSV file, unless the column has texts, to which these may belong: Namibia is NA.
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -52,8 +51,7 @@ def to_arrow(rows: pd.DataFrame, source: str) -> pa.Table:
             column and rule, the number of rows that break it, and the first of them.
     """
     lines, arrays = [], []
-    columns: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
-    for column in columns:
+    for column in file_columns():
         count = list(rows.columns).count(column.name)
         if count != 1:
             lines.append(f"{column.name}: the column {'is missing' if count == 0 else f'occurs {count} times'}")
@@ -88,8 +86,7 @@ def to_contract(rows: pa.Table, source: str, advice: str, *, start: int = 0, as_
             rule, the number of rows that break it, and the first of them.
     """
     lines = []
-    declared: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
-    for column in declared:
+    for column in file_columns():
         count = rows.column_names.count(column.name)
         if count > 1:
             lines.append(f"{column.name}: the column occurs {count} times")
@@ -231,7 +228,7 @@ def _are_integers(values: pd.Series) -> Bools:
     if numbers.any():  # pandas refuses to convert times, even none
         exact[numbers] = values[numbers].astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return np.asarray((exact == np.floor(exact)) & (exact >= _INTEGERS.min) & (exact <= _INTEGERS.max))
+        return np.asarray((exact == np.floor(exact)) & (exact >= INTEGERS[0]) & (exact <= INTEGERS[1]))
 
 
 def _are_times(values: pd.Series) -> Bools:
@@ -246,7 +243,7 @@ RULES: dict[ColumnType, _Rule] = {
     "category": _Rule(_are_texts, "must be text", "For numbers that are codes: `rows[name].map(str)`"),
     "integer": _Rule(
         _are_integers,
-        f"must be a whole number from {_INTEGERS.min} to {_INTEGERS.max}",
+        f"must be a whole number from {INTEGERS[0]} to {INTEGERS[1]}",
         "Declare it as a number, or as a category if it identifies something",
     ),
     "number": _Rule(_are_numbers, "must be a number", "For text: `pd.to_numeric(rows[name])`"),

@@ -1,7 +1,12 @@
-"""The input columns of the contract by their use."""
+"""The columns of the contract by their use."""
 
-from lifecycle.shared.columns import Column
+from lifecycle.shared.columns import Column, Target
 from model import contract
+
+
+def file_columns() -> tuple[Column | Target, ...]:
+    """Return the columns of data files: all inputs and the target."""
+    return (*contract.INPUTS, contract.TARGET)
 
 
 def request_columns() -> tuple[Column, ...]:

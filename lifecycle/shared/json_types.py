@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from lifecycle.shared.columns import Column, Target
+from lifecycle.shared.columns import INTEGERS, Column, Target
 from lifecycle.shared.schema import value_schema
 
 
@@ -26,7 +26,6 @@ def json_type(column: Column | Target) -> Any:
         if column.type == "integer":
             # It may arrive as 2001.0, because pandas turns integers into floats in a column with missing values.
             whole = 1
-            # Data files have 32 bits.
-            least, most = -(2**31) if least is None else least, 2**31 - 1 if most is None else most
+            least, most = INTEGERS[0] if least is None else least, INTEGERS[1] if most is None else most
         values = Annotated[float, Meta(ge=least, le=most, multiple_of=whole)]
     return values | None if column.nullable else values

@@ -5,17 +5,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lifecycle.shared.chosen_task import TASK
-from lifecycle.shared.columns import Column, Columns, Target
-from lifecycle.shared.inputs import request_columns
+from lifecycle.shared.columns import Columns
+from lifecycle.shared.inputs import file_columns, request_columns
 from lifecycle.shared.tasks.task import Targets
 from model import contract
 
 
 def arrow_schema() -> pa.Schema:
     """Return the schema of data files."""
-    columns: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
     return pa.schema(
-        [pa.field(column.name, pa.type_for_alias(column.forms.arrow), nullable=column.nullable) for column in columns]
+        [
+            pa.field(column.name, pa.type_for_alias(column.forms.arrow), nullable=column.nullable)
+            for column in file_columns()
+        ]
     )
 
 

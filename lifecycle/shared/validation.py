@@ -12,7 +12,7 @@ from pandera.errors import SchemaErrors
 
 from lifecycle.shared.columns import Column, Target
 from lifecycle.shared.console import UserError
-from lifecycle.shared.inputs import request_columns
+from lifecycle.shared.inputs import file_columns, request_columns
 from lifecycle.shared.parts import end_of, first_day, is_fold
 from model import contract
 
@@ -85,11 +85,10 @@ def _input_column(column: Column) -> pandera.Column:
 def _file_schema(names: tuple[str, ...]) -> pandera.DataFrameSchema:
     """Return the schema of a file to predict that has columns of these names."""
     requested = {column.name for column in request_columns()}
-    declared: list[Column | Target] = [*contract.INPUTS, contract.TARGET]
     columns = {column.name: _input_column(column) for column in request_columns()}
     columns |= {
         column.name: pandera.Column(column.forms.pandas, _checks(column), nullable=True)
-        for column in declared
+        for column in file_columns()
         if column.name in names and column.name not in requested
     }
     return pandera.DataFrameSchema(columns, strict=True)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import lifecycle
 from lifecycle.shared import console
-from lifecycle.shared.console import UserError
+from lifecycle.shared.console import CommandError, UserError
 from tests.lifecycle.repository import Repository
 
 
@@ -30,7 +30,7 @@ def run(repository: Repository, module: str, *arguments: str, **environment: str
     with inside(repository, **environment), patch("sys.argv", [module, *arguments]), redirect_stdout(output):
         try:
             command.main()
-        except UserError as raised:
+        except (UserError, CommandError) as raised:
             error = str(raised)
     return output.getvalue(), error
 
